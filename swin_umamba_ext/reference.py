@@ -1,0 +1,178 @@
+"""The operators in plain PyTorch: the definition that every kernel is tested against.
+
+The functions have the names and signatures of the fast ones in :mod:`swin_umamba_ext`,
+run on any device, and are differentiated by PyTorch's own autograd. They are slow and
+hold what the kernels avoid holding.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import checks
+
+
+def _compute_dtype(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def cross_scan(x: Tensor) -> Tensor:
+    """Unroll an image along four scan orders (Eq. 1, *scan expand*).
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, C, H, W)
+
+    Returns
+    -------
+    Tensor of shape (B, 4, C, H*W), dtype of ``x``
+        Directions: row-major, column-major, reversed row-major, reversed column-major.
+    """
+    checks.check_cross_scan(x)
+    rows = x.flatten(2)
+    columns = x.transpose(2, 3).flatten(2)
+    forward = torch.stack([rows, columns], dim=1)
+    return torch.cat([forward, forward.flip(-1)], dim=1)
+
+
+def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
+    """Put four scanned sequences back in place and add them (Eq. 3, *scan merge*).
+
+    Parameters
+    ----------
+    y : Tensor of shape (B, 4, C, height*width)
+    height, width : int
+
+    Returns
+    -------
+    Tensor of shape (B, C, height, width), dtype of ``y``
+    """
+    checks.check_cross_merge(y, height, width)
+    folded = y[:, :2] + y[:, 2:].flip(-1)
+    rows = folded[:, 0].unflatten(-1, (height, width))
+    columns = folded[:, 1].unflatten(-1, (width, height)).transpose(2, 3)
+    return (rows + columns).contiguous()
+
+
+def _expand_input_matrix(value: Tensor, batch: int, dim: int, length: int) -> Tensor:
+    """(D, N), (B, N, L) or (B, G, N, L) -> (B, D, N, L)."""
+    if value.dim() == 2:
+        return value[None, :, :, None].expand(batch, -1, -1, length)
+    if value.dim() == 3:
+        return value[:, None].expand(-1, dim, -1, -1)
+    return value.repeat_interleave(dim // value.shape[1], dim=1)
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    return_last_state: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Selective scan (S6, Eq. 2), step by step as in Algorithm 2 of the Mamba paper.
+
+    With ``dt = softplus(delta + delta_bias)`` and the state ``h`` of size N per channel::
+
+        h_t = exp(dt_t * A) * h_{t-1} + dt_t * B_t * u_t
+        y_t = <C_t, h_t> + D * u_t
+        out = y * silu(z)
+
+    Parameters
+    ----------
+    u, delta : Tensor of shape (B, D, L)
+    A : Tensor of shape (D, N), real
+    B, C : Tensor of shape (D, N), (B, N, L) or (B, G, N, L)
+    D, delta_bias : Tensor of shape (D,), optional
+    z : Tensor of shape (B, D, L), optional
+    delta_softplus : bool
+        Apply softplus to ``delta + delta_bias``.
+    return_last_state : bool
+        Also return the state after the last step, (B, D, N).
+
+    Returns
+    -------
+    out : Tensor of shape (B, D, L), dtype of ``u``
+    last_state : Tensor of shape (B, D, N), float32 (float64 for float64 input)
+    """
+    checks.check_selective_scan(u, delta, A, B, C, D, z, delta_bias)
+    dtype = _compute_dtype(u)
+    batch, dim, length = u.shape
+    x, dt, A = u.to(dtype), delta.to(dtype), A.to(dtype)
+    if delta_bias is not None:
+        dt = dt + delta_bias.to(dtype)[:, None]
+    if delta_softplus:
+        dt = F.softplus(dt)
+    B = _expand_input_matrix(B.to(dtype), batch, dim, length)
+    C = _expand_input_matrix(C.to(dtype), batch, dim, length)
+
+    h = torch.zeros(batch, dim, A.shape[1], dtype=dtype, device=u.device)
+    steps = []
+    for t in range(length):
+        decay = torch.exp(dt[:, :, t, None] * A)
+        h = decay * h + (dt[:, :, t] * x[:, :, t])[..., None] * B[..., t]
+        steps.append((h * C[..., t]).sum(-1))
+    y = torch.stack(steps, dim=-1)
+    if D is not None:
+        y = y + D.to(dtype)[:, None] * x
+    if z is not None:
+        y = y * F.silu(z.to(dtype))
+    out = y.to(u.dtype)
+    return (out, h) if return_last_state else out
+
+
+def ss2d(
+    x: Tensor,
+    x_proj_weight: Tensor,
+    dt_projs_weight: Tensor,
+    dt_projs_bias: Tensor,
+    A_logs: Tensor,
+    Ds: Tensor,
+) -> Tensor:
+    """2-D selective scan (SS2D, Eqs. 1-3) of a channels-last image.
+
+    Cross-scan, projections of every pixel to dt, B and C, softplus, selective scan with
+    ``A = -exp(A_logs)``, and the merge of the four directions.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, H, W, D)
+    x_proj_weight : Tensor of shape (4, R+2N, D)
+        Rows: R for dt, N for B, N for C.
+    dt_projs_weight : Tensor of shape (4, D, R)
+    dt_projs_bias : Tensor of shape (4, D)
+    A_logs : Tensor of shape (4*D, N)
+    Ds : Tensor of shape (4*D,)
+
+    Returns
+    -------
+    Tensor of shape (B, H, W, D), float32 (float64 for float64 input)
+    """
+    checks.check_ss2d(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
+    dtype = _compute_dtype(x)
+    _, height, width, _ = x.shape
+    rank, state = dt_projs_weight.shape[2], A_logs.shape[1]
+
+    xs = cross_scan(x.to(dtype).permute(0, 3, 1, 2))
+    projected = torch.einsum("bkdl,kcd->bkcl", xs, x_proj_weight.to(dtype))
+    dt, B, C = projected.split([rank, state, state], dim=2)
+    delta = torch.einsum("bkrl,kdr->bkdl", dt, dt_projs_weight.to(dtype))
+    ys = selective_scan(
+        xs.flatten(1, 2),
+        delta.flatten(1, 2),
+        -torch.exp(A_logs.to(dtype)),
+        B,
+        C,
+        Ds,
+        delta_bias=dt_projs_bias.flatten(),
+        delta_softplus=True,
+    )
+    y = cross_merge(ys.unflatten(1, (4, -1)), height, width)
+    return y.permute(0, 2, 3, 1).contiguous()
