@@ -1,0 +1,126 @@
+"""The metrics exactly as the released evaluation scripts of Swin-UMamba and U-Mamba compute them.
+
+Each function scores one case; the comments name where the result departs from what the metric means. The scripts are
+``evaluation/abdomen_{DSC,NSD}_Eval.py``, ``endoscopy_{DSC,NSD}_Eval.py`` and ``compute_cell_metric.py``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .case_scores import CaseScores
+from .cell_matching import MatchCounts, match_cells
+from .errors import EvaluationError
+from .label_files import LabelImage
+from .metrics import dice_coefficient, normalized_surface_distance
+from .protocol_definitions import (
+    INSTRUMENT_TOLERANCE,
+    INSTRUMENTS,
+    MATCHING_IOU,
+    ORGAN_TOLERANCES,
+    ORGANS,
+    ORGANS_SCORED_WHERE_LABELLED,
+)
+from .protocols import bounding_slices, cell_case_scores, cell_instances, mean_over_classes
+
+DIGITS = 4
+TILED_FROM_PIXELS = 25_000_000
+TILE_SIZE = 2000
+
+
+def _rounded(value: float) -> float:
+    return float(np.round(value, DIGITS))
+
+
+def score_abdomen(reference: LabelImage, prediction: LabelImage) -> CaseScores:
+    """DSC and NSD of each organ, rounded to 4 digits."""
+    dsc, nsd = {}, {}
+    for organ, label in ORGANS.items():
+        r, p = reference.labels == label, prediction.labels == label
+        if organ in ORGANS_SCORED_WHERE_LABELLED and r.any():
+            labelled = bounding_slices(r)
+            # z_lower:z_upper of the scripts leaves the last labelled slice out; of one slice nothing is left.
+            labelled = slice(labelled.start, labelled.stop - 1)
+            r, p = r[..., labelled], p[..., labelled]
+            if r.size == 0:
+                dsc[organ] = nsd[organ] = float("nan")
+                continue
+        dsc[organ] = _rounded(dice_coefficient(r, p))
+        nsd[organ] = _rounded(normalized_surface_distance(r, p, reference.spacing, ORGAN_TOLERANCES[organ]))
+    per_class = {"dsc": dsc, "nsd": nsd}
+    return CaseScores(mean_over_classes(per_class), per_class)
+
+
+def score_endoscopy(reference: LabelImage, prediction: LabelImage) -> CaseScores:
+    """DSC and NSD of one image, each the rounded mean over the labels found.
+
+    Raises
+    ------
+    EvaluationError
+        Neither image has a label left; the scripts stop there.
+    """
+    # The lowest value is dropped as the background also where the image has no background.
+    labels = np.union1d(np.unique(reference.labels)[1:], np.unique(prediction.labels)[1:])
+    if labels.size == 0:
+        raise EvaluationError(
+            "neither reference nor prediction holds an instrument, where the released scripts stop with an error; "
+            "leave the image out, or evaluate without --as-published"
+        )
+    names = {label: name for name, label in INSTRUMENTS.items()}
+    dsc, nsd = {}, {}
+    for label in labels.tolist():
+        r, p = reference.labels == label, prediction.labels == label
+        dsc[names[label]] = dice_coefficient(r, p)
+        # A third axis of length 1 makes the 2-D mask a slab, whose two faces count as surface.
+        nsd[names[label]] = normalized_surface_distance(
+            r[..., None], p[..., None], (1.0, 1.0, 1.0), INSTRUMENT_TOLERANCE
+        )
+    per_class = {"dsc": dsc, "nsd": nsd}
+    return CaseScores({key: _rounded(value) for key, value in mean_over_classes(per_class).items()}, per_class)
+
+
+def _without_border_cells(instances: np.ndarray) -> np.ndarray:
+    frame = np.ones(instances.shape, dtype=instances.dtype)
+    frame[2 : instances.shape[0] - 2, 2 : instances.shape[1] - 2] = 0
+    # The lowest value, meant to be the background, stays: in images of up to 4 pixels it can be a cell.
+    return np.where(np.isin(instances, np.unique(instances * frame)[1:]), 0, instances)
+
+
+def _count(instances: np.ndarray) -> int:
+    return np.count_nonzero(np.unique(instances))
+
+
+def score_cells(
+    reference: LabelImage,
+    prediction: LabelImage,
+    reference_masks: str = "instances",
+    prediction_masks: str = "interior",
+) -> CaseScores:
+    """F1 of the cells of one image, rounded to 4 digits; images of 25 megapixels and more in tiles."""
+    r = cell_instances(reference.labels, reference_masks)
+    p = cell_instances(prediction.labels, prediction_masks)
+    tiles = [(slice(None), slice(None))]
+    if r.size >= TILED_FROM_PIXELS:
+        # Zeros up to whole tiles: a cell cut by the image's own right or lower border then counts as inside.
+        padding = [(0, -size % TILE_SIZE) for size in r.shape]
+        # Component numbers take the reference's integer type, and wrap around where it is too small.
+        p = np.pad(p.astype(r.dtype), padding)
+        r = np.pad(r, padding)
+        starts = [range(0, size, TILE_SIZE) for size in r.shape]
+        tiles = [(slice(y, y + TILE_SIZE), slice(x, x + TILE_SIZE)) for y in starts[0] for x in starts[1]]
+    reference_cells = predicted_cells = found = vain = missed = 0
+    for tile in tiles:
+        r_tile, p_tile = _without_border_cells(r[tile]), _without_border_cells(p[tile])
+        reference_cells += _count(r_tile)
+        predicted_cells += _count(p_tile)
+        # Without predictions the scripts count no cell as missed; the F1 does not depend on it.
+        counts = match_cells(r_tile, p_tile, MATCHING_IOU) if p_tile.any() else MatchCounts(0, 0, 0)
+        found += counts.true_positives
+        vain += counts.false_positives
+        missed += counts.false_negatives
+    f1 = 0.0
+    # No match is 0, also where there is no cell to be found.
+    if found:
+        precision, recall = found / predicted_cells, found / reference_cells
+        f1 = _rounded(2 * (precision * recall) / (precision + recall))
+    return cell_case_scores(MatchCounts(found, vain, missed), f1, reference_cells, predicted_cells)
