@@ -178,7 +178,9 @@ def read_label_image(path: Path) -> LabelImage:
         image = reader(path)
     # What the readers raise on broken files ranges over these; SyntaxError is Pillow's for a broken PNG.
     except (OSError, EOFError, zlib.error, ValueError, RuntimeError, SyntaxError, ImageFileError) as error:
-        raise EvaluationError(f"{path} cannot be read: {error}") from error
+        # SimpleITK's messages begin with lines of source code.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise EvaluationError(f"{path} cannot be read: {lines[-1] if lines else type(error).__name__}") from error
     if reader is _read_plain and image.labels.ndim != 2:
         raise EvaluationError(
             f"{path} has shape {image.labels.shape}; a label image has one channel, (height, width), each pixel "
