@@ -1,0 +1,53 @@
+"""What the user sees during a run, and where everything else goes.
+
+nnU-Net and its worker processes print a lot. `capture_output` sends file descriptors 1 and 2
+to the log of the run, which also catches C++ code and child processes, and keeps a console of
+its own on the terminal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+
+@contextlib.contextmanager
+def capture_output(log: Path | None) -> Iterator[Console]:
+    """Send all output to a file for the time of the ``with`` block.
+
+    Parameters
+    ----------
+    log
+        The file to append to; ``None`` drops the output.
+
+    Yields
+    ------
+    Console
+        Writes to what was the standard output before.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    terminal, terminal_errors = os.dup(1), os.dup(2)
+    target = os.open(os.devnull if log is None else log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    # Python's own streams are replaced as well: a test runner or a notebook may hold others than 1 and 2.
+    stdout, stderr = sys.stdout, sys.stderr
+    try:
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        with (
+            os.fdopen(terminal, "w", encoding="utf-8", errors="replace", closefd=False) as screen,
+            os.fdopen(target, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False) as file,
+        ):
+            sys.stdout = sys.stderr = file
+            yield Console(file=screen, soft_wrap=True, highlight=False)
+    finally:
+        sys.stdout, sys.stderr = stdout, stderr
+        os.dup2(terminal, 1)
+        os.dup2(terminal_errors, 2)
+        for descriptor in (terminal, terminal_errors, target):
+            os.close(descriptor)

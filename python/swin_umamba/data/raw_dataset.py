@@ -1,0 +1,315 @@
+"""nnU-Net raw data sets, and the checks that come before any training.
+
+Layout: ``DatasetXXX_Name`` with ``dataset.json``, ``imagesTr``, ``labelsTr`` and optionally
+``imagesTs`` with ``labelsTs`` (held-out cases) and ``splits_final.json``. An image is one file per
+channel, ``CASE_0000.ending``, ``CASE_0001.ending`` ... or one RGB file; its label is ``CASE.ending``.
+Nothing is ever written into the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image with its reference label: ``images`` has one file per channel, or one RGB file."""
+
+    identifier: str
+    images: tuple[Path, ...]
+    label: Path
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """An nnU-Net raw data set whose files are all there."""
+
+    folder: Path
+    description: dict[str, Any]
+    training: tuple[Case, ...]
+    held_out: tuple[Case, ...]
+    splits: list[dict[str, list[str]]] | None
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def file_ending(self) -> str:
+        return self.description["file_ending"]
+
+    @property
+    def n_channels(self) -> int:
+        return len(self.description["channel_names"])
+
+    @property
+    def classes(self) -> dict[str, tuple[int, ...]]:
+        """Label values of each foreground class or region, by name."""
+        return {
+            name: tuple(value) if isinstance(value, list) else (value,)
+            for name, value in self.description["labels"].items()
+            if name not in ("background", "ignore")
+        }
+
+    @property
+    def ignore_label(self) -> int | None:
+        return self.description["labels"].get("ignore")
+
+
+def open_raw_dataset(folder: str | os.PathLike[str]) -> RawDataset:
+    """Read the description of a raw data set and list its cases; no image is opened.
+
+    Raises
+    ------
+    UserError
+        The folder is no nnU-Net data set, or a file is missing; the message says which.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; give the folder of an nnU-Net raw data set")
+    folder = folder.resolve()
+    _want_inside(folder, "dataset.json")
+    if not re.fullmatch(r"Dataset\d{3}_.+", folder.name):
+        raise UserError(f"nnU-Net wants a data set folder named DatasetXXX_Name (three digits), got {folder.name!r}")
+    description = _read_description(folder / "dataset.json")
+    if "dataset" in description:
+        training = _listed_cases(folder, description)
+    else:
+        _want_inside(folder, "imagesTr", "labelsTr")
+        training = _find_cases(folder, "Tr", description)
+    if not training:
+        raise UserError(f"{folder / 'imagesTr'} has no file CASE_0000{description['file_ending']}")
+    if len(training) != description["numTraining"]:
+        raise UserError(
+            f"dataset.json says numTraining = {description['numTraining']}, there are {len(training)} training cases"
+        )
+    held_out = _find_cases(folder, "Ts", description) if (folder / "labelsTs").is_dir() else ()
+    splits = _read_splits(folder / "splits_final.json", {case.identifier for case in training})
+    return RawDataset(folder, description, training, held_out, splits)
+
+
+def check_fold(dataset: RawDataset, fold: int | str) -> None:
+    """Raise `UserError` unless ``fold`` (0 to 4, or ``"all"``) can be trained on this data set."""
+    if fold == "all":
+        return
+    if dataset.splits is not None:
+        if int(fold) >= len(dataset.splits):
+            raise UserError(f"--fold {fold}: splits_final.json has only {len(dataset.splits)} folds, counted from 0")
+    elif len(dataset.training) < FOLDS:
+        raise UserError(
+            f"nnU-Net's {FOLDS} folds need at least {FOLDS} training cases, {dataset.name} has "
+            f"{len(dataset.training)}; use --fold all, or add a splits_final.json"
+        )
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {_one_line(error)}") from error
+    if not isinstance(description, dict):
+        raise UserError(f"{path} must hold one JSON object, got {type(description).__name__}")
+    for key, wanted in (("channel_names", dict), ("labels", dict), ("numTraining", int), ("file_ending", str)):
+        if not isinstance(description.get(key), wanted) or not description[key]:
+            raise UserError(f"{path} has no valid {key!r}: got {description.get(key)!r}")
+    from nnunetv2.utilities.label_handling.label_handling import LabelManager
+
+    try:
+        labels = LabelManager(description["labels"], description.get("regions_class_order"))
+    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
+        raise UserError(f"{path} has wrong 'labels': {_one_line(error)}") from error
+    values = [*labels.all_labels, *([labels.ignore_label] if labels.has_ignore_label else [])]
+    if values != list(range(len(values))) or len(values) < 2:
+        raise UserError(f"{path}: 'labels' must be 0, 1, 2, ... without gaps, got {[int(v) for v in values]}")
+    return description
+
+
+def _want_inside(folder: Path, *names: str) -> None:
+    for name in names:
+        if not (folder / name).exists():
+            raise UserError(
+                f"{folder} is not an nnU-Net raw data set: it has no {name} "
+                f"(wanted: dataset.json, imagesTr and labelsTr)"
+            )
+
+
+def _listed_cases(folder: Path, description: dict[str, Any]) -> tuple[Case, ...]:
+    """Cases of a ``dataset.json`` that names every file itself."""
+    from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+
+    try:
+        files = get_filenames_of_train_images_and_targets(str(folder), copy.deepcopy(description))
+        cases = [Case(key, tuple(map(Path, case["images"])), Path(case["label"])) for key, case in files.items()]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'dataset.json'} has a wrong 'dataset': {_one_line(error)}") from error
+    for case in cases:
+        if not case.label.is_file():
+            raise UserError(f"missing label file {case.label} of the case {case.identifier}")
+        for path in case.images:
+            if not path.is_file():
+                raise UserError(f"missing image file {path} of the case {case.identifier}")
+    return tuple(cases)
+
+
+def _find_cases(folder: Path, part: str, description: dict[str, Any]) -> tuple[Case, ...]:
+    images, labels = folder / f"images{part}", folder / f"labels{part}"
+    ending, n_channels = description["file_ending"], len(description["channel_names"])
+    if not images.is_dir():
+        raise UserError(f"{folder} has labels{part} but no images{part}")
+    pattern = re.compile(r"(.+)_(\d{4})" + re.escape(ending))
+    channels: dict[str, dict[int, Path]] = {}
+    for path in sorted(images.iterdir()):
+        if not path.name.endswith(ending):
+            continue
+        match = pattern.fullmatch(path.name)
+        if not match:
+            raise UserError(f"{path} is not named CASE_0000{ending} (case, underscore, four digits of the channel)")
+        channels.setdefault(match[1], {})[int(match[2])] = path
+    cases = []
+    for identifier, files in channels.items():
+        # One file may hold all channels (RGB); whether it does shows when it is read.
+        if sorted(files) not in (list(range(n_channels)), [0]):
+            raise UserError(
+                f"case {identifier} in {images} has the channels {sorted(files)}, "
+                f"dataset.json wants {list(range(n_channels))}"
+            )
+        label = labels / f"{identifier}{ending}"
+        if not label.is_file():
+            raise UserError(f"missing label file {label} of the image {files[0].name}")
+        cases.append(Case(identifier, tuple(files[channel] for channel in sorted(files)), label))
+    return tuple(cases)
+
+
+def _read_splits(path: Path, identifiers: set[str]) -> list[dict[str, list[str]]] | None:
+    if not path.exists():
+        return None
+    try:
+        splits = json.loads(path.read_text(encoding="utf-8"))
+        named = [set(split[part]) for split in splits for part in ("train", "val")]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"cannot read {path} as a list of train and val cases: {_one_line(error)}") from error
+    for cases in named:
+        if unknown := sorted(cases - identifiers):
+            raise UserError(f"{path} names the case {unknown[0]!r}, which is not in imagesTr")
+        if not cases:
+            raise UserError(f"{path} has a fold without training or validation cases")
+    return splits
+
+
+def check_cases(dataset: RawDataset, cases: Sequence[Case], on_case_done: Callable[[], object] = lambda: None) -> None:
+    """Open every image and label and raise `UserError` on the first that cannot be trained on.
+
+    An image that cannot be read, images and label of different size or spacing, a wrong number of
+    channels, NaN or infinite intensities, labels that ``dataset.json`` does not name.
+
+    Parameters
+    ----------
+    dataset
+        Where the cases come from.
+    cases
+        The cases to open.
+    on_case_done
+        Called after each case, for a progress bar.
+    """
+    reader = _find_reader(dataset, cases[0])
+    allowed = {value for values in dataset.classes.values() for value in values} | {0}
+    if dataset.ignore_label is not None:
+        allowed.add(dataset.ignore_label)
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        results = [pool.submit(_check_case, reader, case, dataset.n_channels, allowed) for case in cases]
+        try:
+            for result in results:
+                result.result()
+                on_case_done()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _find_reader(dataset: RawDataset, example: Case) -> BaseReaderWriter:
+    from nnunetv2.imageio.reader_writer_registry import (
+        LIST_OF_IO_CLASSES,
+        determine_reader_writer_from_dataset_json,
+    )
+
+    supported = sorted({ending for reader in LIST_OF_IO_CLASSES for ending in reader.supported_file_endings})
+    if dataset.file_ending.lower() not in supported:
+        raise UserError(f"nnU-Net reads no {dataset.file_ending!r} files; file_ending must be one of {supported}")
+    with _silence():
+        try:
+            found = determine_reader_writer_from_dataset_json(
+                dataset.description, str(example.images[0]), verbose=False
+            )
+            return found()
+        except RuntimeError as error:
+            raise UserError(f"cannot read image {example.images[0]}: no reader for it succeeds") from error
+
+
+def _check_case(reader: BaseReaderWriter, case: Case, n_channels: int, allowed: set[int]) -> None:
+    for path in case.images:
+        _read(reader.read_images, (str(path),), f"image {path}")
+    image, properties = _read(reader.read_images, tuple(map(str, case.images)), f"the channels of {case.identifier}")
+    label, label_properties = _read(reader.read_seg, str(case.label), f"label {case.label}")
+    if len(image) != n_channels:
+        raise UserError(f"image {case.images[0]} has {len(image)} channels, dataset.json names {n_channels}")
+    if image.shape[1:] != label.shape[1:] or len(label) != 1:
+        raise UserError(
+            f"image {case.images[0].name} has size {_size(image)} but its label {case.label} has size {_size(label)}"
+        )
+    if not np.allclose(properties["spacing"], label_properties["spacing"]):
+        raise UserError(
+            f"image {case.images[0].name} has spacing {tuple(properties['spacing'])} but its label {case.label} has "
+            f"{tuple(label_properties['spacing'])}"
+        )
+    if not np.isfinite(image).all():
+        raise UserError(f"image {case.images[0]} holds NaN or infinite values; replace them")
+    unknown = sorted(set(np.unique(label).tolist()) - allowed)
+    if unknown:
+        shown = ", ".join(f"{value:g}" for value in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        raise UserError(f"label {case.label} holds the value {shown}, which dataset.json does not name")
+
+
+def _read(read: Callable[..., Any], source: Any, what: str) -> tuple[np.ndarray, dict[str, Any]]:
+    try:
+        return read(source)
+    # Readers raise whatever their libraries raise, which is no closed list.
+    except Exception as error:
+        raise UserError(f"cannot read {what}: {_one_line(error)}") from error
+
+
+def _size(array: np.ndarray) -> str:
+    shape = array.shape[1:]
+    text = "×".join(str(size) for size in (shape[1:] if shape[0] == 1 else shape))
+    return text if len(array) == 1 else f"{text} with {len(array)} channels"
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def _silence():
+    """Drop what nnU-Net prints while it tries one reader after the other."""
+    sink = io.StringIO()
+    with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+        yield

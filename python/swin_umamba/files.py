@@ -1,0 +1,60 @@
+"""Files that are whole or not there at all, whenever the process is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+@contextlib.contextmanager
+def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Write a file beside ``path`` and put it in its place only when it is complete and on disk.
+
+    A process killed inside the ``with`` block leaves the former ``path`` as it was, and a
+    ``.partial`` file beside it that the next write replaces.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    _sync_folder(path.parent)
+
+
+def link_atomically(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Give ``source`` the second name ``path``: a hard link where the file system has them, else a copy."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(source, partial)
+    except OSError:
+        with open(source, "rb") as original, replace_atomically(path) as copy:
+            while block := original.read(1 << 22):
+                copy.write(block)
+        return
+    os.replace(partial, path)
+    _sync_folder(path.parent)
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write ``content`` as indented JSON, atomically; NaN is refused since JSON has no such number."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with replace_atomically(path) as file:
+        file.write(text.encode())
+
+
+def _sync_folder(folder: Path) -> None:
+    # Windows cannot open a folder; there the rename is as durable as the system makes it.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Training with nnU-Net: trainers, settings of a run, its folder, and its phases."""

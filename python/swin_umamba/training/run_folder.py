@@ -1,0 +1,60 @@
+"""The folder of one run: what lies where in it, and nnU-Net's environment inside it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run. nnU-Net's own folders are inside, so stock nnU-Net commands can use them too."""
+
+    root: Path
+
+    settings = property(lambda self: self.root / "settings.json")
+    metrics = property(lambda self: self.root / "metrics.json")
+    loss_curve = property(lambda self: self.root / "loss_curve.png")
+    panel = property(lambda self: self.root / "panel.png")
+    checkpoint = property(lambda self: self.root / "checkpoint.pth")
+    log = property(lambda self: self.root / "train.log")
+    predictions = property(lambda self: self.root / "predictions")
+    raw = property(lambda self: self.root / "nnUNet_raw")
+    preprocessed = property(lambda self: self.root / "nnUNet_preprocessed")
+    results = property(lambda self: self.root / "nnUNet_results")
+
+    def check_new(self) -> None:
+        """Raise `UserError` if the folder holds anything: a former run is never overwritten."""
+        if self.settings.exists():
+            raise UserError(
+                f"{self.root} holds a former run; go on with it by --resume, or choose another folder with --output"
+            )
+        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            raise UserError(f"{self.root} exists and is not empty; choose another folder with --output")
+
+    def check_former(self) -> None:
+        """Raise `UserError` unless the folder holds a run that can be resumed."""
+        if not self.settings.exists():
+            raise UserError(f"--resume: {self.root} holds no run; start one without --resume, or say --output")
+
+
+def available_processors() -> int:
+    """Number of processors this process may use, which containers and schedulers often limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def enter_nnunet_environment(raw: Path, folder: RunFolder) -> None:
+    """Point nnU-Net at its three folders and set its number of workers, unless the user has set it.
+
+    Must come before the first import of ``nnunetv2``, which reads some of these variables only then.
+    """
+    os.environ.update(
+        nnUNet_raw=str(raw), nnUNet_preprocessed=str(folder.preprocessed), nnUNet_results=str(folder.results)
+    )
+    os.environ.setdefault("nnUNet_def_n_proc", str(min(8, available_processors())))
+    os.environ.setdefault("nnUNet_n_proc_DA", str(min(12, available_processors())))

@@ -1,0 +1,103 @@
+"""Scores of a run's held-out cases: DSC and NSD for each case and class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+
+from ..data import Case, RawDataset
+from ..evaluation import dice_coefficient, normalized_surface_distance
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """Scores of one case by class name, and the files they come from."""
+
+    case: Case
+    prediction: Path
+    dsc: dict[str, float]
+    nsd: dict[str, float]
+
+    @property
+    def mean_dsc(self) -> float:
+        return float(np.mean(list(self.dsc.values())))
+
+
+def score_cases(
+    dataset: RawDataset,
+    cases: Sequence[Case],
+    predictions: Path,
+    reader: BaseReaderWriter,
+    tolerance: float,
+    on_case_done: Callable[[], object] = lambda: None,
+) -> list[CaseScores]:
+    """Compare predicted label images with their references.
+
+    Parameters
+    ----------
+    dataset
+        Names the classes; pixels with its ignore label count for nothing.
+    cases
+        The cases to score.
+    predictions
+        Folder of the predicted label images, named like the references.
+    reader
+        nnU-Net's reader for these files.
+    tolerance
+        Of the normalized surface distance, in the unit of the spacing.
+    on_case_done
+        Called after each case.
+
+    Returns
+    -------
+    list of CaseScores
+        In the order of ``cases``. A class that is absent from both masks scores 1.
+    """
+    scores = []
+    for case in cases:
+        path = predictions / f"{case.identifier}{dataset.file_ending}"
+        reference, properties = reader.read_seg(str(case.label))
+        prediction, _ = reader.read_seg(str(path))
+        reference, prediction, spacing = _squeeze(reference[0], prediction[0], properties["spacing"])
+        counted = reference != dataset.ignore_label if dataset.ignore_label is not None else True
+        dsc, nsd = {}, {}
+        for name, values in dataset.classes.items():
+            masks = np.isin(reference, values) & counted, np.isin(prediction, values) & counted
+            dsc[name] = dice_coefficient(*masks)
+            nsd[name] = normalized_surface_distance(*masks, spacing=spacing, tolerance=tolerance)
+        scores.append(CaseScores(case, path, dsc, nsd))
+        on_case_done()
+    return scores
+
+
+def summarise(scores: Sequence[CaseScores]) -> dict[str, Any]:
+    """Mean and standard deviation over cases of each metric, whole and per class, and the values of each case.
+
+    The mean of a case is over its classes; ``mean`` and ``std`` are of these over the cases.
+    """
+    summary: dict[str, Any] = {"cases": len(scores)}
+    for metric in ("dsc", "nsd"):
+        table = np.array([list(getattr(case, metric).values()) for case in scores])
+        per_class = {
+            name: {"mean": float(column.mean()), "std": float(column.std())}
+            for name, column in zip(getattr(scores[0], metric), table.T, strict=True)
+        }
+        per_case = table.mean(axis=1)
+        summary[metric] = {"mean": float(per_case.mean()), "std": float(per_case.std()), "per_class": per_class}
+    summary["per_case"] = {case.case.identifier: {"dsc": case.dsc, "nsd": case.nsd} for case in scores}
+    return summary
+
+
+def _squeeze(
+    reference: np.ndarray, prediction: np.ndarray, spacing: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    """A stack of one slice is a 2-D image, and is scored on its contour."""
+    spacing = [float(size) for size in spacing]
+    if reference.shape[0] == 1:
+        return reference[0], prediction[0], spacing[1:]
+    return reference, prediction, spacing
