@@ -44,8 +44,7 @@ def check_same_device(**tensors: Tensor | None) -> None:
     for name, tensor in tensors.items():
         if tensor is not None and tensor.device != first.device:
             raise ValueError(
-                f"{name} is on {tensor.device} but {first_name} is on {first.device}; "
-                f"move all arguments to one device"
+                f"{name} is on {tensor.device} but {first_name} is on {first.device}; move all arguments to one device"
             )
 
 

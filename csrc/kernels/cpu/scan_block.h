@@ -1,0 +1,187 @@
+// What the scans of both operators share: parameters of one block of channels (one vector of lanes),
+// and the backward pass of one part (several blocks that sum into the same dB and dC).
+#pragma once
+
+#include "parallel.h"
+#include "recurrence.h"
+#include "scratch.h"
+#include "tile.h"
+
+namespace swin_umamba::SWIN_ISA {
+
+SWIN_INLINE int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+// Decay rates of one block of channels.
+template <class V>
+struct Decay {
+  V* A;   // (N), lanes are channels
+  V* A2;  // A log2(e)
+  V limit;
+
+  static int64_t bytes(int64_t states) { return 2 * Scratch::bytes<V>(states); }
+  void take(Scratch& scratch, int64_t states) {
+    A = scratch.take<V>(states);
+    A2 = scratch.take<V>(states);
+  }
+  // After A is filled in.
+  void prepare(int64_t states) {
+    V largest{};
+    for (int64_t n = 0; n < states; ++n) {
+      A2[n] = A[n] * Element<V>(kLog2E);
+      largest = maximum(largest, maximum(A2[n], -A2[n]));
+    }
+    limit = Element<V>(1e15) / maximum(largest, broadcast<V>(Element<V>(1e-15)));
+  }
+  // The state before the first step: zero, but NaN in A must reach the output whatever exp2 makes of it.
+  void clear(V* state, int64_t states) const {
+    for (int64_t n = 0; n < states; ++n) state[n] = A[n] == A[n] ? V{} : A[n];
+  }
+};
+
+// States of one block at the start of a chunk, in an array (saved_states, N, D); chunk 0 has none.
+template <class V>
+void save_state(void* states, int64_t chunk, const V* state, int64_t N, int64_t dim, int64_t channel,
+                int64_t count) {
+  Element<V>* to = static_cast<Element<V>*>(states) + (chunk - 1) * N * dim + channel;
+  for (int64_t n = 0; n < N; ++n) store_some(to + n * dim, state[n], count);
+}
+template <class V>
+void read_state(const void* states, int64_t chunk, V* state, int64_t N, int64_t dim, int64_t channel,
+                int64_t count) {
+  const Element<V>* from = static_cast<const Element<V>*>(states) + (chunk - 1) * N * dim + channel;
+  for (int64_t n = 0; n < N; ++n) state[n] = load_some(from + n * dim, count);
+}
+
+// One block of channels in the backward pass.
+template <class V>
+struct BackwardBlock {
+  int64_t channel, count;
+  V *u, *dt, *sigmoid, *dtu, *gy, *gdt, *gdtu, *y;  // (T)
+  Decay<V> decay;
+  V *state, *carry, *gA;                                   // (N)
+  V *constant_B, *constant_C, *gconstant_B, *gconstant_C;  // (N), if constant
+  V D, delta_bias, gD, gdelta_bias;
+
+  static int64_t bytes(int64_t states) {
+    return 8 * Scratch::bytes<V>(kChunk) + Decay<V>::bytes(states) + 7 * Scratch::bytes<V>(states);
+  }
+  void take(Scratch& scratch, int64_t states) {
+    V** const tiles[] = {&u, &dt, &sigmoid, &dtu, &gy, &gdt, &gdtu, &y};
+    for (V** tile : tiles) *tile = scratch.take<V>(kChunk);
+    decay.take(scratch, states);
+    V** const rows[] = {&state, &carry, &gA, &constant_B, &constant_C, &gconstant_B, &gconstant_C};
+    for (V** row : rows) {
+      *row = scratch.take<V>(states);
+      for (int64_t n = 0; n < states; ++n) (*row)[n] = V{};
+    }
+    D = delta_bias = gD = gdelta_bias = V{};
+  }
+};
+
+// The sums over the lanes of kCount vectors.
+SWIN_INLINE Float sum_each(Float (&r)[kWidth]) {
+#if defined(__AVX512F__)
+  __m512 fold[4];
+  for (int i = 0; i < 4; ++i) {
+    const auto halves = [&](int a, int b) {
+      return _mm512_add_ps(_mm512_shuffle_f32x4((__m512)r[a], (__m512)r[b], 0x44),
+                           _mm512_shuffle_f32x4((__m512)r[a], (__m512)r[b], 0xee));
+    };
+    const __m512 x = halves(i, i + 4), y = halves(i + 8, i + 12);
+    fold[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
+  }
+  const auto quarters = [](__m512 a, __m512 b) {
+    return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+  };
+  const __m512 x = quarters(fold[0], fold[1]), y = quarters(fold[2], fold[3]);
+  return (Float)_mm512_add_ps(_mm512_shuffle_ps(x, y, 0x88), _mm512_shuffle_ps(x, y, 0xdd));
+#else
+  transpose(r);
+  for (int half = kWidth / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) r[i] += r[i + half];
+  return r[0];
+#endif
+}
+SWIN_INLINE double sum_each(double (&r)[1]) { return r[0]; }
+
+// sums[t * row + i] = the sum over lanes of tile[t * STATES + i].
+template <class V, int STATES>
+void sum_channels(const V* tile, int64_t steps, Element<V>* sums, int64_t row) {
+  constexpr int W = Lanes<V>::kCount;
+  const int64_t vectors = steps * STATES;
+  for (int64_t v = 0; v < vectors; v += W) {
+    V block[W] = {};
+    for (int64_t i = 0; i < minimum<int64_t>(W, vectors - v); ++i) block[i] = tile[v + i];
+    Element<V> each[W];
+    store<V>(each, sum_each(block));
+    for (int64_t i = 0; i < minimum<int64_t>(W, vectors - v); ++i)
+      sums[(v + i) / STATES * row + (v + i) % STATES] = each[i];
+  }
+}
+
+// States that the backward pass takes at a time: their decays and values for one chunk fit the
+// first-level cache.
+constexpr int kBackwardStates = 4;
+
+// Scratch and results of the backward pass of one chunk of one part.
+template <class V>
+struct BackwardPart {
+  int64_t states, row;
+  V *gB, *gC;                // (T, kBackwardStates)
+  Element<V>*sum_B, *sum_C;  // (T, N), row stride `row`
+  ChunkStates<V, kBackwardStates>* kept;
+
+  static int64_t bytes(int64_t states) {
+    return 2 * Scratch::bytes<V>(kChunk * kBackwardStates) +
+           2 * Scratch::bytes<Element<V>>(kChunk * round_up(states, Lanes<V>::kCount)) +
+           Scratch::bytes<ChunkStates<V, kBackwardStates>>(1);
+  }
+  void take(Scratch& scratch, int64_t n) {
+    states = n;
+    row = round_up(n, Lanes<V>::kCount);
+    gB = scratch.take<V>(kChunk * kBackwardStates);
+    gC = scratch.take<V>(kChunk * kBackwardStates);
+    sum_B = scratch.take<Element<V>>(kChunk * row);
+    sum_C = scratch.take<Element<V>>(kChunk * row);
+    kept = scratch.take<ChunkStates<V, kBackwardStates>>(1);
+  }
+
+  template <int STATES>
+  void group(int64_t n, BackwardBlock<V>* blocks, int64_t block_count, int64_t steps, Coefficients<V> B,
+             Coefficients<V> C, bool constant_B, bool constant_C, bool want_y) {
+    const auto clear = [&](V* tile) {
+      for (int64_t i = 0; i < steps * STATES; ++i) tile[i] = V{};
+    };
+    clear(gB);
+    clear(gC);
+    for (int64_t b = 0; b < block_count; ++b) {
+      BackwardBlock<V>& x = blocks[b];
+      B.constant = constant_B ? x.constant_B : nullptr;
+      C.constant = constant_C ? x.constant_C : nullptr;
+      const BackwardTiles<V> tiles{steps, x.dt,   x.dtu, x.gy, B, C, want_y ? x.y : nullptr,
+                                   x.gdt, x.gdtu, gB,    gC};
+      backward_group<V, STATES>(tiles, n, x.decay.A, x.decay.A2, x.decay.limit, x.state, x.carry, x.gA,
+                                *reinterpret_cast<ChunkStates<V, STATES>*>(kept));
+      const auto sum_steps = [&](V* tile, V* sum) {
+        for (int64_t i = 0; i < steps * STATES; ++i) sum[n + i % STATES] += tile[i];
+        clear(tile);
+      };
+      if (constant_B) sum_steps(gB, x.gconstant_B);
+      if (constant_C) sum_steps(gC, x.gconstant_C);
+    }
+    if (!constant_B) sum_channels<V, STATES>(gB, steps, sum_B + n, row);
+    if (!constant_C) sum_channels<V, STATES>(gC, steps, sum_C + n, row);
+  }
+
+  // dt, dtu, gy and state of every block are set, gdt and gdtu zero; the sums over the part's channels
+  // come out in sum_B and sum_C, the rest in the blocks.
+  void chunk(BackwardBlock<V>* blocks, int64_t block_count, int64_t steps, Coefficients<V> B,
+             Coefficients<V> C, bool constant_B, bool constant_C, bool want_y) {
+    int64_t n = 0;
+    for (; n + kBackwardStates <= states; n += kBackwardStates)
+      group<kBackwardStates>(n, blocks, block_count, steps, B, C, constant_B, constant_C, want_y);
+    for (; n < states; ++n) group<1>(n, blocks, block_count, steps, B, C, constant_B, constant_C, want_y);
+  }
+};
+
+}  // namespace swin_umamba::SWIN_ISA

@@ -1,0 +1,222 @@
+// Fused 2-D selective scan, backward.
+//
+// Direction after direction: (a) scan tasks, each one part of the channels of one image, walk the
+// chunks backwards (recurrence.h) and leave their part of the gradient of the projected pixels; (b) the
+// parts are added and taken back through the projection to the image; (c) the gradient of the
+// projection's weight is summed over all pixels, one task for a panel of its columns.
+#include "gemm.h"
+#include "image_rows.h"
+#include "kernels.h"
+#include "scan_block.h"
+
+namespace swin_umamba::SWIN_ISA {
+namespace {
+
+constexpr int64_t kPixelRows = 64;
+constexpr int64_t kPanel = 48;
+
+template <class V>
+class PartTask {
+  using E = Element<V>;
+  static constexpr Type kCompute = compute_type<V>();
+  static constexpr int64_t W = Lanes<V>::kCount;
+  static constexpr int64_t kBlocks = (kChannelsPerPart + W - 1) / W;
+
+ public:
+  // `dt_projs` is (4, R, padded(D)); `grad_projected` is this part's (H*W, R+2N).
+  PartTask(const Ss2dBackward& p, int k, int64_t image, int64_t part, const E* dt_projs, E* grad_projected)
+      : p_(p),
+        k_(k),
+        image_(image),
+        first_(part * kChannelsPerPart),
+        channels_(minimum(kChannelsPerPart, p.dim - first_)),
+        block_count_((channels_ + W - 1) / W),
+        dt_projs_(dt_projs + k * p.rank * padded(p.dim)),
+        rows_(static_cast<const E*>(p.projected_x) + (k * p.batch + image) * p.length() * p.projected()),
+        grad_projected_(grad_projected),
+        scratch_(bytes(p)) {
+    const int64_t N = p.state, D = p.dim;
+    projected_ = scratch_.take<E>(kChunk * p.projected());
+    grad_rank_ = scratch_.take<E>(kChunk * p.rank);
+    grad_delta_ = scratch_.take<V>(kChunk * kBlocks);
+    sums_.take(scratch_, N);
+    for (int64_t b = 0; b < block_count_; ++b) {
+      BackwardBlock<V>& x = blocks_[b];
+      x.take(scratch_, N);
+      x.channel = first_ + b * W;
+      x.count = minimum(W, channels_ - b * W);
+      load_channel_rows(x.decay.A, p.A_logs, kCompute, (k * D + x.channel) * N, N, N, x.count);
+      for (int64_t n = 0; n < N; ++n) x.decay.A[n] = -exp(x.decay.A[n]);
+      x.decay.prepare(N);
+      read(x.D, p.Ds, kCompute, k * D + x.channel, x.count);
+      read(x.delta_bias, p.dt_projs_bias, kCompute, k * D + x.channel, x.count);
+    }
+  }
+
+  void run() {
+    const int64_t L = p_.length(), P = p_.projected(), R = p_.rank, N = p_.state;
+    const Coefficients<V> B{projected_ + R, P, nullptr}, C{projected_ + R + N, P, nullptr};
+    const int64_t last = (L - 1) / kChunk;
+    for (int64_t chunk = last; chunk >= 0; --chunk) {
+      const int64_t start = chunk * kChunk, steps = minimum(kChunk, L - start);
+      PixelWalk walk(k_, start, p_.height, p_.width);
+      for (int64_t t = 0; t < steps; ++t) {
+        pixels_[t] = walk.next();
+        memcpy(projected_ + t * P, rows_ + pixels_[t] * P, P * sizeof(E));
+      }
+      for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], chunk, steps);
+      sums_.chunk(blocks_, block_count_, steps, B, C, false, false, false);
+      for (int64_t b = 0; b < block_count_; ++b) store_block(blocks_[b], b, steps);
+      store_projected(chunk == last, steps);
+    }
+    for (int64_t b = 0; b < block_count_; ++b) store_parameters(blocks_[b]);
+  }
+
+ private:
+  static int64_t bytes(const Ss2dBackward& p) {
+    return Scratch::bytes<E>(kChunk * p.projected()) + Scratch::bytes<E>(kChunk * p.rank) +
+           Scratch::bytes<V>(kChunk * kBlocks) + BackwardPart<V>::bytes(p.state) +
+           kBlocks * BackwardBlock<V>::bytes(p.state);
+  }
+
+  void load_block(BackwardBlock<V>& x, int64_t chunk, int64_t steps) {
+    const int64_t L = p_.length(), N = p_.state, D = p_.dim;
+    if (chunk > 0)
+      read_state(static_cast<const E*>(p_.states) + (k_ * p_.batch + image_) * saved_states(L) * N * D, chunk,
+                 x.state, N, D, x.channel, x.count);
+    else
+      x.decay.clear(x.state, N);
+    gemm<V>(steps, W, p_.rank, {projected_, p_.projected(), 1}, dt_projs_ + x.channel, padded(D),
+            reinterpret_cast<E*>(x.dt), W, false);
+    for (int64_t t = 0; t < steps; ++t) {
+      const int64_t at = (image_ * L + pixels_[t]) * D + x.channel;
+      read(x.u[t], p_.x, p_.type, at, x.count);
+      read(x.gy[t], p_.grad_out, kCompute, at, x.count);
+      const V delta = x.dt[t] + x.delta_bias;
+      x.dt[t] = softplus(delta);
+      x.sigmoid[t] = sigmoid(delta);
+      x.dtu[t] = x.dt[t] * x.u[t];
+      x.gdt[t] = x.gdtu[t] = V{};
+    }
+  }
+
+  void store_block(BackwardBlock<V>& x, int64_t b, int64_t steps) {
+    V gD{}, gbias{};
+    for (int64_t t = 0; t < steps; ++t) {
+      const V gdelta = fma(x.gdtu[t], x.u[t], x.gdt[t]) * x.sigmoid[t];
+      grad_delta_[t * block_count_ + b] = gdelta;
+      gbias += gdelta;
+      gD = fma(x.gy[t], x.u[t], gD);
+      const V gu = fma(x.gdtu[t], x.dt[t], x.D * x.gy[t]);
+      E* to = static_cast<E*>(p_.grad_x) + (image_ * p_.length() + pixels_[t]) * p_.dim + x.channel;
+      store_some(to, k_ == 0 ? gu : load_some(to, x.count) + gu, x.count);
+    }
+    x.gD += gD;
+    x.gdelta_bias += gbias;
+  }
+
+  void store_projected(bool first_chunk, int64_t steps) {
+    const int64_t P = p_.projected(), R = p_.rank, N = p_.state, D = p_.dim;
+    const E* grad_delta = reinterpret_cast<const E*>(grad_delta_);
+    const int64_t row = block_count_ * W;
+    const E* weight = static_cast<const E*>(p_.dt_projs_weight) + (k_ * D + first_) * R;
+    gemm<V>(steps, R, channels_, {grad_delta, row, 1}, weight, R, grad_rank_, R, false);
+    E* grad_weight = static_cast<E*>(p_.grad_dt_projs_weight) + (image_ * kDirections + k_) * R * D + first_;
+    gemm<V>(R, channels_, steps, {projected_, 1, P}, grad_delta, row, grad_weight, D, !first_chunk);
+    for (int64_t t = 0; t < steps; ++t) {
+      E* to = grad_projected_ + pixels_[t] * P;
+      memcpy(to, grad_rank_ + t * R, R * sizeof(E));
+      memcpy(to + R, sums_.sum_B + t * sums_.row, N * sizeof(E));
+      memcpy(to + R + N, sums_.sum_C + t * sums_.row, N * sizeof(E));
+    }
+  }
+
+  void store_parameters(BackwardBlock<V>& x) {
+    const int64_t N = p_.state, vector = (image_ * kDirections + k_) * p_.dim + x.channel;
+    for (int64_t n = 0; n < N; ++n) x.gA[n] *= x.decay.A[n];  // A = -exp(A_logs)
+    store_channel_rows(x.gA, p_.grad_A_logs, kCompute, vector * N, N, N, x.count);
+    write(p_.grad_Ds, kCompute, vector, x.gD, x.count);
+    write(p_.grad_dt_projs_bias, kCompute, vector, x.gdelta_bias, x.count);
+  }
+
+  const Ss2dBackward& p_;
+  const int k_;
+  const int64_t image_, first_, channels_, block_count_;
+  const E* dt_projs_;
+  const E* rows_;
+  E* grad_projected_;
+  Scratch scratch_;
+  int64_t pixels_[kChunk];
+  E *projected_, *grad_rank_;
+  V* grad_delta_;  // (T, blocks)
+  BackwardPart<V> sums_;
+  BackwardBlock<V> blocks_[kBlocks];
+};
+
+// Adds the parts into the first one, and takes it through x_proj_weight[k] (R+2N, D) to the image.
+template <class V>
+void project_back(const Ss2dBackward& p, int k, Element<V>* parts, int64_t first, int64_t rows) {
+  using E = Element<V>;
+  const int64_t D = p.dim, P = p.projected(), size = p.batch * p.length() * P;
+  E* sum = parts + first * P;
+  for (int64_t part = 1; part < channel_parts(D); ++part)
+    for (int64_t i = 0; i < rows * P; ++i) sum[i] += sum[part * size + i];
+  gemm<V>(rows, D, P, {sum, P, 1}, static_cast<const E*>(p.x_proj_weight) + k * P * D, D,
+          static_cast<E*>(p.grad_x) + first * D, D, true);
+}
+
+template <class V>
+void sum_weight_panel(const Ss2dBackward& p, int k, const Element<V>* grad_projected, int64_t column,
+                      int64_t columns) {
+  using E = Element<V>;
+  const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length();
+  Scratch scratch(Scratch::bytes<E>(kPixelRows * columns));
+  E* copy = scratch.take<E>(kPixelRows * columns);
+  E* to = static_cast<E*>(p.grad_x_proj_weight) + k * P * D + column;
+  for (int64_t first = 0; first < pixels; first += kPixelRows) {
+    const int64_t rows = minimum(kPixelRows, pixels - first);
+    int64_t row;
+    const E* x = image_rows<V>(p.x, p.type, D, first, rows, column, columns, copy, row);
+    gemm<V>(P, columns, rows, {grad_projected + first * P, 1, P}, x, row, to, D, first > 0);
+  }
+}
+
+template <class V>
+void run(const Ss2dBackward& p, ParallelFor parallel) {
+  using E = Element<V>;
+  const int64_t D = p.dim, R = p.rank, pixels = p.batch * p.length(), parts = channel_parts(D);
+  E* dt_projs = static_cast<E*>(p.workspace);
+  E* grad_projected = dt_projs + kDirections * R * padded(D);
+
+  for_each_task(parallel, kDirections, [&](int64_t k) {
+    transpose_matrix<V>(dt_projs + k * R * padded(D), padded(D),
+                        static_cast<const E*>(p.dt_projs_weight) + k * D * R, D, R);
+  });
+  for (int k = 0; k < kDirections; ++k) {
+    for_each_task(parallel, p.batch * parts, [&](int64_t task) {
+      const int64_t image = task / parts, part = task % parts;
+      PartTask<V>(p, k, image, part, dt_projs,
+                  grad_projected + (part * p.batch + image) * p.length() * p.projected())
+          .run();
+    });
+    for_each_task(parallel, (pixels + kPixelRows - 1) / kPixelRows, [&](int64_t task) {
+      const int64_t first = task * kPixelRows;
+      project_back<V>(p, k, grad_projected, first, minimum(kPixelRows, pixels - first));
+    });
+    for_each_task(parallel, (D + kPanel - 1) / kPanel, [&](int64_t task) {
+      const int64_t column = task * kPanel;
+      sum_weight_panel<V>(p, k, grad_projected, column, minimum(kPanel, D - column));
+    });
+  }
+}
+
+}  // namespace
+
+void ss2d_backward(const Ss2dBackward& p, ParallelFor parallel) {
+#if defined(SWIN_WITH_DOUBLE)
+  if (p.type == Type::kFloat64) return run<double>(p, parallel);
+#endif
+  run<Float>(p, parallel);
+}
+
+}  // namespace swin_umamba::SWIN_ISA

@@ -1,0 +1,199 @@
+// Tiles: a chunk of steps by one vector of channels, in compute type, whatever the layout and the
+// type in memory. A tile is `steps` vectors; lanes past `count` channels are zero.
+#pragma once
+
+#include "../directions.h"
+#include "../problem.h"
+#include "vector_math.h"
+
+namespace swin_umamba::SWIN_ISA {
+
+SWIN_INLINE float bfloat16_to_float(uint16_t h) {
+  const uint32_t bits = uint32_t(h) << 16;
+  float f;
+  memcpy(&f, &bits, sizeof f);
+  return f;
+}
+
+// To nearest even; NaN stays NaN.
+SWIN_INLINE uint16_t float_to_bfloat16(float f) {
+  uint32_t bits;
+  memcpy(&bits, &f, sizeof bits);
+  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return (bits & 0x7fffffff) > 0x7f800000 ? uint16_t((bits >> 16) | 0x40) : uint16_t(rounded);
+}
+
+SWIN_INLINE float float16_to_float(uint16_t h) {
+  // Exponent and mantissa in place, then one product puts the bias right and normalises subnormals.
+  const uint32_t magnitude = uint32_t(h & 0x7fff) << 13;
+  const uint32_t scale_bits = 0x77800000;  // 2^112
+  float f, scale;
+  memcpy(&f, &magnitude, sizeof f);
+  memcpy(&scale, &scale_bits, sizeof scale);
+  f *= scale;
+  uint32_t bits;
+  memcpy(&bits, &f, sizeof bits);
+  if ((h & 0x7c00) == 0x7c00) bits = magnitude | 0x7f800000;
+  bits |= uint32_t(h & 0x8000) << 16;
+  memcpy(&f, &bits, sizeof f);
+  return f;
+}
+
+SWIN_INLINE uint16_t float_to_float16(float f) {
+  uint32_t bits;
+  memcpy(&bits, &f, sizeof bits);
+  const uint16_t sign = uint16_t((bits >> 16) & 0x8000);
+  bits &= 0x7fffffff;
+  if (bits > 0x7f800000) return sign | 0x7e00;
+  if (bits >= 0x477ff000) return sign | 0x7c00;
+  if (bits < 0x38800000) {
+    // Subnormal: adding 1/2 leaves the rounded value in the low bits.
+    float magnitude;
+    memcpy(&magnitude, &bits, sizeof magnitude);
+    magnitude += 0.5f;
+    memcpy(&bits, &magnitude, sizeof bits);
+    return sign | uint16_t(bits - 0x3f000000);
+  }
+  return sign | uint16_t((bits + 0xc8000fff + ((bits >> 13) & 1)) >> 13);
+}
+
+SWIN_INLINE Float widen_bfloat16(const uint16_t* p) {
+#if defined(__AVX512F__)
+  return (Float)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16);
+#elif defined(__AVX2__)
+  return (Float)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)), 16);
+#else
+  float lanes[kWidth];
+  for (int i = 0; i < kWidth; ++i) lanes[i] = bfloat16_to_float(p[i]);
+  return load<Float>(lanes);
+#endif
+}
+
+SWIN_INLINE Float widen_float16(const uint16_t* p) {
+#if defined(__AVX512F__)
+  return (Float)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
+#elif defined(__AVX2__)
+  return (Float)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
+#else
+  float lanes[kWidth];
+  for (int i = 0; i < kWidth; ++i) lanes[i] = float16_to_float(p[i]);
+  return load<Float>(lanes);
+#endif
+}
+
+SWIN_INLINE void narrow_bfloat16(uint16_t* p, Float v) {
+#if defined(__AVX512F__)
+  const __m512i bits = (__m512i)v;
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+  const __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
+  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+  const __m512i top = _mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, quiet), 16);
+  _mm256_storeu_si256((__m256i*)p, _mm512_cvtepi32_epi16(top));
+#else
+  float lanes[kWidth];
+  store<Float>(lanes, v);
+  for (int i = 0; i < kWidth; ++i) p[i] = float_to_bfloat16(lanes[i]);
+#endif
+}
+
+SWIN_INLINE void narrow_float16(uint16_t* p, Float v) {
+#if defined(__AVX512F__)
+  _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph((__m512)v, 0));
+#elif defined(__AVX2__)
+  _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph((__m256)v, 0));
+#else
+  float lanes[kWidth];
+  store<Float>(lanes, v);
+  for (int i = 0; i < kWidth; ++i) p[i] = float_to_float16(lanes[i]);
+#endif
+}
+
+// One vector from, or to, `index` elements into an array of `type`.
+SWIN_INLINE void read(Float& v, const void* base, Type type, int64_t index, int64_t count) {
+  if (type == Type::kFloat32) {
+    v = load_some((const float*)base + index, count);
+    return;
+  }
+  const uint16_t* p = (const uint16_t*)base + index;
+  uint16_t lanes[kWidth] = {};
+  if (count < kWidth) {
+    for (int64_t i = 0; i < count; ++i) lanes[i] = p[i];
+    p = lanes;
+  }
+  v = type == Type::kBFloat16 ? widen_bfloat16(p) : widen_float16(p);
+}
+SWIN_INLINE void read(double& v, const void* base, Type, int64_t index, int64_t) {
+  v = ((const double*)base)[index];
+}
+
+SWIN_INLINE void write(void* base, Type type, int64_t index, Float v, int64_t count) {
+  if (type == Type::kFloat32) return store_some((float*)base + index, v, count);
+  uint16_t* p = (uint16_t*)base + index;
+  uint16_t lanes[kWidth];
+  uint16_t* target = count < kWidth ? lanes : p;
+  if (type == Type::kBFloat16)
+    narrow_bfloat16(target, v);
+  else
+    narrow_float16(target, v);
+  if (count < kWidth)
+    for (int64_t i = 0; i < count; ++i) p[i] = lanes[i];
+}
+SWIN_INLINE void write(void* base, Type, int64_t index, double v, int64_t) { ((double*)base)[index] = v; }
+
+// Channels are rows of `stride` elements, steps are contiguous:
+// tile[t * tile_row] = { base[offset + c * stride + t] }_c.
+template <class V>
+void load_channel_rows(V* tile, const void* base, Type type, int64_t offset, int64_t stride, int64_t steps,
+                       int64_t count, int64_t tile_row = 1) {
+  constexpr int W = Lanes<V>::kCount;
+  for (int64_t t = 0; t < steps; t += W) {
+    V rows[W] = {};
+    const int64_t n = minimum<int64_t>(W, steps - t);
+    for (int64_t c = 0; c < minimum<int64_t>(count, W); ++c)
+      read(rows[c], base, type, offset + c * stride + t, n);
+    transpose(rows);
+    for (int64_t i = 0; i < n; ++i) tile[(t + i) * tile_row] = rows[i];
+  }
+}
+
+// The inverse.
+template <class V>
+void store_channel_rows(const V* tile, void* base, Type type, int64_t offset, int64_t stride, int64_t steps,
+                        int64_t count, int64_t tile_row = 1) {
+  constexpr int W = Lanes<V>::kCount;
+  for (int64_t t = 0; t < steps; t += W) {
+    V rows[W] = {};
+    const int64_t n = minimum<int64_t>(W, steps - t);
+    for (int64_t i = 0; i < n; ++i) rows[i] = tile[(t + i) * tile_row];
+    transpose(rows);
+    for (int64_t c = 0; c < minimum<int64_t>(count, W); ++c)
+      write(base, type, offset + c * stride + t, rows[c], n);
+  }
+}
+
+// A matrix (rows, columns) becomes (columns, rows), both in compute type; rows of the target are padded
+// with zeros to whole vectors, for which `target_row` has room.
+template <class V>
+void transpose_matrix(Element<V>* target, int64_t target_row, const Element<V>* source, int64_t rows,
+                      int64_t columns) {
+  constexpr int W = Lanes<V>::kCount;
+  for (int64_t r = 0; r < rows; r += W) {
+    const int64_t count = minimum<int64_t>(W, rows - r);
+    for (int64_t c = 0; c < columns; c += W) {
+      V block[W] = {};
+      const int64_t n = minimum<int64_t>(W, columns - c);
+      for (int64_t i = 0; i < count; ++i) block[i] = load_some(source + (r + i) * columns + c, n);
+      transpose(block);
+      for (int64_t i = 0; i < n; ++i) store<V>(target + (c + i) * target_row + r, block[i]);
+    }
+  }
+}
+
+// The compute type as a Type, for arrays of parameters, states and sums.
+template <class V>
+constexpr Type compute_type() {
+  return sizeof(Element<V>) == 8 ? Type::kFloat64 : Type::kFloat32;
+}
+
+}  // namespace swin_umamba::SWIN_ISA

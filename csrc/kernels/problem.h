@@ -1,0 +1,131 @@
+// The sizes and pointers of one problem, shared by every backend. Plain data: no torch, no Python.
+//
+// All arrays are contiguous in the order that their comment gives. "compute" is float, or double
+// when `type` is float64; parameters, states and sums are held in it whatever `type` is.
+#pragma once
+
+#include <cstdint>
+
+namespace swin_umamba {
+
+enum class Type : int { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2, kFloat64 = 3 };
+
+constexpr int kDirections = 4;
+
+// Steps between two saved states. The backward pass starts from a saved state and recomputes the
+// steps of one chunk.
+constexpr int64_t kChunk = 64;
+
+// States saved for the backward pass: those at the start of every chunk but the first, which is zero.
+static inline int64_t saved_states(int64_t length) { return (length - 1) / kChunk; }
+
+// Runs body(begin, end, context) over [0, tasks). Tasks are independent and each writes its own part
+// of the result, so the result does not depend on how they are divided among threads.
+using TaskBody = void (*)(int64_t begin, int64_t end, void* context);
+using ParallelFor = void (*)(int64_t tasks, TaskBody body, void* context);
+
+struct CrossScan {
+  int64_t batch, channels, height, width;
+  Type type;
+  const void* input;  // cross_scan: (B, C, H, W); cross_merge: (B, 4, C, H*W)
+  void* output;       // the other one
+};
+
+struct SelectiveScan {
+  int64_t batch, dim, length, state, groups;
+  Type type;
+  bool softplus;
+  bool constant_B, constant_C;  // (D, N) in compute type instead of (B, G, N, L) in `type`
+  const void* u;                // (B, D, L)
+  const void* delta;            // (B, D, L)
+  const void* A;                // (D, N), compute
+  const void* B;
+  const void* C;
+  const void* D;           // (D), compute; null: no skip
+  const void* z;           // (B, D, L); null: no gate
+  const void* delta_bias;  // (D), compute; null: none
+};
+
+struct SelectiveScanForward : SelectiveScan {
+  void* out;         // (B, D, L)
+  void* last_state;  // (B, D, N), compute
+  void* states;      // (B, saved_states(L), N, D), compute; null: not wanted
+};
+
+struct SelectiveScanBackward : SelectiveScan {
+  const void* states;           // as the forward pass saved them
+  const void* grad_out;         // (B, D, L)
+  const void* grad_last_state;  // (B, D, N), compute; null: zero
+  void* grad_u;                 // (B, D, L)
+  void* grad_delta;             // (B, D, L)
+  void* grad_A;                 // (B, D, N), compute: one part per image, to be summed over B
+  void* grad_B;                 // (B, S, G, N, L) or, if constant, (B, D, N), compute
+  void* grad_C;                 // likewise; S = channel_parts(D / G): parts to be summed
+  void* grad_D;                 // (B, D), compute; null: not wanted
+  void* grad_z;                 // (B, D, L); null: not wanted
+  void* grad_delta_bias;        // (B, D), compute; null: not wanted
+};
+
+// Sums over channels (dB, dC) are made in parts of this many channels, each part by one task, and the
+// parts are then added in order: the same bits for any number of threads.
+constexpr int64_t kChannelsPerPart = 48;
+static inline int64_t channel_parts(int64_t channels) {
+  return (channels + kChannelsPerPart - 1) / kChannelsPerPart;
+}
+
+struct SumParts {
+  int64_t outer, count, inner;
+  Type type;          // of the sum; float64 if the parts are
+  const void* parts;  // (outer, count, inner), compute
+  void* sum;          // (outer, inner)
+};
+
+struct Ss2d {
+  int64_t batch, height, width, dim, state, rank;
+  Type type;
+  const void* x;                // (B, H, W, D)
+  const void* x_proj_weight;    // (4, R+2N, D), compute
+  const void* dt_projs_weight;  // (4, D, R), compute
+  const void* dt_projs_bias;    // (4, D), compute
+  const void* A_logs;           // (4, D, N), compute
+  const void* Ds;               // (4, D), compute
+
+  int64_t length() const { return height * width; }
+  int64_t projected() const { return rank + 2 * state; }
+};
+
+struct Ss2dForward : Ss2d {
+  void* workspace;    // compute, ss2d_forward_workspace elements
+  void* projected_x;  // (4, B, H*W, R+2N), compute: every pixel's dt before expansion, B and C
+  void* states;       // (4, B, saved_states(H*W), N, D), compute; null: not wanted
+  void* out;          // (B, H, W, D), compute
+};
+
+struct Ss2dBackward : Ss2d {
+  void* workspace;  // compute, ss2d_backward_workspace elements
+  const void* projected_x;
+  const void* states;
+  const void* grad_out;        // (B, H, W, D), compute
+  void* grad_x;                // (B, H, W, D), compute
+  void* grad_x_proj_weight;    // (4, R+2N, D), compute
+  void* grad_dt_projs_weight;  // (B, 4, R, D), compute: one part per image, transposed
+  void* grad_dt_projs_bias;    // (B, 4, D), compute: one part per image
+  void* grad_A_logs;           // (B, 4, D, N), compute: one part per image
+  void* grad_Ds;               // (B, 4, D), compute: one part per image
+};
+
+// Rows of transposed weights are padded to whole vectors of any instruction set.
+static inline int64_t padded(int64_t columns) { return (columns + 15) / 16 * 16; }
+
+// Transposed projection weights: (4, D, padded(R+2N)) and (4, R, padded(D)).
+static inline int64_t ss2d_forward_workspace(const Ss2d& p) {
+  return kDirections * (p.dim * padded(p.projected()) + p.rank * padded(p.dim));
+}
+
+// The second of these, and for one direction the parts of the projected gradient,
+// (parts, B, H*W, R+2N).
+static inline int64_t ss2d_backward_workspace(const Ss2d& p) {
+  return kDirections * p.rank * padded(p.dim) + channel_parts(p.dim) * p.batch * p.length() * p.projected();
+}
+
+}  // namespace swin_umamba

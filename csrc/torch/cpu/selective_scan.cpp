@@ -1,0 +1,106 @@
+// Selective scan on the CPU.
+#include "sum_parts.h"
+
+namespace swin_umamba {
+namespace {
+
+SelectiveScan problem(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C,
+                      const std::optional<Tensor>& D, const std::optional<Tensor>& z,
+                      const std::optional<Tensor>& delta_bias, bool softplus) {
+  require_dim(u, "u", 3);
+  require_dim(A, "A", 2);
+  SelectiveScan p{};
+  p.batch = u.size(0), p.dim = u.size(1), p.length = u.size(2), p.state = A.size(1);
+  p.type = data_type(u, "u");
+  p.softplus = softplus;
+  p.constant_B = B.dim() == 2, p.constant_C = C.dim() == 2;
+  p.groups = !p.constant_B ? B.size(1) : !p.constant_C ? C.size(1) : 1;
+  STD_TORCH_CHECK(p.groups > 0 && p.dim % p.groups == 0,
+                  "swin_umamba: the groups of B and C must divide the channels");
+  const ScalarType dtype = u.scalar_type(), compute = compute_dtype(p.type);
+  require(u, "u", {p.batch, p.dim, p.length}, dtype);
+  require(delta, "delta", {p.batch, p.dim, p.length}, dtype);
+  require(A, "A", {p.dim, p.state}, compute);
+  for (const auto& [tensor, name] : {std::pair{&B, "B"}, std::pair{&C, "C"}}) {
+    if (tensor->dim() == 2)
+      require(*tensor, name, {p.dim, p.state}, compute);
+    else
+      require(*tensor, name, {p.batch, p.groups, p.state, p.length}, dtype);
+  }
+  if (D) require(*D, "D", {p.dim}, compute);
+  if (z) require(*z, "z", {p.batch, p.dim, p.length}, dtype);
+  if (delta_bias) require(*delta_bias, "delta_bias", {p.dim}, compute);
+  p.u = data(u), p.delta = data(delta), p.A = data(A), p.B = data(B), p.C = data(C);
+  p.D = data(D), p.z = data(z), p.delta_bias = data(delta_bias);
+  return p;
+}
+
+std::tuple<Tensor, Tensor, Tensor> selective_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C,
+                                                  std::optional<Tensor> D, std::optional<Tensor> z,
+                                                  std::optional<Tensor> delta_bias, bool delta_softplus,
+                                                  bool save_states) {
+  SelectiveScanForward p{problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus), nullptr, nullptr,
+                         nullptr};
+  const ScalarType compute = compute_dtype(p.type);
+  Tensor y = new_tensor(u, {p.batch, p.dim, p.length}, u.scalar_type());
+  Tensor last_state = new_tensor(u, {p.batch, p.dim, p.state}, compute);
+  Tensor states = new_tensor(u, {p.batch, save_states ? saved_states(p.length) : 0, p.state, p.dim}, compute);
+  p.out = out(y), p.last_state = out(last_state), p.states = out(states);
+  cpu_kernels(p.type).selective_scan_forward(p, torch_threads);
+  return {y, last_state, states};
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> selective_scan_backward(
+    Tensor grad_out, std::optional<Tensor> grad_last_state, Tensor states, Tensor u, Tensor delta, Tensor A,
+    Tensor B, Tensor C, std::optional<Tensor> D, std::optional<Tensor> z, std::optional<Tensor> delta_bias,
+    bool delta_softplus) {
+  SelectiveScanBackward p{};
+  static_cast<SelectiveScan&>(p) = problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus);
+  const ScalarType dtype = u.scalar_type(), compute = compute_dtype(p.type);
+  const Type compute_type = p.type == Type::kFloat64 ? Type::kFloat64 : Type::kFloat32;
+  require(grad_out, "grad_out", {p.batch, p.dim, p.length}, dtype);
+  require(states, "states", {p.batch, saved_states(p.length), p.state, p.dim}, compute);
+  if (grad_last_state) require(*grad_last_state, "grad_last_state", {p.batch, p.dim, p.state}, compute);
+  p.states = data(states), p.grad_out = data(grad_out), p.grad_last_state = data(grad_last_state);
+
+  const int64_t parts = channel_parts(p.dim / p.groups);
+  const auto coefficient_parts = [&](bool constant) {
+    return constant ? new_tensor(u, {p.batch, p.dim, p.state}, compute)
+                    : new_tensor(u, {p.batch, parts, p.groups, p.state, p.length}, compute);
+  };
+  Tensor grad_u = new_tensor(u, {p.batch, p.dim, p.length}, dtype);
+  Tensor grad_delta = new_tensor(u, {p.batch, p.dim, p.length}, dtype);
+  Tensor grad_A = new_tensor(u, {p.batch, p.dim, p.state}, compute);
+  Tensor grad_B = coefficient_parts(p.constant_B), grad_C = coefficient_parts(p.constant_C);
+  Tensor grad_D = new_tensor(u, {p.batch, D ? p.dim : 0}, compute);
+  Tensor grad_z = z ? new_tensor(u, {p.batch, p.dim, p.length}, dtype) : new_tensor(u, {0}, dtype);
+  Tensor grad_delta_bias = new_tensor(u, {p.batch, delta_bias ? p.dim : 0}, compute);
+  p.grad_u = out(grad_u), p.grad_delta = out(grad_delta), p.grad_A = out(grad_A), p.grad_B = out(grad_B);
+  p.grad_C = out(grad_C), p.grad_D = out(grad_D), p.grad_z = out(grad_z),
+  p.grad_delta_bias = out(grad_delta_bias);
+  cpu_kernels(p.type).selective_scan_backward(p, torch_threads);
+
+  const auto over_images = [&](const Tensor& images, std::vector<int64_t> sizes) {
+    return sum_parts(images, 1, p.batch, std::move(sizes), compute_type);
+  };
+  const auto coefficient = [&](const Tensor& sums, bool constant) {
+    return constant ? over_images(sums, {p.dim, p.state})
+                    : sum_parts(sums, p.batch, parts, {p.batch, p.groups, p.state, p.length}, p.type);
+  };
+  return {grad_u,
+          grad_delta,
+          over_images(grad_A, {p.dim, p.state}),
+          coefficient(grad_B, p.constant_B),
+          coefficient(grad_C, p.constant_C),
+          D ? over_images(grad_D, {p.dim}) : new_tensor(u, {0}, compute),
+          grad_z,
+          delta_bias ? over_images(grad_delta_bias, {p.dim}) : new_tensor(u, {0}, compute)};
+}
+
+}  // namespace
+}  // namespace swin_umamba
+
+STABLE_TORCH_LIBRARY_IMPL(swin_umamba, CPU, m) {
+  m.impl("selective_scan", TORCH_BOX(&swin_umamba::selective_scan));
+  m.impl("selective_scan_backward", TORCH_BOX(&swin_umamba::selective_scan_backward));
+}

@@ -1,0 +1,87 @@
+// Fused 2-D selective scan on the CPU.
+#include "sum_parts.h"
+
+namespace swin_umamba {
+namespace {
+
+Ss2d problem(const Tensor& x, const Tensor& x_proj_weight, const Tensor& dt_projs_weight,
+             const Tensor& dt_projs_bias, const Tensor& A_logs, const Tensor& Ds) {
+  require_dim(x, "x", 4);
+  require_dim(dt_projs_weight, "dt_projs_weight", 3);
+  require_dim(A_logs, "A_logs", 2);
+  Ss2d p{};
+  p.batch = x.size(0), p.height = x.size(1), p.width = x.size(2), p.dim = x.size(3);
+  p.rank = dt_projs_weight.size(2), p.state = A_logs.size(1);
+  p.type = data_type(x, "x");
+  const ScalarType compute = compute_dtype(p.type);
+  require(x, "x", {p.batch, p.height, p.width, p.dim}, x.scalar_type());
+  require(x_proj_weight, "x_proj_weight", {kDirections, p.projected(), p.dim}, compute);
+  require(dt_projs_weight, "dt_projs_weight", {kDirections, p.dim, p.rank}, compute);
+  require(dt_projs_bias, "dt_projs_bias", {kDirections, p.dim}, compute);
+  require(A_logs, "A_logs", {kDirections * p.dim, p.state}, compute);
+  require(Ds, "Ds", {kDirections * p.dim}, compute);
+  p.x = data(x), p.x_proj_weight = data(x_proj_weight), p.dt_projs_weight = data(dt_projs_weight);
+  p.dt_projs_bias = data(dt_projs_bias), p.A_logs = data(A_logs), p.Ds = data(Ds);
+  return p;
+}
+
+std::tuple<Tensor, Tensor, Tensor> ss2d(Tensor x, Tensor x_proj_weight, Tensor dt_projs_weight,
+                                        Tensor dt_projs_bias, Tensor A_logs, Tensor Ds, bool save_states) {
+  Ss2dForward p{};
+  static_cast<Ss2d&>(p) = problem(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds);
+  const ScalarType compute = compute_dtype(p.type);
+  Tensor y = new_tensor(x, {p.batch, p.height, p.width, p.dim}, compute);
+  Tensor projected_x = new_tensor(x, {kDirections, p.batch, p.length(), p.projected()}, compute);
+  Tensor states = new_tensor(
+      x, {kDirections, p.batch, save_states ? saved_states(p.length()) : 0, p.state, p.dim}, compute);
+  Tensor workspace = new_tensor(x, {ss2d_forward_workspace(p)}, compute);
+  p.out = out(y), p.projected_x = out(projected_x), p.states = out(states), p.workspace = out(workspace);
+  cpu_kernels(p.type).ss2d_forward(p, torch_threads);
+  return {y, save_states ? projected_x : new_tensor(x, {0}, compute), states};
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
+    Tensor grad_y, Tensor projected_x, Tensor states, Tensor x, Tensor x_proj_weight, Tensor dt_projs_weight,
+    Tensor dt_projs_bias, Tensor A_logs, Tensor Ds) {
+  Ss2dBackward p{};
+  static_cast<Ss2d&>(p) = problem(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds);
+  const ScalarType compute = compute_dtype(p.type);
+  const Type compute_type = p.type == Type::kFloat64 ? Type::kFloat64 : Type::kFloat32;
+  const int64_t B = p.batch, D = p.dim, K = kDirections;
+  require(grad_y, "grad_y", {B, p.height, p.width, D}, compute);
+  require(projected_x, "projected_x", {K, B, p.length(), p.projected()}, compute);
+  require(states, "states", {K, B, saved_states(p.length()), p.state, D}, compute);
+  p.grad_out = data(grad_y), p.projected_x = data(projected_x), p.states = data(states);
+
+  Tensor workspace = new_tensor(x, {ss2d_backward_workspace(p)}, compute);
+  Tensor grad_x = new_tensor(x, {B, p.height, p.width, D}, compute);
+  Tensor grad_x_proj = new_tensor(x, {K, p.projected(), D}, compute);
+  Tensor grad_dt_projs = new_tensor(x, {B, K, p.rank, D}, compute);
+  Tensor grad_bias = new_tensor(x, {B, K, D}, compute);
+  Tensor grad_A_logs = new_tensor(x, {B, K, D, p.state}, compute);
+  Tensor grad_Ds = new_tensor(x, {B, K, D}, compute);
+  p.workspace = out(workspace), p.grad_x = out(grad_x), p.grad_x_proj_weight = out(grad_x_proj);
+  p.grad_dt_projs_weight = out(grad_dt_projs), p.grad_dt_projs_bias = out(grad_bias);
+  p.grad_A_logs = out(grad_A_logs), p.grad_Ds = out(grad_Ds);
+  cpu_kernels(p.type).ss2d_backward(p, torch_threads);
+
+  const auto over_images = [&](const Tensor& images, std::vector<int64_t> sizes) {
+    return sum_parts(images, 1, B, std::move(sizes), compute_type);
+  };
+  const bool rounded = p.type != compute_type;
+  return {
+      rounded ? sum_parts(grad_x, 1, 1, {B, p.height, p.width, D}, p.type) : grad_x,
+      grad_x_proj,
+      torch::stable::contiguous(torch::stable::transpose(over_images(grad_dt_projs, {K, p.rank, D}), 1, 2)),
+      over_images(grad_bias, {K, D}),
+      over_images(grad_A_logs, {K * D, p.state}),
+      over_images(grad_Ds, {K * D})};
+}
+
+}  // namespace
+}  // namespace swin_umamba
+
+STABLE_TORCH_LIBRARY_IMPL(swin_umamba, CPU, m) {
+  m.impl("ss2d", TORCH_BOX(&swin_umamba::ss2d));
+  m.impl("ss2d_backward", TORCH_BOX(&swin_umamba::ss2d_backward));
+}

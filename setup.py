@@ -1,0 +1,140 @@
+"""Builds the operators' shared libraries; everything else about the package is in pyproject.toml.
+
+Environment variables:
+
+SWIN_UMAMBA_CUDA : auto (default), 0 or 1
+    auto builds the CUDA backend when the installed torch has CUDA and nvcc is found; 1 demands it, and needs
+    only nvcc; 0 leaves it out. Whether a GPU is visible plays no part.
+TORCH_CUDA_ARCH_LIST
+    The CUDA architectures to compile, for instance "8.0;9.0+PTX".
+MAX_JOBS
+    How many files to compile at a time.
+"""
+
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+try:
+    import torch
+    from setuptools import find_packages, setup
+    from torch.utils import cpp_extension
+except ImportError as error:
+    sys.exit(
+        f"swin-umamba-ext: cannot build, {error}. Install torch>=2.10 and setuptools first, or build with isolation "
+        f"(pip install . without --no-build-isolation)."
+    )
+
+# The stable ABI of this torch and of this Python, and all later ones.
+TORCH_TARGET_VERSION = "0x020a000000000000"
+PYTHON_TAG = "cp310"
+
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+# name -> compiler flags. Each kernel source is compiled once for each, and one is chosen at run time.
+INSTRUCTION_SETS = {"portable": ["-DSWIN_WITH_DOUBLE"]}
+if X86:
+    INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma", "-mf16c"]
+    INSTRUCTION_SETS["avx512"] = [
+        *INSTRUCTION_SETS["avx2"],
+        *["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
+        "-Wno-maybe-uninitialized",  # false alarms of gcc 12's own avx512fintrin.h
+    ]
+# -Wno-psabi: the kernels' vectors never cross a library's border.
+CXX_FLAGS = ["-std=c++17", "-O3", "-g0", "-Wall", "-Wno-psabi", f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"]
+if X86:
+    CXX_FLAGS.append("-DSWIN_X86")
+CUDA_ARCHITECTURES = "8.0;8.6;8.9;9.0;10.0;12.0+PTX"
+
+
+def sources(*patterns: str) -> list[str]:
+    return [str(path.relative_to(ROOT)) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+
+
+def find_nvcc() -> Path | None:
+    homes = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH")]
+    found = [Path(home) / "bin" / "nvcc" for home in homes if home] + [Path(p) for p in [shutil.which("nvcc")] if p]
+    found += [Path("/usr/local/cuda/bin/nvcc"), *sorted(Path("/usr/local").glob("cuda-*/bin/nvcc"), reverse=True)]
+    return next(
+        (nvcc.resolve() for nvcc in found if nvcc.is_file() and (nvcc.resolve().parents[1] / "include").is_dir()), None
+    )
+
+
+def want_cuda() -> bool:
+    choice = os.environ.get("SWIN_UMAMBA_CUDA", "auto").lower()
+    if choice not in ("auto", "0", "1"):
+        sys.exit(f'swin-umamba-ext: SWIN_UMAMBA_CUDA is "{choice}"; it must be auto, 0 or 1.')
+    nvcc = find_nvcc()
+    if choice == "1" and nvcc is None:
+        sys.exit(
+            "swin-umamba-ext: SWIN_UMAMBA_CUDA=1, but nvcc was not found. Install the CUDA toolkit (version 12 or "
+            "later, for instance Debian's nvidia-cuda-toolkit or NVIDIA's cuda-toolkit package), put nvcc on PATH or "
+            "set CUDA_HOME to the folder that holds bin/nvcc; or build for the CPU alone with SWIN_UMAMBA_CUDA=0."
+        )
+    wanted = choice == "1" or (choice == "auto" and torch.version.cuda is not None and nvcc is not None)
+    if wanted:
+        cpp_extension.CUDA_HOME = str(nvcc.parents[1])  # a CPU torch reports none
+        os.environ.setdefault("TORCH_CUDA_ARCH_LIST", CUDA_ARCHITECTURES)
+    return wanted
+
+
+def check_compiler() -> None:
+    compiler = os.environ.get("CXX", "c++").split()[0]
+    if sys.platform == "win32":
+        sys.exit("swin-umamba-ext: the kernels need GCC or Clang; on Windows, build inside WSL 2.")
+    if shutil.which(compiler) is None:
+        sys.exit(
+            f'swin-umamba-ext: no C++ compiler: "{compiler}" was not found. Install one (Debian, Ubuntu: apt install '
+            f"g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install) or set CXX to it."
+        )
+
+
+class BuildKernels(cpp_extension.BuildExtension):
+    """Compiles ``kernel_sources`` of an extension once for each instruction set, then the extension."""
+
+    def build_extension(self, extension) -> None:
+        for name, flags in getattr(extension, "instruction_sets", {}).items():
+            arguments = {
+                "output_dir": str(Path(self.build_temp) / name),
+                "include_dirs": extension.include_dirs,
+                "extra_postargs": {"cxx": [*CXX_FLAGS, f"-DSWIN_ISA={name}", *flags]},
+                "depends": extension.depends,
+            }
+            extension.extra_objects += self.compiler.compile(extension.kernel_sources, **arguments)
+        super().build_extension(extension)
+
+
+def extensions() -> list:
+    check_compiler()
+    cpu = cpp_extension.CppExtension(
+        "swin_umamba_ext._C",
+        sources("csrc/torch/*.cpp", "csrc/torch/cpu/*.cpp", "csrc/kernels/cpu/dispatch.cpp"),
+        extra_compile_args={"cxx": CXX_FLAGS},
+        depends=sources("csrc/**/*.h"),
+        py_limited_api=True,
+    )
+    cpu.kernel_sources = [s for s in sources("csrc/kernels/cpu/*.cpp") if not s.endswith("dispatch.cpp")]
+    cpu.instruction_sets = INSTRUCTION_SETS
+    built = [cpu]
+    if want_cuda():
+        built.append(
+            cpp_extension.CUDAExtension(
+                "swin_umamba_ext._cuda",
+                sources("csrc/torch/cuda/*.cpp", "csrc/kernels/cuda/*.cu"),
+                extra_compile_args={"cxx": [*CXX_FLAGS, "-DUSE_CUDA"], "nvcc": ["-std=c++17", "-O3"]},
+                depends=sources("csrc/**/*.h", "csrc/**/*.cuh"),
+                py_limited_api=True,
+            )
+        )
+    return built
+
+
+setup(
+    packages=[*find_packages(include=["swin_umamba_ext*"]), *find_packages("python")],
+    ext_modules=extensions(),
+    cmdclass={"build_ext": BuildKernels},
+    options={"bdist_wheel": {"py_limited_api": PYTHON_TAG}},
+)

@@ -1,0 +1,8 @@
+"""The operators: argument checks, dtypes, autograd and fake tensors around the kernels."""
+
+from .. import library as library  # loads the kernels
+from .cross_scan import cross_merge, cross_scan
+from .selective_scan import selective_scan
+from .ss2d import ss2d
+
+__all__ = ["cross_merge", "cross_scan", "selective_scan", "ss2d"]

@@ -1,0 +1,33 @@
+"""What the operators' Python side shares."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Steps between two saved states: kChunk of csrc/kernels/problem.h.
+CHUNK = 64
+
+
+def saved_states(length: int) -> int:
+    return (length - 1) // CHUNK
+
+
+def compute_dtype(data: torch.dtype) -> torch.dtype:
+    """The dtype of states, sums and parameters for data of this dtype."""
+    return torch.float64 if data == torch.float64 else torch.float32
+
+
+def needs_grad(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
+def forbid_double_backward(operator: str) -> None:
+    """Make differentiating a backward operator an error instead of a wrong gradient."""
+
+    def backward(ctx, *grads):
+        raise NotImplementedError(
+            f"second derivatives of {operator} are not implemented; the functions of swin_umamba_ext.reference have them"
+        )
+
+    torch.library.register_autograd(f"swin_umamba::{operator}_backward", backward)

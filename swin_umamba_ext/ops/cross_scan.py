@@ -1,0 +1,83 @@
+"""Cross-scan and cross-merge; each is the other's adjoint, hence its backward pass."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import checks
+
+
+def cross_scan(x: Tensor) -> Tensor:
+    """Unroll an image along four scan orders (paper Eq. 1, *scan expand*; VMamba, arXiv:2401.10166).
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, C, H, W)
+        float32, bfloat16, float16 or float64; any strides.
+
+    Returns
+    -------
+    Tensor of shape (B, 4, C, H*W), dtype of ``x``
+        Directions: row-major, column-major, reversed row-major, reversed column-major.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong dtype or shape.
+    """
+    checks.check_cross_scan(x)
+    return torch.ops.swin_umamba.cross_scan(x.contiguous())
+
+
+def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
+    """Put four scanned sequences back in place and add them (paper Eq. 3, *scan merge*).
+
+    The adjoint of :func:`cross_scan`; ``cross_merge(cross_scan(x), H, W)`` is ``4 * x``. Half types are
+    added in float32 and rounded once.
+
+    Parameters
+    ----------
+    y : Tensor of shape (B, 4, C, height*width)
+        float32, bfloat16, float16 or float64; any strides.
+    height, width : int
+        Size of the image in pixels.
+
+    Returns
+    -------
+    Tensor of shape (B, C, height, width), dtype of ``y``
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong dtype or shape.
+    """
+    checks.check_cross_merge(y, height, width)
+    return torch.ops.swin_umamba.cross_merge(y.contiguous(), height, width)
+
+
+@torch.library.register_fake("swin_umamba::cross_scan")
+def _(x: Tensor) -> Tensor:
+    batch, channels, height, width = x.shape
+    return x.new_empty(batch, checks.N_DIRECTIONS, channels, height * width)
+
+
+@torch.library.register_fake("swin_umamba::cross_merge")
+def _(y: Tensor, height: int, width: int) -> Tensor:
+    return y.new_empty(y.shape[0], y.shape[2], height, width)
+
+
+def _scan_context(ctx, inputs, output) -> None:
+    ctx.size = inputs[0].shape[2:]
+
+
+def _scan_backward(ctx, grad: Tensor) -> Tensor:
+    return torch.ops.swin_umamba.cross_merge(grad.contiguous(), *ctx.size)
+
+
+def _merge_backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+    return torch.ops.swin_umamba.cross_scan(grad.contiguous()), None, None
+
+
+torch.library.register_autograd("swin_umamba::cross_scan", _scan_backward, setup_context=_scan_context)
+torch.library.register_autograd("swin_umamba::cross_merge", _merge_backward)

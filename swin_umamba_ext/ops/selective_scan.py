@@ -1,0 +1,143 @@
+"""Selective scan."""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .common import compute_dtype, forbid_double_backward, needs_grad, saved_states
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    return_last_state: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Selective scan (S6; paper Eq. 2; Gu and Dao, "Mamba", arXiv:2312.00752, Algorithm 2).
+
+    With ``dt = softplus(delta + delta_bias)`` and a state ``h`` of size N per channel::
+
+        h_t = exp(dt_t * A) * h_{t-1} + dt_t * B_t * u_t
+        y_t = <C_t, h_t> + D * u_t
+        out = y * silu(z)
+
+    Arguments and results are those of mamba-ssm's ``selective_scan_fn`` for real A. Data (``u``,
+    ``delta``, ``z``, and B and C that vary with time) is read as it is, or, where dtypes differ, as
+    their common dtype; the state and all sums are float32.
+
+    Parameters
+    ----------
+    u, delta : Tensor of shape (B, D, L)
+        float32, bfloat16 or float16; float64 if all arguments are.
+    A : Tensor of shape (D, N)
+    B, C : Tensor of shape (D, N), (B, N, L) or (B, G, N, L)
+        Constant, shared by all channels, or shared within each of G groups of channels.
+    D, delta_bias : Tensor of shape (D,), optional
+    z : Tensor of shape (B, D, L), optional
+        Gate.
+    delta_softplus : bool
+        Apply softplus to ``delta + delta_bias``.
+    return_last_state : bool
+        Also return the state after the last step. Its gradient flows back too.
+
+    Returns
+    -------
+    out : Tensor of shape (B, D, L), dtype of ``u``
+    last_state : Tensor of shape (B, D, N), float32 (float64 for float64)
+        Only if ``return_last_state``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong dtype, shape or device; the message names the argument, what was seen and what is wanted.
+    """
+    checks.check_selective_scan(u, delta, A, B, C, D, z, delta_bias)
+    B, C = (_add_group(m) for m in (B, C))
+    data = [t for t in (u, delta, z, B, C) if t is not None and t.dim() > 2]
+    dtype = reduce(torch.promote_types, [t.dtype for t in data])
+    compute = compute_dtype(dtype)
+    groups = math.lcm(*(m.shape[1] for m in (B, C) if m.dim() == 4))
+
+    def as_data(t: Tensor | None) -> Tensor | None:
+        return None if t is None else t.to(dtype).contiguous()
+
+    def as_parameter(t: Tensor | None) -> Tensor | None:
+        return None if t is None else t.to(compute).contiguous()
+
+    def as_coefficient(m: Tensor) -> Tensor:
+        if m.dim() == 2:
+            return as_parameter(m)
+        return as_data(m if m.shape[1] == groups else m.repeat_interleave(groups // m.shape[1], dim=1))
+
+    arguments = (
+        as_data(u),
+        as_data(delta),
+        as_parameter(A),
+        as_coefficient(B),
+        as_coefficient(C),
+        as_parameter(D),
+        as_data(z),
+        as_parameter(delta_bias),
+    )
+    out, last_state, _ = torch.ops.swin_umamba.selective_scan(*arguments, delta_softplus, needs_grad(*arguments))
+    out = out.to(u.dtype)
+    return (out, last_state) if return_last_state else out
+
+
+def _add_group(m: Tensor) -> Tensor:
+    return m.unsqueeze(1) if m.dim() == 3 else m
+
+
+@torch.library.register_fake("swin_umamba::selective_scan")
+def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, save_states):
+    batch, dim, length = u.shape
+    compute = compute_dtype(u.dtype)
+    saved = saved_states(length) if save_states else 0
+    return (
+        u.new_empty(batch, dim, length),
+        u.new_empty(batch, dim, A.shape[1], dtype=compute),
+        u.new_empty(batch, saved, A.shape[1], dim, dtype=compute),
+    )
+
+
+@torch.library.register_fake("swin_umamba::selective_scan_backward")
+def _(grad_out, grad_last_state, states, u, delta, A, B, C, D, z, delta_bias, delta_softplus):
+    inputs = (u, delta, A, B, C, D, z, delta_bias)
+    dtypes = (u.dtype, u.dtype, A.dtype, B.dtype, C.dtype, A.dtype, u.dtype, A.dtype)
+    return tuple(u.new_empty(0 if t is None else t.shape, dtype=dtype) for t, dtype in zip(inputs, dtypes, strict=True))
+
+
+def _context(ctx, inputs, output) -> None:
+    *tensors, ctx.delta_softplus, save_states = inputs
+    if not save_states:
+        raise RuntimeError("torch.ops.swin_umamba.selective_scan needs save_states=True to be differentiated")
+    ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*tensors, output[2])
+
+
+def _backward(ctx, grad_out: Tensor | None, grad_last_state: Tensor | None, _):
+    *tensors, states = ctx.saved_tensors
+    u = tensors[0]
+    grad_out = torch.zeros_like(u) if grad_out is None else grad_out.contiguous()
+    if grad_last_state is not None:
+        grad_last_state = grad_last_state.contiguous()
+    grads = torch.ops.swin_umamba.selective_scan_backward(
+        grad_out, grad_last_state, states, *tensors, ctx.delta_softplus
+    )
+    return *(None if t is None else g for t, g in zip(tensors, grads, strict=True)), None, None
+
+
+torch.library.register_autograd("swin_umamba::selective_scan", _backward, setup_context=_context)
+forbid_double_backward("selective_scan")

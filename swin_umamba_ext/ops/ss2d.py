@@ -1,0 +1,92 @@
+"""Fused 2-D selective scan."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .common import compute_dtype, forbid_double_backward, needs_grad, saved_states
+
+
+def ss2d(
+    x: Tensor,
+    x_proj_weight: Tensor,
+    dt_projs_weight: Tensor,
+    dt_projs_bias: Tensor,
+    A_logs: Tensor,
+    Ds: Tensor,
+) -> Tensor:
+    """2-D selective scan (SS2D; paper Eqs. 1-3) of a channels-last image, as one operator.
+
+    Cross-scan, projection of every pixel to dt, B and C, softplus, selective scan with
+    ``A = -exp(A_logs)``, and the merge of the four directions. The image is never copied into scan
+    order. ``x`` is read in its own dtype; everything after is float32.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, H, W, D)
+        float32, bfloat16 or float16; float64 if all arguments are. Any strides; contiguous is fastest.
+    x_proj_weight : Tensor of shape (4, R+2N, D)
+        Rows: R for dt, N for B, N for C. Directions as in :func:`cross_scan`.
+    dt_projs_weight : Tensor of shape (4, D, R)
+    dt_projs_bias : Tensor of shape (4, D)
+    A_logs : Tensor of shape (4*D, N)
+    Ds : Tensor of shape (4*D,)
+
+    Returns
+    -------
+    Tensor of shape (B, H, W, D), float32 (float64 for float64)
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong dtype, shape or device; the message names the argument, what was seen and what is wanted.
+    """
+    checks.check_ss2d(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
+    compute = compute_dtype(x.dtype)
+    parameters = (x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
+    arguments = (x.contiguous(), *(p.to(compute).contiguous() for p in parameters))
+    return torch.ops.swin_umamba.ss2d(*arguments, needs_grad(*arguments))[0]
+
+
+@torch.library.register_fake("swin_umamba::ss2d")
+def _(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds, save_states):
+    batch, height, width, dim = x.shape
+    compute, state = compute_dtype(x.dtype), A_logs.shape[1]
+    length = height * width
+    projected = (checks.N_DIRECTIONS, batch, length, x_proj_weight.shape[1]) if save_states else (0,)
+    saved = saved_states(length) if save_states else 0
+    return (
+        x.new_empty(batch, height, width, dim, dtype=compute),
+        x.new_empty(projected, dtype=compute),
+        x.new_empty(checks.N_DIRECTIONS, batch, saved, state, dim, dtype=compute),
+    )
+
+
+@torch.library.register_fake("swin_umamba::ss2d_backward")
+def _(grad_y, projected_x, states, x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds):
+    inputs = (x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
+    return tuple(t.new_empty(t.shape) for t in inputs)
+
+
+def _context(ctx, inputs, output) -> None:
+    *tensors, save_states = inputs
+    if not save_states:
+        raise RuntimeError("torch.ops.swin_umamba.ss2d needs save_states=True to be differentiated")
+    _, projected_x, states = output
+    ctx.mark_non_differentiable(projected_x, states)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*tensors, projected_x, states)
+
+
+def _backward(ctx, grad_y: Tensor | None, *_):
+    *tensors, projected_x, states = ctx.saved_tensors
+    if grad_y is None:
+        return (None,) * (len(tensors) + 1)
+    grads = torch.ops.swin_umamba.ss2d_backward(grad_y.contiguous(), projected_x, states, *tensors)
+    return *grads, None
+
+
+torch.library.register_autograd("swin_umamba::ss2d", _backward, setup_context=_context)
+forbid_double_backward("ss2d")
