@@ -1,11 +1,31 @@
-"""The paper's metrics, and their evaluation over folders of label images."""
+"""The paper's metrics, and their evaluation over folders of label images.
+
+The names are loaded on first use, so that the help of the command line does not wait for the image libraries.
+"""
 
 from __future__ import annotations
 
-from .cell_matching import MatchCounts, label_components, match_cells, remove_border_cells
-from .errors import EvaluationError
-from .evaluation import METRICS, Evaluation, evaluate_folders
-from .metrics import dice_coefficient, normalized_surface_distance
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .cell_matching import MatchCounts, label_components, match_cells, remove_border_cells
+    from .errors import EvaluationError
+    from .evaluation import METRICS, Evaluation, evaluate_folders
+    from .metrics import dice_coefficient, normalized_surface_distance
+
+_MODULES = {
+    "METRICS": "evaluation",
+    "Evaluation": "evaluation",
+    "EvaluationError": "errors",
+    "MatchCounts": "cell_matching",
+    "dice_coefficient": "metrics",
+    "evaluate_folders": "evaluation",
+    "label_components": "cell_matching",
+    "match_cells": "cell_matching",
+    "normalized_surface_distance": "metrics",
+    "remove_border_cells": "cell_matching",
+}
 
 __all__ = [
     "METRICS",
@@ -19,3 +39,13 @@ __all__ = [
     "normalized_surface_distance",
     "remove_border_cells",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Preparation of the paper's data sets from their public downloads."""

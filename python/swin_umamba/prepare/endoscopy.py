@@ -1,0 +1,207 @@
+"""Dataset704_Endovis17 from the EndoVis 2017 challenge, or from U-Mamba's release."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from .dataset_definitions import ENDOSCOPY
+from .images import image_size, png_bytes, read_array
+from .layout import NameForm, folders_below, list_files, unknown_layout
+from .preparation import OutputFile, Preparation, copy_of
+from .release_layout import find_release, plan_release
+
+EXPECTED = (
+    "the challenge's archives unpacked (instrument_*_training/instrument_dataset_1/left_frames/frame000.png and "
+    "ground_truth/INSTRUMENT_labels/frame000.png, instrument_*_testing/instrument_dataset_1/left_frames, "
+    "instrument_2017_test/.../instrument_dataset_1/gt/TypeSegmentation) or U-Mamba's release (imagesTr/CASE_0000.png, "
+    "labelsTr/CASE.png, imagesTs, labelsTs)"
+)
+
+FRAME_NAME = NameForm(r"(frame\d+)\.png", "frameNNN.png")
+
+# Folders of masks are called after the instrument and often a side or make: Left_Prograsp_Forceps_labels,
+# Maryland_Bipolar_Forceps_labels, Large_Needle_Driver_Right_labels, Other_labels.
+FOLDER_WORDS = {
+    "bipolar_forceps": ENDOSCOPY.labels["Bipolar Forceps"],
+    "prograsp_forceps": ENDOSCOPY.labels["Prograsp Forceps"],
+    "large_needle_driver": ENDOSCOPY.labels["Large Needle Driver"],
+    "vessel_sealer": ENDOSCOPY.labels["Vessel Sealer"],
+    "grasping_retractor": ENDOSCOPY.labels["Grasping Retractor"],
+    "monopolar_curved_scissors": ENDOSCOPY.labels["Monopolar Curved Scissors"],
+    "ultrasound_probe": ENDOSCOPY.labels["Ultrasound Probe"],
+    "other": ENDOSCOPY.labels["Ultrasound Probe"],
+}
+
+
+@dataclass
+class Sequences:
+    """The folders of the challenge's videos, by their number."""
+
+    training: dict[int, Path] = field(default_factory=dict)
+    test: dict[int, Path] = field(default_factory=dict)
+    test_types: dict[int, Path] = field(default_factory=dict)
+
+
+def instrument_label(folder: str) -> int:
+    """Return the label of the instrument after which a folder of masks is called.
+
+    Raises
+    ------
+    UserError
+        The name has none of the challenge's instruments.
+    """
+    label = next((label for word, label in FOLDER_WORDS.items() if word in folder.lower()), None)
+    if label is None:
+        raise UserError(f"{folder} is called after no known instrument; known are {', '.join(FOLDER_WORDS)}")
+    return label
+
+
+def find_sequences(source: Path) -> Sequences:
+    """Find the videos of training and test set, however deep the archives were unpacked.
+
+    Raises
+    ------
+    UserError
+        One video is there twice.
+    """
+    found = Sequences()
+
+    def add(kind: dict[int, Path], number: int, folder: Path) -> None:
+        if number in kind:
+            raise UserError(f"{source} holds the video {number} twice: {kind[number]} and {folder}; keep one")
+        kind[number] = folder
+
+    for folder in folders_below(source, 4):
+        match = re.fullmatch(r"instrument_dataset_(\d+)", folder.name)
+        if not match:
+            continue
+        number = int(match[1])
+        if (folder / "ground_truth").is_dir():
+            add(found.training, number, folder)
+            continue
+        types = next((t for t in (folder / "gt/TypeSegmentation", folder / "TypeSegmentation") if t.is_dir()), None)
+        if types:
+            add(found.test_types, number, types)
+        if (folder / "left_frames").is_dir():
+            add(found.test, number, folder)
+    return found
+
+
+def _frames(folder: Path) -> dict[str, Path]:
+    return {FRAME_NAME.case_of(path): path for path in list_files(folder, [".png"])}
+
+
+def merge_masks(masks: list[tuple[int, Path]]) -> bytes:
+    """Return the PNG of instrument types from the masks of one frame.
+
+    Where masks overlap, a named instrument is kept over Other, and else the last in the order of the folders' names.
+    """
+    types = None
+    for label, path in sorted(masks, key=lambda mask: (mask[0] != FOLDER_WORDS["other"], mask[1].parent.name)):
+        mask = read_array(path)
+        # Some videos' masks are stored in colour; any value but black is the instrument's.
+        inside = mask.reshape(*mask.shape[:2], -1)[..., :3].any(axis=2)
+        types = np.zeros(inside.shape, dtype=np.uint8) if types is None else types
+        if inside.shape != types.shape:
+            raise UserError(f"{path} has size {inside.shape}, the frame's other masks {types.shape}")
+        types[inside] = label
+    return png_bytes(types)
+
+
+def checked_types(path: Path) -> bytes:
+    """Return the PNG of instrument types of a test frame, after a check of its labels."""
+    types = read_array(path)
+    if types.ndim == 3 and (types[..., :3] == types[..., :1]).all():
+        types = types[..., 0]
+    largest = max(ENDOSCOPY.labels.values())
+    if types.ndim != 2 or not np.issubdtype(types.dtype, np.integer) or types.max() > largest:
+        raise UserError(
+            f"{path} is no image of instrument types: shape {types.shape}, largest value {types.max()}; wanted is one "
+            f"channel with labels from 0 to {largest}, as in TypeSegmentation (not in TypeSegmentationRescaled)"
+        )
+    return png_bytes(types.astype(np.uint8))
+
+
+def _check_frame(frame: Path, masks: list[Path]) -> None:
+    size, mode = image_size(frame)
+    if mode != "RGB":
+        raise UserError(f"{frame} has the channels {mode}; wanted is an RGB image of 8 bits a channel")
+    for mask in masks:
+        if image_size(mask)[0] != size:
+            raise UserError(f"{frame} has size {size}, its mask {mask} {image_size(mask)[0]}")
+
+
+def _plan_training(number: int, folder: Path) -> list[OutputFile]:
+    frames = _frames(folder / "left_frames")
+    kinds = [path for path in sorted((folder / "ground_truth").iterdir()) if path.is_dir()]
+    if not frames or not kinds:
+        raise UserError(f"{folder} has {len(frames)} frames and {len(kinds)} folders of masks; is the download whole?")
+    masks = [(instrument_label(kind.name), _frames(kind), kind) for kind in kinds]
+    files = []
+    for name, frame in frames.items():
+        missing = [kind for _, of_kind, kind in masks if name not in of_kind]
+        if missing:
+            raise UserError(f"{frame} has no mask in {missing[0]}; is the download whole?")
+        of_frame = [(label, of_kind[name]) for label, of_kind, _ in masks]
+        sources = tuple(path for _, path in of_frame)
+        _check_frame(frame, list(sources))
+        case = f"instrument_dataset_{number}_{name}"
+        files.append(copy_of(f"imagesTr/{case}_0000.png", frame))
+        files.append(OutputFile(f"labelsTr/{case}.png", sources, lambda of_frame=of_frame: merge_masks(of_frame)))
+    return files
+
+
+def _plan_test(sequences: Sequences, notes: list[str]) -> list[OutputFile]:
+    files: list[OutputFile] = []
+    unlabelled = []
+    for number, folder in sorted(sequences.test.items()):
+        types = _frames(sequences.test_types[number]) if number in sequences.test_types else {}
+        for name, frame in _frames(folder / "left_frames").items():
+            case = f"instrument_dataset_{number}_{name}"
+            if sequences.test_types and name not in types:
+                unlabelled.append(case)
+                continue
+            _check_frame(frame, [types[name]] if types else [])
+            files.append(copy_of(f"imagesTs/{case}_0000.png", frame))
+            if types:
+                label = types[name]
+                files.append(OutputFile(f"labelsTs/{case}.png", (label,), lambda label=label: checked_types(label)))
+    if unlabelled:
+        notes.append(f"left out, as they have no ground truth: {len(unlabelled)} test frames, such as {unlabelled[0]}")
+    if sequences.test and not sequences.test_types:
+        notes.append("the ground truth of the test videos (instrument_2017_test) is missing, so there is no labelsTs")
+    return files
+
+
+def plan(source: Path) -> Preparation:
+    """Plan Dataset704_Endovis17 from a download.
+
+    The left frames of the training videos with one label image each, merged from the masks of the instruments, and
+    the left frames of the test videos with their ``TypeSegmentation``. Frames stay whole. U-Mamba's release: checked
+    and copied.
+
+    Raises
+    ------
+    UserError
+        The download has neither layout, or is not whole.
+    """
+    release, sequences = find_release(source, ENDOSCOPY), find_sequences(source)
+    if release and sequences.training:
+        raise UserError(f"{source} holds the challenge's videos and U-Mamba's release ({release}); name one as SRC")
+    if release:
+        return plan_release(release, ENDOSCOPY)
+    if not sequences.training:
+        raise unknown_layout(source, "Endovis17", EXPECTED)
+    notes: list[str] = []
+    files = [file for number, folder in sorted(sequences.training.items()) for file in _plan_training(number, folder)]
+    test = _plan_test(sequences, notes)
+    counts = {
+        "training images": len(files) // 2,
+        "test images": sum(file.target.startswith("imagesTs/") for file in test),
+    }
+    return Preparation(ENDOSCOPY, "EndoVis 2017 challenge", files + test, counts, notes)

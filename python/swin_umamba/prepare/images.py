@@ -1,0 +1,96 @@
+"""Reading and writing of the images that the preparations convert."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from PIL import Image
+from skimage import io as skimage_io
+
+from ..errors import UserError
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Read a PNG, BMP, JPEG or TIFF image as it is stored.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read.
+    """
+    try:
+        return np.asarray(skimage_io.imread(path))
+    except (OSError, EOFError, zlib.error, ValueError, RuntimeError, SyntaxError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise UserError(f"{path} cannot be read: {lines[-1] if lines else type(error).__name__}") from error
+
+
+def image_size(path: Path) -> tuple[tuple[int, int], str]:
+    """Return an image's (height, width) and Pillow's name of its mode, from its header alone.
+
+    Raises
+    ------
+    UserError
+        The file is no image that Pillow knows.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size[::-1], image.mode
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def open_nifti(path: Path) -> nibabel.Nifti1Image:
+    """Open a NIfTI file; its voxels are read when they are asked for.
+
+    Raises
+    ------
+    UserError
+        The file is no NIfTI image.
+    """
+    try:
+        return nibabel.load(path)
+    except (OSError, EOFError, zlib.error, ValueError, ImageFileError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def read_nifti_labels(path: Path, largest: int) -> np.ndarray:
+    """Read the voxels of a NIfTI label image as uint8.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, or holds other values than whole numbers from 0 to ``largest``.
+    """
+    image = open_nifti(path)
+    try:
+        voxels = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    labels = np.unique(voxels)
+    wrong = labels[~np.isin(labels, np.arange(largest + 1))]
+    if wrong.size:
+        raise UserError(f"{path} holds the label {wrong[0]}; wanted are whole numbers from 0 to {largest}")
+    return voxels.astype(np.uint8)
+
+
+def nifti_bytes(labels: np.ndarray, like: nibabel.Nifti1Image) -> bytes:
+    """Return the content of a ``.nii.gz`` file of uint8 labels on the grid of another image."""
+    header = like.header.copy()
+    header.set_data_dtype(np.uint8)
+    header.set_slope_inter(1, 0)
+    # A fixed time stamp: the same labels give the same bytes.
+    return gzip.compress(nibabel.Nifti1Image(labels, like.affine, header).to_bytes(), compresslevel=6, mtime=0)
+
+
+def png_bytes(array: np.ndarray) -> bytes:
+    """Return the content of a PNG file of a (H, W) or (H, W, 3) uint8 array."""
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,163 @@
+"""A data set to be written: its files, what each is made of, and the writing itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import UserError
+from ..files import replace_atomically, write_json
+from .dataset_definitions import DatasetDefinition
+
+PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "labelsVal-instance-mask")
+"""Folders of a prepared data set; the last, named as in U-Mamba's release, has the numbered cells of the test set."""
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """One file to be written.
+
+    Attributes
+    ----------
+    target : str
+        Where, relative to the data set's folder.
+    sources : tuple of pathlib.Path
+        What it is made of; it is made again when one of them is newer.
+    make : callable
+        Returns its content.
+    """
+
+    target: str
+    sources: tuple[Path, ...]
+    make: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """All that has to be written for one data set, known before anything is.
+
+    Attributes
+    ----------
+    definition : DatasetDefinition
+        The data set.
+    layout : str
+        The layout of the download that was recognised.
+    files : list of OutputFile
+        Without ``dataset.json``, which is written last.
+    counts : dict
+        What was found, under the names of Table 1.
+    notes : list of str
+        What the user should know about the download.
+    """
+
+    definition: DatasetDefinition
+    layout: str
+    files: list[OutputFile]
+    counts: dict[str, int]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def n_training(self) -> int:
+        return sum(file.target.startswith("labelsTr/") for file in self.files)
+
+
+def copy_of(target: str, source: Path) -> OutputFile:
+    """Return the output file that is a copy of its source."""
+    return OutputFile(target, (source,), source.read_bytes)
+
+
+def _is_current(path: Path, sources: tuple[Path, ...]) -> bool:
+    try:
+        written = path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return False
+    return all(written >= source.stat().st_mtime_ns for source in sources)
+
+
+def check_destination(preparation: Preparation, source: Path, folder: Path) -> None:
+    """Raise `UserError` unless the data set can be written to ``folder`` beside what is there already.
+
+    Raises
+    ------
+    UserError
+        The folder is inside the download, around it, or holds files that this download does not make.
+    """
+    source, folder = source.resolve(), folder.resolve()
+    if folder == source or source in folder.parents or folder in source.parents:
+        raise UserError(
+            f"the data set would be written to {folder}, which overlaps the download {source}; "
+            f"choose a DST outside the download, which stays untouched"
+        )
+    expected = {file.target for file in preparation.files}
+    strange = [
+        f"{part}/{path.name}"
+        for part in PARTS
+        if (folder / part).is_dir()
+        for path in sorted((folder / part).iterdir())
+        if f"{part}/{path.name}".removesuffix(".partial") not in expected
+    ]
+    if strange:
+        raise UserError(
+            f"{folder} already holds {len(strange)} files that do not come from {source}, such as {strange[0]}; "
+            f"choose another DST, or remove them"
+        )
+
+
+def write_dataset(
+    preparation: Preparation, folder: Path, workers: int, on_file_done: Callable[[], object] = lambda: None
+) -> int:
+    """Write what is missing or older than its source, each file whole or not at all, ``dataset.json`` last.
+
+    Parameters
+    ----------
+    preparation : Preparation
+        What to write.
+    folder : pathlib.Path
+        The data set's folder.
+    workers : int
+        Files made at a time.
+    on_file_done : callable
+        Called for every file, also those that were there.
+
+    Returns
+    -------
+    int
+        Number of files that were written.
+
+    Raises
+    ------
+    UserError
+        A source turned out to be unreadable or wrong; the files written so far stay, and are not made again.
+    """
+    for part in {Path(file.target).parent for file in preparation.files}:
+        (folder / part).mkdir(parents=True, exist_ok=True)
+
+    def write(file: OutputFile) -> bool:
+        path = folder / file.target
+        if _is_current(path, file.sources):
+            return False
+        content = file.make()
+        with replace_atomically(path) as target:
+            target.write(content)
+        return True
+
+    written = 0
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        pending = [pool.submit(write, file) for file in preparation.files]
+        try:
+            for done in as_completed(pending):
+                written += done.result()
+                on_file_done()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    write_json(folder / "dataset.json", preparation.definition.dataset_json(preparation.n_training))
+    return written
+
+
+def default_workers() -> int:
+    """Return how many files to make at a time: one a processor, at most 8."""
+    return min(8, os.cpu_count() or 1)
