@@ -1,0 +1,197 @@
+// What a kernel may use of the device, under nvcc or in emulation on the host.
+//
+// The kernels' sources compile in both worlds. Without nvcc, csrc/emulation/cuda_model.h gives the
+// execution model, inline PTX is replaced by plain arithmetic, and each access to shared memory is
+// checked. SWIN_PTX is the one macro that tells the two apart.
+#pragma once
+
+#if defined(__CUDACC__)
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#define SWIN_PTX 1
+#else
+#include "../../emulation/cuda_model.h"
+#define SWIN_PTX 0
+#endif
+
+#include <cstdint>
+#include <type_traits>
+
+#include "../problem.h"
+#include "kernels.h"
+
+namespace swin_umamba::cuda {
+
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+// --- element types -------------------------------------------------------------------------------
+
+__device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(__half x) { return __half2float(x); }
+__device__ inline float to_float(__nv_bfloat16 x) { return __bfloat162float(x); }
+
+template <class T, class S>
+__device__ inline T convert(S x) {
+  if constexpr (std::is_same_v<T, __half>) {
+    return __float2half_rn(x);
+  } else if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    return __float2bfloat16_rn(x);
+  } else {
+    return T(x);
+  }
+}
+
+// Calls function(T{}) with the type of the data. float64 is left to the CPU.
+template <class Function>
+const char* for_element(Type type, Function function) {
+  switch (type) {
+    case Type::kFloat32:
+      return function(float{});
+    case Type::kBFloat16:
+      return function(__nv_bfloat16{});
+    case Type::kFloat16:
+      return function(__half{});
+    default:
+      return "the CUDA kernels of the selective scan take float32, bfloat16 and float16, not float64; "
+             "for gradient checks in float64 move the tensors to the CPU";
+  }
+}
+
+// --- shared memory -------------------------------------------------------------------------------
+
+// A kernel's shared arrays are the members of a struct whose constructor takes them one after the
+// other from a memory: SharedMemory in the kernel, SharedSize on the host to learn the bytes.
+#if SWIN_PTX
+
+template <class T>
+using Shared = T*;
+
+class SharedMemory {
+ public:
+  __device__ SharedMemory() {
+    extern __shared__ float4 shared_pool[];
+    next_ = reinterpret_cast<char*>(shared_pool);
+  }
+  template <class T>
+  __device__ Shared<T> take(int64_t count, const char*) {
+    T* array = reinterpret_cast<T*>(next_);
+    next_ += (count * sizeof(T) + 15) / 16 * 16;
+    return array;
+  }
+
+ private:
+  char* next_;
+};
+
+#define SWIN_STATIC_SHARED(type, name, count) __shared__ type name[count]
+
+__device__ inline float4 load4(const float* array, int index) {
+  return *reinterpret_cast<const float4*>(array + index);
+}
+__device__ inline void store4(float* array, int index, float4 value) {
+  *reinterpret_cast<float4*>(array + index) = value;
+}
+
+#else
+
+using emulation::Shared;
+
+class SharedMemory {
+ public:
+  template <class T>
+  Shared<T> take(int64_t count, const char* name) {
+    emulation::Shadow* shadow;
+    T* data = static_cast<T*>(emulation::next_dynamic_array(count * sizeof(T), count, &shadow));
+    return {data, shadow, count, name};
+  }
+};
+
+inline float4 load4(const Shared<float>& array, int index) {
+  array.check_alignment(index);
+  return {array[index], array[index + 1], array[index + 2], array[index + 3]};
+}
+inline void store4(const Shared<float>& array, int index, float4 value) {
+  array.check_alignment(index);
+  array[index] = value.x;
+  array[index + 1] = value.y;
+  array[index + 2] = value.z;
+  array[index + 3] = value.w;
+}
+
+#endif
+
+class SharedSize {
+ public:
+  template <class T>
+  __host__ __device__ Shared<T> take(int64_t count, const char*) {
+    bytes_ += (count * int64_t(sizeof(T)) + 15) / 16 * 16;
+    return Shared<T>{};
+  }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  int64_t bytes_ = 0;
+};
+
+// --- asynchronous copies from global to shared memory --------------------------------------------
+
+// Copies kFloats (1, 2 or 4) floats; both sides are aligned to them.
+template <int kFloats>
+__device__ inline void copy_async(const Shared<float>& to, int index, const float* from) {
+#if SWIN_PTX
+  const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to + index));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(address), "l"(from), "n"(4 * kFloats) : "memory");
+#else
+  emulation::copy_async([=] {
+    for (int i = 0; i < kFloats; ++i) to[index + i] = from[i];
+  });
+#endif
+}
+__device__ inline void copy_async_commit() {
+#if SWIN_PTX
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#else
+  emulation::copy_async_commit();
+#endif
+}
+// Waits until at most kGroups committed groups of this thread are in flight.
+template <int kGroups>
+__device__ inline void copy_async_wait() {
+#if SWIN_PTX
+  asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
+#else
+  emulation::copy_async_wait(kGroups);
+#endif
+}
+
+// --- launches ----------------------------------------------------------------------------------------
+
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Runs kernel(argument) on a grid of one dimension, or says why not.
+template <class Argument>
+const char* launch(void (*kernel)(Argument), int64_t blocks, int threads, int64_t shared_bytes, Stream stream,
+                   const Argument& argument) {
+  if (blocks > 2147483647) return "the problem needs more thread blocks than a CUDA grid holds; split the batch";
+#if SWIN_PTX
+  // Beyond 48 KiB a kernel must ask.
+  if (shared_bytes > 48 * 1024) {
+    const cudaError_t error =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
+    if (error != cudaSuccess) {
+      (void)cudaGetLastError();
+      return "the state size or dt rank is too large for the shared memory of this GPU";
+    }
+  }
+  kernel<<<unsigned(blocks), threads, shared_bytes, stream>>>(argument);
+  const cudaError_t error = cudaGetLastError();
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+#else
+  (void)stream;
+  emulation::run(dim3(unsigned(blocks)), dim3(threads), shared_bytes, [&] { kernel(argument); });
+  return nullptr;
+#endif
+}
+
+}  // namespace swin_umamba::cuda

@@ -1,0 +1,196 @@
+// The recurrence on one tile in shared memory: 64 steps of 8 channels, 16 states at a time.
+//
+// A block of 8 warps takes a tile; each warp has 8 consecutive steps of all 8 channels, and each
+// thread the 4 states of a quarter of one channel's 16. Because a decay does not depend on the
+// state, a thread makes its decays once and keeps them in registers; it runs its steps from state
+// zero, one thread for each channel and state then strings the warps' results together, and the steps
+// run again from the true state with two FMAs for each. See docs/cuda-model.md.
+//
+// Any number of states is padded to a multiple of 16 with A = B = C = 0, steps beyond the end of the
+// sequence have dt = 0: both leave everything as it is.
+#pragma once
+
+#include "device.h"
+#include "device_math.h"
+
+namespace swin_umamba::cuda {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / 32;
+constexpr int kSteps = 8;  // of one thread in one tile
+constexpr int kTile = kWarps * kSteps;
+static_assert(kTile == kChunk, "a state is saved at the start of each tile");
+constexpr int kChannels = 8;
+constexpr int kQuarters = 4;
+constexpr int kStates = 4;  // of one thread
+constexpr int kGroup = kQuarters * kStates;
+
+// A tile's values for one channel each, [step][channel]. Nine columns: both a step's channels and a
+// channel's steps then lie in different banks.
+constexpr int kRow = kChannels + 1;
+constexpr int kTileSize = kTile * kRow;
+// The 4-float vectors of a channel's states, [channel][state], in different banks for neighbours.
+constexpr int kStateRow = kGroup + 4;
+constexpr int kWarpStates = kChannels * kStateRow;
+
+// Values of one thread in a tile for the work that goes by (step, channel).
+constexpr int kItems = kTile * kChannels / kThreads;
+
+__host__ __device__ inline int padded_states(int64_t states) { return int(divide_up(states, kGroup)) * kGroup; }
+
+// Where a thread stands in the recurrence.
+struct Place {
+  int warp, channel, quarter;
+  __device__ Place()
+      : warp(threadIdx.x / 32), channel(threadIdx.x % 32 / kQuarters), quarter(threadIdx.x % kQuarters) {}
+  __device__ int value(int i) const { return (warp * kSteps + i) * kRow + channel; }
+  __device__ int states() const { return warp * kWarpStates + channel * kStateRow + quarter * kStates; }
+};
+
+// B or C of a tile in shared memory: the states of `step` and `channel` start at
+// step * by_step + channel * by_channel; one of the two is zero.
+struct Matrix {
+  Shared<float> values;
+  int by_step, by_channel;
+  __device__ float4 at(int step, int channel, int state) const {
+    return load4(values, step * by_step + channel * by_channel + state);
+  }
+};
+
+__device__ inline void unpack(float4 v, float (&to)[kStates]) {
+  to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
+}
+__device__ inline float4 pack(const float (&v)[kStates]) { return {v[0], v[1], v[2], v[3]}; }
+
+// A * log2(e) of the tile's channels, [channel][state], padded with zeros.
+struct DecayRates {
+  Shared<float> values;
+  int row;
+  __device__ float4 at(int channel, int state) const { return load4(values, channel * row + state); }
+};
+
+// What one warp's 8 steps do to the states: new = decay * old + end. Later: the state before them.
+struct WarpStates {
+  Shared<float> decay, end;
+  template <class Memory>
+  __host__ __device__ explicit WarpStates(Memory& memory)
+      : decay(memory.template take<float>(kWarps * kWarpStates, "warp decay")),
+        end(memory.template take<float>(kWarps * kWarpStates, "warp end")) {}
+};
+
+// Sums over the four threads of a channel: afterwards thread `quarter` has the sums of the steps
+// `quarter` and 4 + `quarter`.
+__device__ inline void sum_quarters(const float (&values)[kSteps], int quarter, float (&sums)[2]) {
+  float half[kSteps / 2];
+#pragma unroll
+  for (int i = 0; i < kSteps / 2; ++i) {
+    const bool odd = quarter & 1;
+    const float keep = odd ? values[2 * i + 1] : values[2 * i];
+    const float send = odd ? values[2 * i] : values[2 * i + 1];
+    half[i] = keep + __shfl_xor_sync(kAllLanes, send, 1);
+  }
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const bool high = quarter & 2;
+    const float keep = high ? half[2 * i + 1] : half[2 * i];
+    const float send = high ? half[2 * i] : half[2 * i + 1];
+    sums[i] = keep + __shfl_xor_sync(kAllLanes, send, 2);
+  }
+}
+
+// The decays exp(dt * A) of a thread's steps and the sum of their dt.
+__device__ inline float make_decays(const Place& at, const Shared<float>& dt, const float (&rate)[kStates],
+                                    float (&decay)[kSteps][kStates]) {
+  float sum = 0;
+#pragma unroll
+  for (int i = 0; i < kSteps; ++i) {
+    const float step = dt[at.value(i)];
+    sum += step;
+#pragma unroll
+    for (int j = 0; j < kStates; ++j) decay[i][j] = exp2_shared_out(step * rate[j], i * kStates + j);
+  }
+  return sum;
+}
+
+// Strings the warps together for one channel and state: each warp's `end` is replaced by the state
+// before it. Returns the state after the tile.
+template <bool kReverse>
+__device__ inline float chain_warps(const Shared<float>& decay, const Shared<float>& end, int channel, int state,
+                                    float value) {
+#pragma unroll
+  for (int i = 0; i < kWarps; ++i) {
+    const int index = (kReverse ? kWarps - 1 - i : i) * kWarpStates + channel * kStateRow + state;
+    const float next = fmaf(decay[index], value, float(end[index]));
+    end[index] = value;
+    value = next;
+  }
+  return value;
+}
+
+// The forward recurrence of one tile and one group of 16 states, in three phases with a barrier
+// between each and the next; every thread of the block takes part.
+struct ForwardTile {
+  float decay[kSteps][kStates], input[kSteps][kStates];
+
+  __device__ void local(const Place& at, const Shared<float>& dt, const Shared<float>& dt_u, const Matrix& B,
+                        const DecayRates& A, int group, const WarpStates& warps) {
+    const int state = group * kGroup + at.quarter * kStates;
+    float rate[kStates], h[kStates] = {};
+    unpack(A.at(at.channel, state), rate);
+    const float sum = make_decays(at, dt, rate, decay);
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+      float b[kStates];
+      unpack(B.at(at.warp * kSteps + i, at.channel, state), b);
+      const float scale = dt_u[at.value(i)];
+#pragma unroll
+      for (int j = 0; j < kStates; ++j) {
+        input[i][j] = scale * b[j];
+        h[j] = fmaf(decay[i][j], h[j], input[i][j]);
+      }
+    }
+    float whole[kStates];
+#pragma unroll
+    for (int j = 0; j < kStates; ++j) whole[j] = exp2_special(sum * rate[j]);
+    store4(warps.decay, at.states(), pack(whole));
+    store4(warps.end, at.states(), pack(h));
+  }
+
+  // Adds <C, h> of each step to y, or sets y for the first group.
+  __device__ void outputs(const Place& at, const Matrix& C, int group, const WarpStates& warps,
+                          const Shared<float>& y) {
+    const int state = group * kGroup + at.quarter * kStates;
+    float h[kStates], dot[kSteps];
+    unpack(load4(warps.end, at.states()), h);
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+      float c[kStates];
+      unpack(C.at(at.warp * kSteps + i, at.channel, state), c);
+      dot[i] = 0;
+#pragma unroll
+      for (int j = 0; j < kStates; ++j) {
+        h[j] = fmaf(decay[i][j], h[j], input[i][j]);
+        dot[i] = fmaf(c[j], h[j], dot[i]);
+      }
+    }
+    float sums[2];
+    sum_quarters(dot, at.quarter, sums);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int index = at.value(i * kQuarters + at.quarter);
+      y[index] = group == 0 ? sums[i] : float(y[index]) + sums[i];
+    }
+  }
+};
+
+// The thread that strings the warps together for one channel and state, if it is one of those.
+struct Chain {
+  bool active;
+  int channel, state;
+  __device__ Chain()
+      : active(threadIdx.x < kChannels * kGroup),
+        channel(threadIdx.x % kChannels),
+        state(threadIdx.x / kChannels % kGroup) {}
+};
+
+}  // namespace swin_umamba::cuda

@@ -1,0 +1,114 @@
+// Selective scan, forward. A block goes through the sequences of 8 channels, tile by tile.
+#include "selective_scan_tile.h"
+
+namespace swin_umamba::cuda {
+namespace {
+
+struct Storage {
+  Shared<float> dt, dt_u, y, carry;
+  DecayRates rates;
+  MatrixTile B, C;
+  WarpStates warps;
+
+  template <class Memory>
+  __host__ __device__ Storage(Memory& memory, const SelectiveScan& p)
+      : dt(memory.template take<float>(kTileSize, "dt")),
+        dt_u(memory.template take<float>(kTileSize, "dt_u")),
+        y(memory.template take<float>(kTileSize, "y")),
+        carry(memory.template take<float>(padded_states(p.state) * kChannels, "carry")),
+        rates{memory.template take<float>(kChannels * (padded_states(p.state) + 4), "rates"), padded_states(p.state) + 4},
+        B(memory, p.state, p.constant_B, "B"),
+        C(memory, p.state, p.constant_C, "C"),
+        warps(memory) {}
+};
+
+template <class T>
+__global__ void __launch_bounds__(kThreads, 2) forward_kernel(SelectiveScanForward p) {
+  SharedMemory memory;
+  const Storage s(memory, p);
+  const ChannelTile channels(p, blockIdx.x);
+  const Place at;
+  const Chain chain;
+  const int groups = padded_states(p.state) / kGroup;
+  const int64_t tiles = divide_up(p.length, kTile), saved = saved_states(p.length);
+  const T* u = static_cast<const T*>(p.u);
+  const T* delta = static_cast<const T*>(p.delta);
+  const T* z = static_cast<const T*>(p.z);
+  const float* D = static_cast<const float*>(p.D);
+  const float* bias = static_cast<const float*>(p.delta_bias);
+  float* states = static_cast<float*>(p.states);
+  float* last_state = static_cast<float*>(p.last_state);
+
+  load_rates(s.rates, p, channels);
+  if (p.constant_B) s.B.load_constant(static_cast<const float*>(p.B), p, channels);
+  if (p.constant_C) s.C.load_constant(static_cast<const float*>(p.C), p, channels);
+  for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += kThreads) s.carry[i] = 0.0f;
+
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t start = tile * kTile;
+    float item_u[kItems];
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const SequenceItem item(i);
+      const bool inside = item.channel < channels.count && start + item.step < p.length;
+      const int64_t channel = channels.first + item.channel;
+      const int64_t offset = (channels.batch * p.dim + channel) * p.length + start + item.step;
+      item_u[i] = inside ? to_float(u[offset]) : 0.0f;
+      const float dt =
+          inside ? step_size(p, to_float(delta[offset]), bias ? bias[channel] : 0.0f).value : 0.0f;
+      s.dt[item.value()] = dt;
+      s.dt_u[item.value()] = dt * item_u[i];
+    }
+    s.B.load<T>(p.B, p, channels, start);
+    s.C.load<T>(p.C, p, channels, start);
+    __syncthreads();
+
+    for (int group = 0; group < groups; ++group) {
+      ForwardTile forward;
+      forward.local(at, s.dt, s.dt_u, s.B.matrix(), s.rates, group, s.warps);
+      __syncthreads();
+      if (chain.active) {
+        const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
+        const float before = s.carry[index];
+        const float after = chain_warps<false>(s.warps.decay, s.warps.end, chain.channel, chain.state, before);
+        s.carry[index] = after;
+        if (state < p.state && chain.channel < channels.count) {
+          const int64_t channel = channels.first + chain.channel;
+          if (states && tile > 0)
+            states[((channels.batch * saved + tile - 1) * p.state + state) * p.dim + channel] = before;
+          if (tile == tiles - 1) last_state[(channels.batch * p.dim + channel) * p.state + state] = after;
+        }
+      }
+      __syncthreads();
+      forward.outputs(at, s.C.matrix(), group, s.warps, s.y);
+    }
+    __syncthreads();
+
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const SequenceItem item(i);
+      if (item.channel >= channels.count || start + item.step >= p.length) continue;
+      const int64_t channel = channels.first + item.channel;
+      const int64_t offset = (channels.batch * p.dim + channel) * p.length + start + item.step;
+      float y = s.y[item.value()];
+      if (D) y = fmaf(D[channel], item_u[i], y);
+      if (z) {
+        const float gate = to_float(z[offset]);
+        y *= gate * sigmoid(gate);
+      }
+      static_cast<T*>(p.out)[offset] = convert<T>(y);
+    }
+  }
+}
+
+}  // namespace
+
+const char* selective_scan_forward(const SelectiveScanForward& p, Stream stream) {
+  SharedSize size;
+  Storage(size, p);
+  return for_element(p.type, [&](auto element) {
+    return launch(forward_kernel<decltype(element)>, channel_tiles(p), kThreads, size.bytes(), stream, p);
+  });
+}
+
+}  // namespace swin_umamba::cuda

@@ -1,0 +1,87 @@
+// How a tile of channels-first sequences comes into shared memory; for the selective scan, forward and backward.
+#pragma once
+
+#include "scan_tile.h"
+
+namespace swin_umamba::cuda {
+
+// The 8 channels that a block works on; all belong to one group of B and C.
+struct ChannelTile {
+  int64_t batch, group, first;  // first: channel of u
+  int count;
+
+  __device__ ChannelTile(const SelectiveScan& p, int64_t tile) {
+    const int64_t per_group = p.dim / p.groups, tiles = divide_up(per_group, kChannels);
+    batch = tile / (p.groups * tiles);
+    group = tile / tiles % p.groups;
+    const int64_t start = tile % tiles * kChannels;
+    first = group * per_group + start;
+    count = int(per_group - start < kChannels ? per_group - start : kChannels);
+  }
+};
+
+inline int64_t channel_tiles(const SelectiveScan& p) {
+  return p.batch * p.groups * divide_up(p.dim / p.groups, kChannels);
+}
+
+// The step and channel of a thread's i-th item: neighbouring threads have neighbouring steps.
+struct SequenceItem {
+  int step, channel;
+  __device__ explicit SequenceItem(int i)
+      : step(threadIdx.x % kTile), channel(threadIdx.x / kTile + i * (kThreads / kTile)) {}
+  __device__ int value() const { return step * kRow + channel; }
+};
+
+struct MatrixTile {
+  Shared<float> values;
+  int row, rows;
+  bool constant;
+
+  template <class Memory>
+  __host__ __device__ MatrixTile(Memory& memory, int64_t states, bool is_constant, const char* name)
+      : row(padded_states(states) + 4), rows(is_constant ? kChannels : kTile), constant(is_constant) {
+    values = memory.template take<float>(rows * row, name);
+  }
+
+  __device__ Matrix matrix() const { return {values, constant ? 0 : row, constant ? row : 0}; }
+
+  // (D, N): once for each block.
+  __device__ void load_constant(const float* source, const SelectiveScan& p, const ChannelTile& channels) const {
+    for (int i = threadIdx.x; i < rows * row; i += kThreads) {
+      const int channel = i / row, state = i % row;
+      const bool inside = channel < channels.count && state < p.state;
+      values[i] = inside ? source[(channels.first + channel) * p.state + state] : 0.0f;
+    }
+  }
+  // (B, G, N, L): for each tile.
+  template <class T>
+  __device__ void load_steps(const T* source, const SelectiveScan& p, const ChannelTile& channels, int64_t start) const {
+    const int step = threadIdx.x % kTile;
+    const bool inside = start + step < p.length;
+    const T* column = source + (channels.batch * p.groups + channels.group) * p.state * p.length + start + step;
+    for (int state = threadIdx.x / kTile; state < row - 4; state += kThreads / kTile)
+      values[step * row + state] = inside && state < p.state ? to_float(column[state * p.length]) : 0.0f;
+  }
+  template <class T>
+  __device__ void load(const void* source, const SelectiveScan& p, const ChannelTile& channels, int64_t start) const {
+    if (!constant) load_steps(static_cast<const T*>(source), p, channels, start);
+  }
+};
+
+// A (D, N) of the tile's channels, times log2(e).
+__device__ inline void load_rates(const DecayRates& rates, const SelectiveScan& p, const ChannelTile& channels) {
+  const float* A = static_cast<const float*>(p.A);
+  for (int i = threadIdx.x; i < kChannels * rates.row; i += kThreads) {
+    const int channel = i / rates.row, state = i % rates.row;
+    const bool inside = channel < channels.count && state < p.state;
+    rates.values[i] = inside ? A[(channels.first + channel) * p.state + state] * kLog2E : 0.0f;
+  }
+}
+
+// dt of one item before and after softplus.
+__device__ inline Softplus step_size(const SelectiveScan& p, float delta, float bias) {
+  const float raw = delta + bias;
+  return p.softplus ? softplus_with_derivative(raw) : Softplus{raw, 1.0f};
+}
+
+}  // namespace swin_umamba::cuda

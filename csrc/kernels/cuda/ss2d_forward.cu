@@ -1,0 +1,169 @@
+// ss2d, forward, from the projected pixels on. A block goes through 8 channels of one image along one, two
+// or all four directions, one after the other, and adds to what it wrote before.
+#include "ss2d_tile.h"
+#include "sum_parts.h"
+
+namespace swin_umamba::cuda {
+namespace {
+
+struct Storage {
+  ProjectedRows layout;
+  Shared<float> dt, dt_u, y, carry, rows;  // rows: of two tiles
+  PixelTable pixels;
+  DirectionParameters parameters;
+  WarpStates warps;
+
+  template <class Memory>
+  __host__ __device__ Storage(Memory& memory, const Ss2d& p)
+      : layout(p),
+        dt(memory.template take<float>(kTileSize, "dt")),
+        dt_u(memory.template take<float>(kTileSize, "dt_u")),
+        y(memory.template take<float>(kTileSize, "y")),
+        carry(memory.template take<float>(layout.state_padded * kChannels, "carry")),
+        rows(memory.template take<float>(2 * kTile * layout.row, "rows")),
+        pixels(memory),
+        parameters(memory, layout),
+        warps(memory) {}
+};
+
+struct Arguments {
+  Ss2dForward p;
+  int directions_per_block;
+  float* parts;  // (4 / directions_per_block, B, H, W, D)
+};
+
+int64_t blocks(const Ss2d& p, int directions_per_block) {
+  return kDirections / directions_per_block * p.batch * divide_up(p.dim, kChannels);
+}
+
+// As many as leave two blocks for each multiprocessor.
+int directions_per_block(const Ss2d& p, int multiprocessors) {
+  for (const int n : {4, 2})
+    if (blocks(p, n) >= 2 * multiprocessors) return n;
+  return 1;
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments arguments) {
+  const Ss2dForward& p = arguments.p;
+  SharedMemory memory;
+  const Storage s(memory, p);
+  const Place at;
+  const Chain chain;
+  const int64_t channel_tiles = divide_up(p.dim, kChannels);
+  const ImageTile channels(p, blockIdx.x / channel_tiles % p.batch, blockIdx.x % channel_tiles * kChannels);
+  const int part = int(blockIdx.x / (channel_tiles * p.batch));
+  const int64_t image_size = p.length() * p.dim;
+  const T* x = static_cast<const T*>(p.x) + channels.batch * image_size + channels.first;
+  float* out = arguments.parts + (part * p.batch + channels.batch) * image_size + channels.first;
+  float* states = static_cast<float*>(p.states);
+  const int64_t tiles = divide_up(p.length(), kTile), saved = saved_states(p.length());
+  const int groups = s.layout.state_padded / kGroup;
+  // All items of a thread are of one channel.
+  const int item_channel = PixelItem(0).channel;
+  const bool channel_inside = item_channel < channels.count;
+
+  for (int i = threadIdx.x; i < 2 * kTile * s.layout.row; i += kThreads) s.rows[i] = 0.0f;
+
+  for (int turn = 0; turn < arguments.directions_per_block; ++turn) {
+    // Part 0 has the directions by rows, part 1 those by columns; one part has 0, 2, 1, 3 in this order.
+    const int number = part * arguments.directions_per_block + turn;
+    const int direction = arguments.directions_per_block == 1 ? number : number / 2 + number % 2 * 2;
+    const int64_t sequence = direction * p.batch + channels.batch;
+    const float* projected = static_cast<const float*>(p.projected_x) + sequence * p.length() * p.projected();
+    const int64_t parameter = direction * p.dim + channels.first + item_channel;
+    const float bias = channel_inside ? static_cast<const float*>(p.dt_projs_bias)[parameter] : 0.0f;
+    const float skip = channel_inside ? static_cast<const float*>(p.Ds)[parameter] : 0.0f;
+
+    int next_pixel[kItems];
+    float next_u[kItems];
+    const auto fetch = [&](int64_t tile) {
+      s.layout.fetch(projected, s.pixels, tile, s.rows + int(tile & 1) * kTile * s.layout.row);
+      copy_async_commit();
+#pragma unroll
+      for (int i = 0; i < kItems; ++i) {
+        next_pixel[i] = channel_inside ? s.pixels.at(tile, PixelItem(i).step) : -1;
+        next_u[i] = next_pixel[i] < 0 ? 0.0f : to_float(x[next_pixel[i] * p.dim + item_channel]);
+      }
+    };
+
+    s.parameters.load(p, channels, direction);
+    for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += kThreads) s.carry[i] = 0.0f;
+    s.pixels.fill(p, direction, 0);
+    __syncthreads();
+    fetch(0);
+    s.pixels.fill(p, direction, 1);
+
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      int pixel[kItems];
+      float item_u[kItems], before[kItems];
+#pragma unroll
+      for (int i = 0; i < kItems; ++i) {
+        pixel[i] = next_pixel[i];
+        item_u[i] = next_u[i];
+        before[i] = turn == 0 || pixel[i] < 0 ? 0.0f : out[pixel[i] * p.dim + item_channel];
+      }
+      copy_async_wait<0>();
+      __syncthreads();
+
+      if (tile + 1 < tiles) fetch(tile + 1);
+      const Shared<float> rows = s.rows + int(tile & 1) * kTile * s.layout.row;
+#pragma unroll
+      for (int i = 0; i < kItems; ++i) {
+        const PixelItem item(i);
+        const float raw = s.parameters.expand_dt(rows, s.layout, item) + bias;
+        const float dt = pixel[i] < 0 ? 0.0f : softplus_with_derivative(raw).value;
+        s.dt[item.value()] = dt;
+        s.dt_u[item.value()] = dt * item_u[i];
+      }
+      __syncthreads();
+      s.pixels.fill(p, direction, tile + 2);
+
+      for (int group = 0; group < groups; ++group) {
+        ForwardTile forward;
+        forward.local(at, s.dt, s.dt_u, s.layout.B(rows), s.parameters.rates, group, s.warps);
+        __syncthreads();
+        if (chain.active) {
+          const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
+          const float start = s.carry[index];
+          s.carry[index] = chain_warps<false>(s.warps.decay, s.warps.end, chain.channel, chain.state, start);
+          if (states && tile > 0 && state < p.state && chain.channel < channels.count)
+            states[((sequence * saved + tile - 1) * p.state + state) * p.dim + channels.first + chain.channel] = start;
+        }
+        __syncthreads();
+        forward.outputs(at, s.layout.C(rows), group, s.warps, s.y);
+      }
+      __syncthreads();
+
+#pragma unroll
+      for (int i = 0; i < kItems; ++i) {
+        if (pixel[i] < 0) continue;
+        const float y = fmaf(skip, item_u[i], s.y[PixelItem(i).value()]);
+        out[pixel[i] * p.dim + item_channel] = before[i] + y;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int64_t ss2d_forward_workspace(const Ss2d& p, int multiprocessors) {
+  const int n = directions_per_block(p, multiprocessors);
+  return n == kDirections ? 0 : kDirections / n * p.batch * p.length() * p.dim;
+}
+
+const char* ss2d_forward(const Ss2dForward& p, int multiprocessors, Stream stream) {
+  if (const char* error = check_image(p)) return error;
+  const int n = directions_per_block(p, multiprocessors);
+  float* parts = static_cast<float*>(n == kDirections ? p.out : p.workspace);
+  SharedSize size;
+  Storage(size, p);
+  const char* error = for_element(p.type, [&](auto element) {
+    return launch(forward_kernel<decltype(element)>, blocks(p, n), kThreads, size.bytes(), stream,
+                  Arguments{p, n, parts});
+  });
+  if (error || n == kDirections) return error;
+  return sum_parts({1, kDirections / n, p.batch * p.length() * p.dim, parts, p.out, false}, Type::kFloat32, stream);
+}
+
+}  // namespace swin_umamba::cuda

@@ -1,0 +1,134 @@
+// How a tile of an image comes into shared memory along a direction; for ss2d, forward and backward.
+#pragma once
+
+#include "../directions.h"
+#include "scan_tile.h"
+
+namespace swin_umamba::cuda {
+
+// The 8 channels that a block works on.
+struct ImageTile {
+  int64_t batch, first;
+  int count;
+  __device__ ImageTile(const Ss2d& p, int64_t image, int64_t first_channel)
+      : batch(image), first(first_channel), count(int(p.dim - first_channel < kChannels ? p.dim - first_channel : kChannels)) {}
+};
+
+// The step and channel of a thread's i-th item: neighbouring threads have neighbouring channels.
+struct PixelItem {
+  int step, channel;
+  __device__ explicit PixelItem(int i)
+      : step(threadIdx.x / kChannels + i * (kThreads / kChannels)), channel(threadIdx.x % kChannels) {}
+  __device__ int value() const { return step * kRow + channel; }
+};
+
+// The pixels of two consecutive tiles.
+struct PixelTable {
+  Shared<int> pixels;
+  template <class Memory>
+  __host__ __device__ explicit PixelTable(Memory& memory) : pixels(memory.template take<int>(2 * kTile, "pixels")) {}
+
+  __device__ void fill(const Ss2d& p, int direction, int64_t tile) const {
+    if (threadIdx.x >= kTile) return;
+    const int64_t step = tile * kTile + threadIdx.x;
+    pixels[int(tile & 1) * kTile + threadIdx.x] =
+        step < p.length() ? int(pixel_at(direction, step, p.height, p.width)) : -1;
+  }
+  // -1 beyond the end.
+  __device__ int at(int64_t tile, int step) const { return pixels[int(tile & 1) * kTile + step]; }
+};
+
+// The projected numbers of a tile's pixels in shared memory, [step][dt, B, C], dt padded to a multiple
+// of 4 and B and C to a multiple of 16 with zeros.
+struct ProjectedRows {
+  int rank, state, rank_padded, state_padded, row;
+
+  explicit __host__ __device__ ProjectedRows(const Ss2d& p)
+      : rank(int(p.rank)),
+        state(int(p.state)),
+        rank_padded(int(divide_up(p.rank, 4)) * 4),
+        state_padded(padded_states(p.state)),
+        row(rank_padded + 2 * state_padded) {}
+
+  __device__ int place(int column) const {
+    return column < rank           ? column
+           : column < rank + state ? column - rank + rank_padded
+                                   : column - rank - state + rank_padded + state_padded;
+  }
+  __device__ Matrix B(const Shared<float>& rows) const { return {rows + rank_padded, row, 0}; }
+  __device__ Matrix C(const Shared<float>& rows) const { return {rows + rank_padded + state_padded, row, 0}; }
+
+  // Starts the copies of one tile. Sixteen lanes share a row. Steps beyond the end keep what the
+  // buffer held: their dt is zero.
+  template <int kFloats>
+  __device__ void fetch_units(const float* source, const PixelTable& pixels, int64_t tile,
+                              const Shared<float>& rows) const {
+    constexpr int kLanes = 16;
+    const int width = rank + 2 * state;
+    for (int step = threadIdx.x / kLanes; step < kTile; step += kThreads / kLanes) {
+      const int pixel = pixels.at(tile, step);
+      if (pixel < 0) break;
+      const float* from = source + int64_t(pixel) * width;
+      for (int column = threadIdx.x % kLanes * kFloats; column < width; column += kLanes * kFloats)
+        copy_async<kFloats>(rows, step * row + place(column), from + column);
+    }
+  }
+  // `source`: (H*W, R+2N) of one image and direction.
+  __device__ void fetch(const float* source, const PixelTable& pixels, int64_t tile, const Shared<float>& rows) const {
+    if (rank % 4 == 0 && state % 4 == 0)
+      fetch_units<4>(source, pixels, tile, rows);
+    else if (rank % 2 == 0 && state % 2 == 0)
+      fetch_units<2>(source, pixels, tile, rows);
+    else
+      fetch_units<1>(source, pixels, tile, rows);
+  }
+};
+
+// The parameters of one direction and the tile's channels.
+struct DirectionParameters {
+  DecayRates rates;
+  Shared<float> dt_weight;  // [channel][rank]
+  int dt_row;
+
+  template <class Memory>
+  __host__ __device__ DirectionParameters(Memory& memory, const ProjectedRows& rows)
+      : rates{memory.template take<float>(kChannels * (rows.state_padded + 4), "rates"), rows.state_padded + 4},
+        dt_weight(memory.template take<float>(kChannels * (rows.rank_padded + 4), "dt_weight")),
+        dt_row(rows.rank_padded + 4) {}
+
+  __device__ void load(const Ss2d& p, const ImageTile& channels, int direction) const {
+    const int64_t first = direction * p.dim + channels.first;
+    const float* A_logs = static_cast<const float*>(p.A_logs);
+    const float* weight = static_cast<const float*>(p.dt_projs_weight);
+    for (int i = threadIdx.x; i < kChannels * rates.row; i += kThreads) {
+      const int channel = i / rates.row, state = i % rates.row;
+      const bool inside = channel < channels.count && state < p.state;
+      rates.values[i] = inside ? -expf(A_logs[(first + channel) * p.state + state]) * kLog2E : 0.0f;
+    }
+    for (int i = threadIdx.x; i < kChannels * dt_row; i += kThreads) {
+      const int channel = i / dt_row, r = i % dt_row;
+      const bool inside = channel < channels.count && r < p.rank;
+      dt_weight[i] = inside ? weight[(first + channel) * p.rank + r] : 0.0f;
+    }
+  }
+
+  // dt before softplus, without the bias.
+  __device__ float expand_dt(const Shared<float>& rows, const ProjectedRows& layout, const PixelItem& item) const {
+    float sum = 0;
+    for (int r = 0; r < layout.rank_padded; r += 4) {
+      const float4 w = load4(dt_weight, item.channel * dt_row + r);
+      const float4 v = load4(rows, item.step * layout.row + r);
+      sum = fmaf(w.x, v.x, sum);
+      sum = fmaf(w.y, v.y, sum);
+      sum = fmaf(w.z, v.z, sum);
+      sum = fmaf(w.w, v.w, sum);
+    }
+    return sum;
+  }
+};
+
+inline const char* check_image(const Ss2d& p) {
+  return p.length() > 2147483647 ? "ss2d on CUDA takes images of at most 2^31 - 1 pixels" : nullptr;
+}
+
+}  // namespace swin_umamba::cuda

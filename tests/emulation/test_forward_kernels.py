@@ -1,0 +1,106 @@
+"""The forward kernels, run by the emulation, against the definition in float64."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swin_umamba_ext import reference
+
+from .problems import DTYPES, ImageProblem, ScanProblem, assert_close, to_numpy
+
+sizes = st.integers(1, 70)
+seeds = st.integers(0, 2**31)
+dtypes = st.sampled_from(sorted(DTYPES))
+few = settings(max_examples=15, deadline=None, database=None)
+
+
+@few
+@given(st.integers(1, 2), st.integers(1, 3), sizes, sizes, st.sampled_from(["float64", *DTYPES]), seeds)
+def test_cross_scan_and_merge(emulation, batch, channels, height, width, dtype, seed):
+    data = torch.float64 if dtype == "float64" else DTYPES[dtype]
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(batch, channels, height, width, generator=generator).to(data)
+    scanned = emulation.cross_scan(to_numpy(x))
+    np.testing.assert_array_equal(scanned, to_numpy(reference.cross_scan(x)))
+
+    y = torch.randn(batch, 4, channels, height * width, generator=generator).to(data)
+    merged = emulation.cross_merge(to_numpy(y), height, width)
+    wanted = reference.cross_merge(y.double(), height, width)
+    assert_close("cross_merge", merged, wanted, "float32" if dtype == "float64" else dtype)
+
+
+scans = st.builds(
+    ScanProblem,
+    batch=st.integers(1, 2),
+    groups=st.integers(1, 2),
+    channels_per_group=st.integers(1, 11),
+    length=st.integers(1, 200),
+    state=st.sampled_from([1, 4, 15, 16, 17]),
+    constant_B=st.booleans(),
+    constant_C=st.booleans(),
+    with_D=st.booleans(),
+    with_z=st.booleans(),
+    with_bias=st.booleans(),
+    softplus=st.booleans(),
+    dtype=dtypes,
+    seed=seeds,
+)
+
+
+@few
+@given(scans)
+def test_selective_scan(emulation, problem):
+    out, last_state, states = emulation.selective_scan_forward(*problem.arrays())
+    wanted, wanted_last, _ = problem.forward()
+    assert_close("out", out, wanted.detach(), problem.dtype)
+    assert_close("last_state", last_state, wanted_last.detach())
+    if states.shape[1]:
+        cut = ScanProblem(**{n: getattr(problem, n) for n in problem.__dataclass_fields__ if n != "tensors"})
+        steps = 64 * states.shape[1]
+        for name in ("u", "delta", "z", "B", "C"):
+            tensor = cut.tensors[name]
+            if tensor is not None and tensor.dim() > 2:
+                cut.tensors[name] = tensor[..., :steps].contiguous()
+        assert_close("states", states[:, -1].swapaxes(1, 2).copy(), cut.forward()[1].detach())
+
+
+images = st.builds(
+    ImageProblem,
+    batch=st.integers(1, 2),
+    height=st.integers(1, 15),
+    width=st.integers(1, 15),
+    dim=st.integers(1, 19),
+    state=st.sampled_from([1, 6, 16, 18]),
+    rank=st.sampled_from([1, 2, 6, 8]),
+    dtype=dtypes,
+    seed=seeds,
+)
+
+
+# One multiprocessor: one block has all four directions. Many: one each, or two.
+@few
+@given(images, st.sampled_from([1, 3, 1000]))
+def test_ss2d(emulation: ModuleType, problem: ImageProblem, multiprocessors: int):
+    y, _ = emulation.ss2d_forward(*problem.arrays(), multiprocessors)
+    assert_close("y", y, problem.forward()[0].detach())
+
+
+@pytest.mark.parametrize("multiprocessors", [1, 2, 1000])
+def test_ss2d_shares_out_the_directions(emulation, multiprocessors):
+    problem = ImageProblem(batch=2, height=9, width=15, dim=17, state=16, rank=6)
+    y, _ = emulation.ss2d_forward(*problem.arrays(), multiprocessors)
+    assert_close("y", y, problem.forward()[0].detach())
+
+
+def test_float64_is_left_to_the_cpu(emulation):
+    problem = ScanProblem(batch=1, groups=1, channels_per_group=1, length=1, state=1)
+    arrays = problem.arrays()
+    arrays[0] = arrays[0].astype(np.float64)
+    with pytest.raises(RuntimeError, match="float64"):
+        emulation.selective_scan_forward(*arrays)
