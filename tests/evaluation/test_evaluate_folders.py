@@ -46,12 +46,15 @@ def refused(capsys, *args):
 
 @pytest.fixture
 def volumes(tmp_path):
-    """Three small abdomen cases; the second has no aorta, the third is predicted empty."""
+    """Three small abdomen cases; the second has no aorta and one slice of esophagus, the third is predicted empty."""
     rng = np.random.default_rng(1)
     for case in ("a", "b", "c"):
         reference = rng.integers(0, 14, (6, 5, 4)).astype(np.uint8)
         if case == "b":
             reference[reference == 5] = 0
+            # One labelled slice: as published, no score of this organ in this case.
+            reference[..., 1:][reference[..., 1:] == 10] = 0
+            reference[0, 0, 0] = 10
         prediction = np.where(rng.random(reference.shape) < 0.7, reference, 0).astype(np.uint8)
         write(tmp_path / "ref" / f"{case}.nii.gz", reference, (1.5, 1.5, 3.0))
         write(tmp_path / "pred" / f"{case}.nii.gz", prediction * (case != "c"), (1.5, 1.5, 3.0))
@@ -82,6 +85,7 @@ def test_abdomen_score_is_the_mean_over_organs_of_means_over_cases(volumes, tmp_
             if published:
                 assert values == [round(value, 4) for value in values]
         assert summary[key]["mean"] == pytest.approx(np.mean(means), **EXACT)
+        assert summary[key]["per_class"]["esophagus"]["n"] == (2 if published else 3)
         assert summary[key]["std"] == pytest.approx(np.std([float(row[key]) for row in rows]), **EXACT)
         assert float(rows[2][organs[0]]) == 0
     assert summary["settings"]["as_published"] is published
@@ -183,13 +187,14 @@ def test_a_label_absent_from_both_does_not_count(tmp_path):
 
 
 def test_volumes_of_other_formats_keep_their_spacing(tmp_path, plain):
-    rng = np.random.default_rng(2)
-    reference, prediction = rng.integers(0, 2, (2, 3, 4, 5)).astype(np.uint8)
+    reference, prediction = np.zeros((2, 6, 7, 8), dtype=np.uint8)
+    reference[1:4, 1:4, 1:4] = prediction[2:5, 1:4, 1:4] = 1
     spacing = (4.0, 1.0, 0.5)
     write(tmp_path / "ref" / "a.nrrd", reference, spacing)
     write(tmp_path / "pred" / "a.nrrd", prediction, spacing)
     evaluation = evaluate_folders(tmp_path / "ref" / "a.nrrd", tmp_path / "pred" / "a.nrrd", "labels", tolerance=1)
     expected = plain.nsd(reference == 1, prediction == 1, spacing, 1)
+    assert expected != pytest.approx(plain.nsd(reference == 1, prediction == 1, spacing[::-1], 1), abs=0.1)
     assert evaluation.class_scores("nsd", "label 1")[0] == pytest.approx(expected, **EXACT)
 
 
