@@ -50,10 +50,11 @@ def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
     Tensor of shape (B, C, height, width), dtype of ``y``
     """
     checks.check_cross_merge(y, height, width)
+    y, dtype = y.to(_compute_dtype(y)), y.dtype
     folded = y[:, :2] + y[:, 2:].flip(-1)
     rows = folded[:, 0].unflatten(-1, (height, width))
     columns = folded[:, 1].unflatten(-1, (width, height)).transpose(2, 3)
-    return (rows + columns).contiguous()
+    return (rows + columns).to(dtype).contiguous()
 
 
 def _expand_input_matrix(value: Tensor, batch: int, dim: int, length: int) -> Tensor:

@@ -27,7 +27,7 @@ def forbid_double_backward(operator: str) -> None:
 
     def backward(ctx, *grads):
         raise NotImplementedError(
-            f"second derivatives of {operator} are not implemented; the functions of swin_umamba_ext.reference have them"
+            f"second derivatives of {operator} are not implemented; those of swin_umamba_ext.reference.{operator} are"
         )
 
     torch.library.register_autograd(f"swin_umamba::{operator}_backward", backward)

@@ -16,6 +16,7 @@
 // States go through in groups of STATES at a time, as many as the registers hold.
 #pragma once
 
+#include "../problem.h"
 #include "vector_math.h"
 
 namespace swin_umamba::SWIN_ISA {
@@ -36,6 +37,20 @@ SWIN_INLINE V coefficient(const Coefficients<V>& c, int64_t t, int64_t n) {
     return broadcast<V>(c.steps[t * c.row + n]);
 }
 
+// Asks, step by step, for rows that a later chunk reads: many short pieces a page or more apart, which the
+// processor does not foresee, and which stall it when asked for all at once.
+struct Ahead {
+  const char* rows[2];  // or null
+  int64_t stride, count, bytes;
+
+  SWIN_INLINE void step(int64_t t, int64_t lanes) const {
+    const int64_t row = t % lanes, byte = t / lanes * 64;
+    if (byte >= bytes || row >= count) return;
+    prefetch(rows[0] + row * stride + byte);
+    prefetch(rows[1] + row * stride + byte);
+  }
+};
+
 // Tiles of one chunk, (T) vectors each.
 template <class V>
 struct ForwardTiles {
@@ -44,6 +59,7 @@ struct ForwardTiles {
   const V* dtu;  // dt * u
   Coefficients<V> B, C;
   V* y;  // added to
+  Ahead ahead;
 };
 
 // Larger |dt A| than exp2_product takes is cut; the decay is 0 or infinity long before.
@@ -60,6 +76,7 @@ SWIN_INLINE void forward_states(const ForwardTiles<V>& p, int64_t n, const V* A2
   SWIN_UNROLL(16)
   for (int i = 0; i < STATES; ++i) h[i] = state[n + i];
   for (int64_t t = 0; t < p.steps; ++t) {
+    if (n == 0) p.ahead.step(t, Lanes<V>::kCount);
     const V dt = limited(p.dt[t], limit), dtu = p.dtu[t];
     V sum[kSums] = {};
     SWIN_UNROLL(16)

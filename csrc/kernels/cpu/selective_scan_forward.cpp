@@ -64,7 +64,14 @@ void scan_block(const SelectiveScanForward& p, int64_t image, int64_t group, int
         load_channel_rows(reinterpret_cast<V*>(C_steps + n), p.C, p.type, states + n * L, L, steps, N - n,
                           row / W);
     }
-    forward_chunk<V>({steps, dt, dtu, B, C, y}, N, decay.A2, decay.limit, state);
+    const int64_t size = p.type == Type::kFloat64 ? 8 : p.type == Type::kFloat32 ? 4 : 2;
+    const int64_t next = minimum(kChunk, L - start - steps);
+    const Ahead ahead{{static_cast<const char*>(p.u) + (sequence + start + steps) * size,
+                       static_cast<const char*>(p.delta) + (sequence + start + steps) * size},
+                      L * size,
+                      count,
+                      next * size};
+    forward_chunk<V>({steps, dt, dtu, B, C, y, ahead}, N, decay.A2, decay.limit, state);
     if (p.z) {
       V* z = u;
       load_channel_rows(z, p.z, p.type, sequence + start, L, steps, count);

@@ -65,8 +65,10 @@ SWIN_INLINE T maximum(T a, T b) {
 
 template <class V>
 SWIN_INLINE V broadcast(Element<V> s) {
-  return V{} + s;
+  return s - V{};  // x - 0 is x, so this is one broadcast
 }
+
+SWIN_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
 
 template <class V>
 SWIN_INLINE V load(const Element<V>* p) {

@@ -79,7 +79,7 @@ void scan_block(const Ss2dForward& p, const Weights<V>& weights, int64_t image, 
         dtx[t] = dt[t] * x[t];
         y[t] = skip * x[t];
       }
-      forward_chunk<V>({steps, dt, dtx, B, C, y}, N, decay.A2, decay.limit, state);
+      forward_chunk<V>({steps, dt, dtx, B, C, y, {}}, N, decay.A2, decay.limit, state);
       walk = PixelWalk(k, start, p.height, p.width);
       for (int64_t t = 0; t < steps; ++t) {
         E* to = static_cast<E*>(p.out) + (image * L + walk.next()) * D + channel;

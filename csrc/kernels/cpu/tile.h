@@ -109,13 +109,33 @@ SWIN_INLINE void narrow_float16(uint16_t* p, Float v) {
 #endif
 }
 
-// One vector from, or to, `index` elements into an array of `type`.
+// One vector from, or to, `index` elements into an array of type TYPE.
+template <Type TYPE>
+SWIN_INLINE Float read_full(const void* base, int64_t index) {
+  if constexpr (TYPE == Type::kFloat32) return load<Float>(static_cast<const float*>(base) + index);
+  const uint16_t* p = static_cast<const uint16_t*>(base) + index;
+  return TYPE == Type::kBFloat16 ? widen_bfloat16(p) : widen_float16(p);
+}
+template <Type TYPE>
+SWIN_INLINE void write_full(void* base, int64_t index, Float v) {
+  if constexpr (TYPE == Type::kFloat32) {
+    store<Float>(static_cast<float*>(base) + index, v);
+  } else {
+    uint16_t* p = static_cast<uint16_t*>(base) + index;
+    if constexpr (TYPE == Type::kBFloat16)
+      narrow_bfloat16(p, v);
+    else
+      narrow_float16(p, v);
+  }
+}
+
+// The first `count` lanes, of a type known at run time.
 SWIN_INLINE void read(Float& v, const void* base, Type type, int64_t index, int64_t count) {
   if (type == Type::kFloat32) {
-    v = load_some((const float*)base + index, count);
+    v = load_some(static_cast<const float*>(base) + index, count);
     return;
   }
-  const uint16_t* p = (const uint16_t*)base + index;
+  const uint16_t* p = static_cast<const uint16_t*>(base) + index;
   uint16_t lanes[kWidth] = {};
   if (count < kWidth) {
     for (int64_t i = 0; i < count; ++i) lanes[i] = p[i];
@@ -124,12 +144,12 @@ SWIN_INLINE void read(Float& v, const void* base, Type type, int64_t index, int6
   v = type == Type::kBFloat16 ? widen_bfloat16(p) : widen_float16(p);
 }
 SWIN_INLINE void read(double& v, const void* base, Type, int64_t index, int64_t) {
-  v = ((const double*)base)[index];
+  v = static_cast<const double*>(base)[index];
 }
 
 SWIN_INLINE void write(void* base, Type type, int64_t index, Float v, int64_t count) {
-  if (type == Type::kFloat32) return store_some((float*)base + index, v, count);
-  uint16_t* p = (uint16_t*)base + index;
+  if (type == Type::kFloat32) return store_some(static_cast<float*>(base) + index, v, count);
+  uint16_t* p = static_cast<uint16_t*>(base) + index;
   uint16_t lanes[kWidth];
   uint16_t* target = count < kWidth ? lanes : p;
   if (type == Type::kBFloat16)
@@ -139,7 +159,66 @@ SWIN_INLINE void write(void* base, Type type, int64_t index, Float v, int64_t co
   if (count < kWidth)
     for (int64_t i = 0; i < count; ++i) p[i] = lanes[i];
 }
-SWIN_INLINE void write(void* base, Type, int64_t index, double v, int64_t) { ((double*)base)[index] = v; }
+SWIN_INLINE void write(void* base, Type, int64_t index, double v, int64_t) {
+  static_cast<double*>(base)[index] = v;
+}
+
+// Whole squares of load_channel_rows and store_channel_rows, all in registers.
+template <Type TYPE>
+SWIN_INLINE void load_square(Float* tile, const void* base, int64_t offset, int64_t stride,
+                             int64_t tile_row) {
+  Float rows[kWidth];
+  SWIN_UNROLL(16)
+  for (int c = 0; c < kWidth; ++c) rows[c] = read_full<TYPE>(base, offset + c * stride);
+  transpose(rows);
+  SWIN_UNROLL(16)
+  for (int t = 0; t < kWidth; ++t) tile[t * tile_row] = rows[t];
+}
+template <Type TYPE>
+SWIN_INLINE void store_square(const Float* tile, void* base, int64_t offset, int64_t stride,
+                              int64_t tile_row) {
+  Float rows[kWidth];
+  SWIN_UNROLL(16)
+  for (int t = 0; t < kWidth; ++t) rows[t] = tile[t * tile_row];
+  transpose(rows);
+  SWIN_UNROLL(16)
+  for (int c = 0; c < kWidth; ++c) write_full<TYPE>(base, offset + c * stride, rows[c]);
+}
+
+// Those of `steps` steps; returns the number of steps done.
+SWIN_INLINE int64_t load_squares(Float* tile, const void* base, Type type, int64_t offset, int64_t stride,
+                                 int64_t steps, int64_t tile_row) {
+  int64_t t = 0;
+  if (type == Type::kFloat32)
+    for (; t + kWidth <= steps; t += kWidth)
+      load_square<Type::kFloat32>(tile + t * tile_row, base, offset + t, stride, tile_row);
+  else if (type == Type::kBFloat16)
+    for (; t + kWidth <= steps; t += kWidth)
+      load_square<Type::kBFloat16>(tile + t * tile_row, base, offset + t, stride, tile_row);
+  else
+    for (; t + kWidth <= steps; t += kWidth)
+      load_square<Type::kFloat16>(tile + t * tile_row, base, offset + t, stride, tile_row);
+  return t;
+}
+SWIN_INLINE int64_t load_squares(double*, const void*, Type, int64_t, int64_t, int64_t, int64_t) { return 0; }
+
+SWIN_INLINE int64_t store_squares(const Float* tile, void* base, Type type, int64_t offset, int64_t stride,
+                                  int64_t steps, int64_t tile_row) {
+  int64_t t = 0;
+  if (type == Type::kFloat32)
+    for (; t + kWidth <= steps; t += kWidth)
+      store_square<Type::kFloat32>(tile + t * tile_row, base, offset + t, stride, tile_row);
+  else if (type == Type::kBFloat16)
+    for (; t + kWidth <= steps; t += kWidth)
+      store_square<Type::kBFloat16>(tile + t * tile_row, base, offset + t, stride, tile_row);
+  else
+    for (; t + kWidth <= steps; t += kWidth)
+      store_square<Type::kFloat16>(tile + t * tile_row, base, offset + t, stride, tile_row);
+  return t;
+}
+SWIN_INLINE int64_t store_squares(const double*, void*, Type, int64_t, int64_t, int64_t, int64_t) {
+  return 0;
+}
 
 // Channels are rows of `stride` elements, steps are contiguous:
 // tile[t * tile_row] = { base[offset + c * stride + t] }_c.
@@ -147,7 +226,8 @@ template <class V>
 void load_channel_rows(V* tile, const void* base, Type type, int64_t offset, int64_t stride, int64_t steps,
                        int64_t count, int64_t tile_row = 1) {
   constexpr int W = Lanes<V>::kCount;
-  for (int64_t t = 0; t < steps; t += W) {
+  int64_t t = count >= W ? load_squares(tile, base, type, offset, stride, steps, tile_row) : 0;
+  for (; t < steps; t += W) {
     V rows[W] = {};
     const int64_t n = minimum<int64_t>(W, steps - t);
     for (int64_t c = 0; c < minimum<int64_t>(count, W); ++c)
@@ -162,7 +242,8 @@ template <class V>
 void store_channel_rows(const V* tile, void* base, Type type, int64_t offset, int64_t stride, int64_t steps,
                         int64_t count, int64_t tile_row = 1) {
   constexpr int W = Lanes<V>::kCount;
-  for (int64_t t = 0; t < steps; t += W) {
+  int64_t t = count >= W ? store_squares(tile, base, type, offset, stride, steps, tile_row) : 0;
+  for (; t < steps; t += W) {
     V rows[W] = {};
     const int64_t n = minimum<int64_t>(W, steps - t);
     for (int64_t i = 0; i < n; ++i) rows[i] = tile[(t + i) * tile_row];
