@@ -145,7 +145,7 @@ py::tuple ss2d_forward(const Array& x, const Floats& projected_x, const Floats& 
 
 py::dict ss2d_backward(const Array& x, const Floats& projected_x, const Floats& dt_projs_weight,
                        const Floats& dt_projs_bias, const Floats& A_logs, const Floats& Ds, const Floats& states,
-                       const Floats& grad_out) {
+                       const Floats& grad_out, int multiprocessors) {
   Ss2dBackward p{};
   static_cast<Ss2d&>(p) = image_problem(x, dt_projs_weight, dt_projs_bias, A_logs, Ds);
   p.projected_x = projected_x.data(), p.states = states.data(), p.grad_out = grad_out.data();
@@ -156,14 +156,14 @@ py::dict ss2d_backward(const Array& x, const Floats& projected_x, const Floats& 
     return array.mutable_data();
   };
   p.grad_x = gradient("x", {p.batch, p.height, p.width, p.dim});
-  p.grad_dt_projs_weight = gradient("dt_projs_weight", {kDirections, p.rank, p.dim});
+  p.grad_dt_projs_weight = gradient("dt_projs_weight", {kDirections, p.dim, p.rank});
   p.grad_dt_projs_bias = gradient("dt_projs_bias", {kDirections, p.dim});
-  p.grad_A_logs = gradient("A_logs", {kDirections, p.state, p.dim});
-  p.grad_Ds = gradient("Ds", {kDirections, p.dim});
+  p.grad_A_logs = gradient("A_logs", {kDirections * p.dim, p.state});
+  p.grad_Ds = gradient("Ds", {kDirections * p.dim});
   float* grad_projected_x = gradient("projected_x", {kDirections, p.batch, p.length(), p.projected()});
-  Floats workspace = floats({cuda::ss2d_backward_workspace(p)});
+  Floats workspace = floats({cuda::ss2d_backward_workspace(p, multiprocessors)});
   p.workspace = workspace.mutable_data();
-  check(cuda::ss2d_backward(p, grad_projected_x, nullptr));
+  check(cuda::ss2d_backward(p, multiprocessors, grad_projected_x, nullptr));
   return gradients;
 }
 

@@ -167,7 +167,7 @@ __device__ inline void copy_async_wait() {
 
 // --- launches ----------------------------------------------------------------------------------------
 
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+__host__ __device__ inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Runs kernel(argument) on a grid of one dimension, or says why not.
 template <class Argument>

@@ -11,8 +11,8 @@
 //   Ss2dForward            projected_x is input; workspace is ss2d_forward_workspace(p, ...) floats;
 //   Ss2dBackward           grad_x is the scan's part only, and grad_x_proj_weight is not touched: both
 //                          are finished by matrix products with grad_projected_x (4, B, H*W, R+2N);
-//                          grad_dt_projs_weight (4, R, D), grad_dt_projs_bias (4, D), grad_A_logs
-//                          (4, N, D), grad_Ds (4, D).
+//                          workspace is ss2d_backward_workspace(p, ...) floats; grad_dt_projs_weight,
+//                          grad_dt_projs_bias, grad_A_logs, grad_Ds: as the parameters in shape.
 #pragma once
 
 #include "../problem.h"
@@ -36,8 +36,9 @@ const char* selective_scan_backward(const SelectiveScanBackward& p, float* works
 int64_t ss2d_forward_workspace(const Ss2d& p, int multiprocessors);
 const char* ss2d_forward(const Ss2dForward& p, int multiprocessors, Stream stream);
 
-int64_t ss2d_backward_workspace(const Ss2d& p);
-const char* ss2d_backward(const Ss2dBackward& p, float* grad_projected_x, Stream stream);
+// Here it decides how many channels a block sums dB and dC over.
+int64_t ss2d_backward_workspace(const Ss2d& p, int multiprocessors);
+const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, float* grad_projected_x, Stream stream);
 
 // Of the current device.
 int multiprocessors();

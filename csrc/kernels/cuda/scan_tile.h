@@ -98,6 +98,18 @@ __device__ inline void sum_quarters(const float (&values)[kSteps], int quarter, 
   }
 }
 
+// Sets each step's value to the sum over the states of the first group, and adds those of the others.
+__device__ inline void add_over_quarters(const Place& at, const float (&values)[kSteps], int group,
+                                         const Shared<float>& to) {
+  float sums[2];
+  sum_quarters(values, at.quarter, sums);
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const int index = at.value(i * kQuarters + at.quarter);
+    to[index] = group == 0 ? sums[i] : float(to[index]) + sums[i];
+  }
+}
+
 // The decays exp(dt * A) of a thread's steps and the sum of their dt.
 __device__ inline float make_decays(const Place& at, const Shared<float>& dt, const float (&rate)[kStates],
                                     float (&decay)[kSteps][kStates]) {
@@ -110,6 +122,15 @@ __device__ inline float make_decays(const Place& at, const Shared<float>& dt, co
     for (int j = 0; j < kStates; ++j) decay[i][j] = exp2_shared_out(step * rate[j], i * kStates + j);
   }
   return sum;
+}
+
+// The decay over all of a thread's steps: one exp instead of a product of eight.
+__device__ inline void store_whole_decay(const Place& at, float sum, const float (&rate)[kStates],
+                                         const Shared<float>& decay) {
+  float whole[kStates];
+#pragma unroll
+  for (int j = 0; j < kStates; ++j) whole[j] = exp2_special(sum * rate[j]);
+  store4(decay, at.states(), pack(whole));
 }
 
 // Strings the warps together for one channel and state: each warp's `end` is replaced by the state
@@ -149,10 +170,7 @@ struct ForwardTile {
         h[j] = fmaf(decay[i][j], h[j], input[i][j]);
       }
     }
-    float whole[kStates];
-#pragma unroll
-    for (int j = 0; j < kStates; ++j) whole[j] = exp2_special(sum * rate[j]);
-    store4(warps.decay, at.states(), pack(whole));
+    store_whole_decay(at, sum, rate, warps.decay);
     store4(warps.end, at.states(), pack(h));
   }
 
@@ -173,13 +191,7 @@ struct ForwardTile {
         dot[i] = fmaf(c[j], h[j], dot[i]);
       }
     }
-    float sums[2];
-    sum_quarters(dot, at.quarter, sums);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int index = at.value(i * kQuarters + at.quarter);
-      y[index] = group == 0 ? sums[i] : float(y[index]) + sums[i];
-    }
+    add_over_quarters(at, dot, group, y);
   }
 };
 

@@ -26,7 +26,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads, 2) forward_kernel(SelectiveScanForward p) {
   SharedMemory memory;
   const Storage s(memory, p);
-  const ChannelTile channels(p, blockIdx.x);
+  const ChannelTile channels = tile_of_block(p, blockIdx.x);
   const Place at;
   const Chain chain;
   const int groups = padded_states(p.state) / kGroup;

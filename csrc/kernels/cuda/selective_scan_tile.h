@@ -10,19 +10,25 @@ struct ChannelTile {
   int64_t batch, group, first;  // first: channel of u
   int count;
 
-  __device__ ChannelTile(const SelectiveScan& p, int64_t tile) {
-    const int64_t per_group = p.dim / p.groups, tiles = divide_up(per_group, kChannels);
-    batch = tile / (p.groups * tiles);
-    group = tile / tiles % p.groups;
-    const int64_t start = tile % tiles * kChannels;
+  __device__ ChannelTile(const SelectiveScan& p, int64_t image, int64_t group_of_channels, int64_t tile)
+      : batch(image), group(group_of_channels) {
+    const int64_t per_group = p.dim / p.groups, start = tile * kChannels;
     first = group * per_group + start;
     count = int(per_group - start < kChannels ? per_group - start : kChannels);
   }
 };
 
-inline int64_t channel_tiles(const SelectiveScan& p) {
-  return p.batch * p.groups * divide_up(p.dim / p.groups, kChannels);
+inline __host__ __device__ int64_t tiles_per_group(const SelectiveScan& p) {
+  return divide_up(p.dim / p.groups, kChannels);
 }
+
+// The tile of a block where each block has one.
+__device__ inline ChannelTile tile_of_block(const SelectiveScan& p, int64_t block) {
+  const int64_t tiles = tiles_per_group(p);
+  return {p, block / (p.groups * tiles), block / tiles % p.groups, block % tiles};
+}
+
+inline int64_t channel_tiles(const SelectiveScan& p) { return p.batch * p.groups * tiles_per_group(p); }
 
 // The step and channel of a thread's i-th item: neighbouring threads have neighbouring steps.
 struct SequenceItem {
