@@ -121,11 +121,12 @@ def cell_images():
     return cells, prediction
 
 
-def test_cells(tmp_path, capsys):
+@pytest.mark.parametrize("options", [[], ["--as-published"]])
+def test_cells(tmp_path, capsys, options):
     cells, prediction = cell_images()
     write(tmp_path / "ref" / "a_label.tiff", cells)
     write(tmp_path / "pred" / "a.png", prediction)
-    assert run(tmp_path / "ref", tmp_path / "pred", "--metric", "cells", "--output", tmp_path / "out") == 0
+    assert run(tmp_path / "ref", tmp_path / "pred", "--metric", "cells", "--output", tmp_path / "out", *options) == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["f1"]["mean"] == summary["f1"]["per_class"]["cell"]["mean"] == 0.8
     assert summary["counts"] == {
@@ -211,6 +212,13 @@ def test_predictions_without_reference_are_told(volumes, capsys, tmp_path):
     assert run(*volumes, "--metric", "abdomen", "--output", tmp_path / "out") == 0
     assert "no reference: 1 predictions (d)" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["not_scored_without_reference"] == ["d"]
+
+
+def test_formats_with_another_order_of_axes_are_not_mixed(tmp_path, capsys):
+    write(tmp_path / "ref" / "a.nii.gz", np.ones((4, 4, 4), dtype=np.uint8))
+    write(tmp_path / "pred" / "a.nrrd", np.ones((4, 4, 4), dtype=np.uint8))
+    folders = (tmp_path / "ref", tmp_path / "pred")
+    assert "another order" in refused(capsys, *folders, "--metric", "labels", "--ignore-position")
 
 
 def test_missing_prediction(volumes, capsys):

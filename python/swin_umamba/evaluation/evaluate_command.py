@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
     from .errors import EvaluationError
     from .evaluation import DEFAULT_TOLERANCE, evaluate_folders
     from .label_files import CasePair
-    from .table import summary_table
+    from .table import summary_table, summary_title
 
     tolerance = None
     if args.tolerance:
@@ -118,6 +118,7 @@ def run(args: argparse.Namespace) -> None:
     )
     # A table cut to a pipe's 80 columns would lose digits.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console.print(summary_title(evaluation))
     console.print(summary_table(evaluation))
     if evaluation.without_reference:
         names = evaluation.without_reference

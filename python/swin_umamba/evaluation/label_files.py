@@ -123,6 +123,11 @@ def pair_cases(reference: Path, prediction: Path, reference_suffix: str = "") ->
     return pairs, [name for name in predictions if name not in references]
 
 
+def _format_family(path: Path) -> tuple[str, ...]:
+    ending = label_ending(path)
+    return next(family for family in (NIFTI_ENDINGS, ITK_ENDINGS, PLAIN_ENDINGS) if ending in family)
+
+
 def _as_labels(array: np.ndarray, path: Path) -> np.ndarray:
     if array.dtype == bool:
         return array.astype(np.uint8)
@@ -172,8 +177,7 @@ def read_label_image(path: Path) -> LabelImage:
         The file cannot be read, is no image of 2 (plain image) or 2 to 3 (volume) dimensions, or holds values that
         are not whole numbers of at least 0.
     """
-    ending = label_ending(path)
-    reader = _read_nifti if ending in NIFTI_ENDINGS else _read_itk if ending in ITK_ENDINGS else _read_plain
+    reader = {NIFTI_ENDINGS: _read_nifti, ITK_ENDINGS: _read_itk, PLAIN_ENDINGS: _read_plain}[_format_family(path)]
     try:
         image = reader(path)
     # What the readers raise on broken files ranges over these; SyntaxError is Pillow's for a broken PNG.
@@ -202,6 +206,8 @@ def check_same_grid(
 ) -> None:
     """Raise `EvaluationError` unless both images have the same pixels, of the same size, at the same place.
 
+    Axes come in the order of the file format, so reference and prediction must be of one family of formats.
+
     Parameters
     ----------
     pair : CasePair
@@ -211,6 +217,11 @@ def check_same_grid(
     check_position : bool
         Also compare origin and orientation, to half a voxel.
     """
+    if _format_family(pair.reference) != _format_family(pair.prediction):
+        raise EvaluationError(
+            f"case {pair.name}: {pair.reference} and {pair.prediction} are of formats that store axes in another order; "
+            f"convert one of them"
+        )
     if reference.labels.shape != prediction.labels.shape:
         raise EvaluationError(
             f"case {pair.name}: the reference has shape {reference.labels.shape}, the prediction "

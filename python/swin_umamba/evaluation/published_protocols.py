@@ -87,7 +87,7 @@ def _without_border_cells(instances: np.ndarray) -> np.ndarray:
 
 
 def _count(instances: np.ndarray) -> int:
-    return np.count_nonzero(np.unique(instances))
+    return int(np.count_nonzero(np.unique(instances)))
 
 
 def score_cells(

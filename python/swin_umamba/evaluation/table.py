@@ -11,11 +11,17 @@ def _cell(entry: dict) -> str:
     return "-" if entry["mean"] is None else f"{entry['mean']:.4f} ± {entry['std']:.4f}"
 
 
+def summary_title(evaluation: Evaluation) -> str:
+    """Return what the table shows, in one line."""
+    n = len(evaluation.cases)
+    how = ", as published" if evaluation.settings["as_published"] else ""
+    return f"{evaluation.metric}{how}: mean ± standard deviation over {n} case{'' if n == 1 else 's'}"
+
+
 def summary_table(evaluation: Evaluation) -> Table:
     """Return a table of mean ± standard deviation over cases: one row a class, the score last."""
     summary = evaluation.summary()
-    how = ", as published" if evaluation.settings["as_published"] else ""
-    table = Table(title=f"{evaluation.metric}{how}: mean ± standard deviation over {summary['n_cases']} cases")
+    table = Table()
     table.add_column("class")
     for key in evaluation.keys:
         table.add_column(key.upper(), justify="right")
