@@ -79,10 +79,10 @@ def endovis(tmp_path):
         video = root / f"instrument_{number}_training" / f"instrument_dataset_{number}"
         for frame in range(3):
             name = f"frame{frame:03d}.png"
-            write_image(video / "left_frames" / name, rng.integers(0, 256, (12, 20, 3)).astype(np.uint8))
-            write_image(video / "right_frames" / name, np.zeros((12, 20, 3), dtype=np.uint8))
+            write_image(video / "left_frames" / name, rng.integers(0, 256, (12, 21, 3)).astype(np.uint8))
+            write_image(video / "right_frames" / name, np.zeros((12, 21, 3), dtype=np.uint8))
             for row, folder in enumerate(folders):
-                mask = np.zeros((12, 20), dtype=np.uint8)
+                mask = np.zeros((12, 21), dtype=np.uint8)
                 mask[3 * row : 3 * row + 4, frame : frame + 9] = 10 * (frame + 1)
                 # One video stores its masks in colour.
                 write_image(video / "ground_truth" / folder / name, np.dstack([mask] * 3) if number == 5 else mask)
@@ -91,9 +91,9 @@ def endovis(tmp_path):
         frames = root / "instrument_testing" / f"instrument_dataset_{number}" / "left_frames"
         gt = root / "instrument_2017_test" / "instrument_2017_test" / f"instrument_dataset_{number}" / "gt"
         for frame in (225, 226):
-            write_image(frames / f"frame{frame}.png", rng.integers(0, 256, (12, 20, 3)).astype(np.uint8))
-            write_image(gt / "TypeSegmentation" / f"frame{frame}.png", rng.integers(0, 8, (12, 20)).astype(np.uint8))
-            write_image(gt / "BinarySegmentation" / f"frame{frame}.png", np.full((12, 20), 255, dtype=np.uint8))
+            write_image(frames / f"frame{frame}.png", rng.integers(0, 256, (12, 21, 3)).astype(np.uint8))
+            write_image(gt / "TypeSegmentation" / f"frame{frame}.png", rng.integers(0, 8, (12, 21)).astype(np.uint8))
+            write_image(gt / "BinarySegmentation" / f"frame{frame}.png", np.full((12, 21), 255, dtype=np.uint8))
     return root
 
 
@@ -137,10 +137,10 @@ def run(*args):
 def tools(capsys):
     """Functions that the tests of all data sets share."""
 
-    def prepared(dataset, source, destination):
+    def prepared(dataset, source, destination, *options):
         """Prepare, want success and an untouched source, let nnU-Net's reader check the result; return the table."""
         before = contents(source)
-        assert run(dataset, source, destination) == 0
+        assert run(dataset, source, destination, *options) == 0
         assert contents(source) == before
         (folder,) = destination.iterdir()
         assert not list(folder.rglob("*.partial"))
@@ -156,6 +156,18 @@ def tools(capsys):
         assert message.count("\n") == 1
         return message
 
+    def copied(folder):
+        """Return the prepared files without the two that the preparation itself writes."""
+        files = contents(folder)
+        assert {"dataset.json", "preparation.json"} <= set(files)
+        return {name: content for name, content in files.items() if "/" in name}
+
     return SimpleNamespace(
-        prepared=prepared, refused=refused, run=run, contents=contents, write_image=write_image, write_nifti=write_nifti
+        copied=copied,
+        prepared=prepared,
+        refused=refused,
+        run=run,
+        contents=contents,
+        write_image=write_image,
+        write_nifti=write_nifti,
     )

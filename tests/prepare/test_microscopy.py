@@ -127,9 +127,21 @@ def test_release_is_copied(tmp_path, tools):
     tools.write_image(folder / "labelsVal-instance-mask" / "c_label.tiff", np.eye(9, dtype=np.uint16))
     shown = tools.prepared("microscopy", folder, tmp_path / "raw")
     assert "imagesTs has no labelsTs" in shown
-    result = tools.contents(tmp_path / "raw" / "Dataset703_NeurIPSCell")
-    result.pop("dataset.json")
-    assert result == tools.contents(folder)
+    assert tools.copied(tmp_path / "raw" / "Dataset703_NeurIPSCell") == tools.contents(folder)
+
+
+def test_validation_set_of_a_release_is_the_test_set(tmp_path, tools):
+    folder, rng = tmp_path / "Dataset703_NeurIPSCell", np.random.default_rng(0)
+    for part, case in (("Tr", "a"), ("Val", "b"), ("Ts", "c")):
+        image = rng.integers(0, 256, (9, 9, 3)).astype(np.uint8)
+        tools.write_image(folder / f"images{part}" / f"{case}_0000.png", image)
+        if part != "Ts":
+            tools.write_image(folder / f"labels{part}" / f"{case}.png", np.eye(9, dtype=np.uint8))
+    shown = tools.prepared("microscopy", folder, tmp_path / "raw")
+    assert "imagesVal is taken as the test set, imagesTs is left out" in shown
+    assert "test images │ 1 │ 101" in shown
+    result = tools.copied(tmp_path / "raw" / "Dataset703_NeurIPSCell")
+    assert sorted(result) == ["imagesTr/a_0000.png", "imagesTs/b_0000.png", "labelsTr/a.png", "labelsTs/b.png"]
 
 
 def test_without_tuning_images(cellseg, tmp_path, tools):

@@ -219,8 +219,8 @@ def check_same_grid(
     """
     if _format_family(pair.reference) != _format_family(pair.prediction):
         raise EvaluationError(
-            f"case {pair.name}: {pair.reference} and {pair.prediction} are of formats that store axes in another order; "
-            f"convert one of them"
+            f"case {pair.name}: {pair.reference} and {pair.prediction} are of formats that store axes in "
+            f"another order; convert one of them"
         )
     if reference.labels.shape != prediction.labels.shape:
         raise EvaluationError(

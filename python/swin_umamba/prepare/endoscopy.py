@@ -12,7 +12,7 @@ from ..errors import UserError
 from .dataset_definitions import ENDOSCOPY
 from .images import image_size, png_bytes, read_array
 from .layout import NameForm, folders_below, list_files, unknown_layout
-from .preparation import OutputFile, Preparation, copy_of
+from .preparation import OutputFile, Preparation
 from .release_layout import find_release, plan_release
 
 EXPECTED = (
@@ -21,6 +21,9 @@ EXPECTED = (
     "instrument_2017_test/.../instrument_dataset_1/gt/TypeSegmentation) or U-Mamba's release (imagesTr/CASE_0000.png, "
     "labelsTr/CASE.png, imagesTs, labelsTs)"
 )
+
+REDUCTION = 3
+"""Frames of 1080 × 1920 become 360 × 640: from these nnU-Net plans the paper's crop of 384 × 640 with 13 a batch."""
 
 FRAME_NAME = NameForm(r"(frame\d+)\.png", "frameNNN.png")
 
@@ -96,8 +99,21 @@ def _frames(folder: Path) -> dict[str, Path]:
     return {FRAME_NAME.case_of(path): path for path in list_files(folder, [".png"])}
 
 
-def merge_masks(masks: list[tuple[int, Path]]) -> bytes:
-    """Return the PNG of instrument types from the masks of one frame.
+def _reduced_frame(path: Path, reduction: int) -> bytes:
+    if reduction == 1:
+        return path.read_bytes()
+    rows, columns = (size // reduction for size in image_size(path)[0])
+    blocks = read_array(path).reshape(rows, reduction, columns, reduction, 3)
+    return png_bytes(np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8))
+
+
+def _reduced_types(types: np.ndarray, reduction: int) -> bytes:
+    # The middle pixel of each block: labels have no mean.
+    return png_bytes(np.ascontiguousarray(types[reduction // 2 :: reduction, reduction // 2 :: reduction]))
+
+
+def merge_masks(masks: list[tuple[int, Path]]) -> np.ndarray:
+    """Return the instrument types of one frame, (H, W) uint8, from its masks.
 
     Where masks overlap, a named instrument is kept over Other, and else the last in the order of the folders' names.
     """
@@ -110,11 +126,11 @@ def merge_masks(masks: list[tuple[int, Path]]) -> bytes:
         if inside.shape != types.shape:
             raise UserError(f"{path} has size {inside.shape}, the frame's other masks {types.shape}")
         types[inside] = label
-    return png_bytes(types)
+    return types
 
 
-def checked_types(path: Path) -> bytes:
-    """Return the PNG of instrument types of a test frame, after a check of its labels."""
+def checked_types(path: Path) -> np.ndarray:
+    """Return the instrument types of a test frame, (H, W) uint8, after a check of its labels."""
     types = read_array(path)
     if types.ndim == 3 and (types[..., :3] == types[..., :1]).all():
         types = types[..., 0]
@@ -124,19 +140,37 @@ def checked_types(path: Path) -> bytes:
             f"{path} is no image of instrument types: shape {types.shape}, largest value {types.max()}; wanted is one "
             f"channel with labels from 0 to {largest}, as in TypeSegmentation (not in TypeSegmentationRescaled)"
         )
-    return png_bytes(types.astype(np.uint8))
+    return types.astype(np.uint8)
 
 
-def _check_frame(frame: Path, masks: list[Path]) -> None:
+def _check_frame(frame: Path, masks: list[Path], reduction: int) -> None:
     size, mode = image_size(frame)
     if mode != "RGB":
         raise UserError(f"{frame} has the channels {mode}; wanted is an RGB image of 8 bits a channel")
+    if size[0] % reduction or size[1] % reduction:
+        raise UserError(
+            f"{frame} has size {size}, which is no multiple of {reduction}; the challenge's frames of (1080, 1920) "
+            f"are reduced to a third, --full-size keeps frames as they are"
+        )
     for mask in masks:
         if image_size(mask)[0] != size:
             raise UserError(f"{frame} has size {size}, its mask {mask} {image_size(mask)[0]}")
 
 
-def _plan_training(number: int, folder: Path) -> list[OutputFile]:
+def _frame_file(target: str, frame: Path, reduction: int) -> OutputFile:
+    return OutputFile(target, (frame,), lambda: _reduced_frame(frame, reduction))
+
+
+def _merged_file(target: str, masks: list[tuple[int, Path]], reduction: int) -> OutputFile:
+    sources = tuple(path for _, path in masks)
+    return OutputFile(target, sources, lambda: _reduced_types(merge_masks(masks), reduction))
+
+
+def _types_file(target: str, types: Path, reduction: int) -> OutputFile:
+    return OutputFile(target, (types,), lambda: _reduced_types(checked_types(types), reduction))
+
+
+def _plan_training(number: int, folder: Path, reduction: int) -> list[OutputFile]:
     frames = _frames(folder / "left_frames")
     kinds = [path for path in sorted((folder / "ground_truth").iterdir()) if path.is_dir()]
     if not frames or not kinds:
@@ -148,15 +182,14 @@ def _plan_training(number: int, folder: Path) -> list[OutputFile]:
         if missing:
             raise UserError(f"{frame} has no mask in {missing[0]}; is the download whole?")
         of_frame = [(label, of_kind[name]) for label, of_kind, _ in masks]
-        sources = tuple(path for _, path in of_frame)
-        _check_frame(frame, list(sources))
+        _check_frame(frame, [path for _, path in of_frame], reduction)
         case = f"instrument_dataset_{number}_{name}"
-        files.append(copy_of(f"imagesTr/{case}_0000.png", frame))
-        files.append(OutputFile(f"labelsTr/{case}.png", sources, lambda of_frame=of_frame: merge_masks(of_frame)))
+        files.append(_frame_file(f"imagesTr/{case}_0000.png", frame, reduction))
+        files.append(_merged_file(f"labelsTr/{case}.png", of_frame, reduction))
     return files
 
 
-def _plan_test(sequences: Sequences, notes: list[str]) -> list[OutputFile]:
+def _plan_test(sequences: Sequences, notes: list[str], reduction: int) -> list[OutputFile]:
     files: list[OutputFile] = []
     unlabelled = []
     for number, folder in sorted(sequences.test.items()):
@@ -166,11 +199,10 @@ def _plan_test(sequences: Sequences, notes: list[str]) -> list[OutputFile]:
             if sequences.test_types and name not in types:
                 unlabelled.append(case)
                 continue
-            _check_frame(frame, [types[name]] if types else [])
-            files.append(copy_of(f"imagesTs/{case}_0000.png", frame))
+            _check_frame(frame, [types[name]] if types else [], reduction)
+            files.append(_frame_file(f"imagesTs/{case}_0000.png", frame, reduction))
             if types:
-                label = types[name]
-                files.append(OutputFile(f"labelsTs/{case}.png", (label,), lambda label=label: checked_types(label)))
+                files.append(_types_file(f"labelsTs/{case}.png", types[name], reduction))
     if unlabelled:
         notes.append(f"left out, as they have no ground truth: {len(unlabelled)} test frames, such as {unlabelled[0]}")
     if sequences.test and not sequences.test_types:
@@ -178,12 +210,19 @@ def _plan_test(sequences: Sequences, notes: list[str]) -> list[OutputFile]:
     return files
 
 
-def plan(source: Path) -> Preparation:
+def plan(source: Path, *, full_size: bool = False) -> Preparation:
     """Plan Dataset704_Endovis17 from a download.
 
     The left frames of the training videos with one label image each, merged from the masks of the instruments, and
-    the left frames of the test videos with their ``TypeSegmentation``. Frames stay whole. U-Mamba's release: checked
-    and copied.
+    the left frames of the test videos with their ``TypeSegmentation``, all reduced to a third of their height and
+    width. U-Mamba's release: checked and copied.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+        The download.
+    full_size : bool
+        Keep the challenge's frames as they are.
 
     Raises
     ------
@@ -194,14 +233,22 @@ def plan(source: Path) -> Preparation:
     if release and sequences.training:
         raise UserError(f"{source} holds the challenge's videos and U-Mamba's release ({release}); name one as SRC")
     if release:
+        if full_size:
+            raise UserError(
+                f"--full-size is for the challenge's frames; {release} is U-Mamba's release, which is copied"
+            )
         return plan_release(release, ENDOSCOPY)
     if not sequences.training:
         raise unknown_layout(source, "Endovis17", EXPECTED)
     notes: list[str] = []
-    files = [file for number, folder in sorted(sequences.training.items()) for file in _plan_training(number, folder)]
-    test = _plan_test(sequences, notes)
+    reduction = 1 if full_size else REDUCTION
+    files = []
+    for number, folder in sorted(sequences.training.items()):
+        files += _plan_training(number, folder, reduction)
+    test = _plan_test(sequences, notes, reduction)
     counts = {
         "training images": len(files) // 2,
         "test images": sum(file.target.startswith("imagesTs/") for file in test),
     }
-    return Preparation(ENDOSCOPY, "EndoVis 2017 challenge", files + test, counts, notes)
+    options = {"frames_reduced_by": reduction}
+    return Preparation(ENDOSCOPY, "EndoVis 2017 challenge", files + test, counts, notes, options)

@@ -19,7 +19,7 @@ from .release_layout import INSTANCES, find_release, plan_release
 EXPECTED = (
     "the challenge's archives unpacked (Training-labeled/images/cell_00001.png, "
     "Training-labeled/labels/cell_00001_label.tiff, Tuning/images, Tuning/labels) or U-Mamba's release "
-    "(imagesTr/CASE_0000.png, labelsTr/CASE.png, imagesTs, labelsVal-instance-mask)"
+    "(imagesTr/CASE_0000.png, labelsTr/CASE.png, imagesTs or imagesVal, labelsVal-instance-mask)"
 )
 
 IMAGE_ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")

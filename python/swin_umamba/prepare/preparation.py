@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,6 +15,10 @@ from .dataset_definitions import DatasetDefinition
 
 PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "labelsVal-instance-mask")
 """Folders of a prepared data set; the last, named as in U-Mamba's release, has the numbered cells of the test set."""
+
+
+SETTINGS_FILE = "preparation.json"
+"""Beside ``dataset.json``: how the files were made, so that a run with other options does not mix with them."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Preparation:
         What was found, under the names of Table 1.
     notes : list of str
         What the user should know about the download.
+    options : dict
+        What else decides the files' content.
     """
 
     definition: DatasetDefinition
@@ -58,6 +65,11 @@ class Preparation:
     files: list[OutputFile]
     counts: dict[str, int]
     notes: list[str] = field(default_factory=list)
+    options: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        return {"layout": self.layout, **self.options}
 
     @property
     def n_training(self) -> int:
@@ -77,13 +89,28 @@ def _is_current(path: Path, sources: tuple[Path, ...]) -> bool:
     return all(written >= source.stat().st_mtime_ns for source in sources)
 
 
+def _check_settings(preparation: Preparation, path: Path) -> None:
+    try:
+        before = json.loads(path.read_text())
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); remove {path.parent} and prepare again") from error
+    if before != preparation.settings:
+        raise UserError(
+            f"{path.parent} was prepared otherwise, {json.dumps(before, ensure_ascii=False)}, than is asked for now, "
+            f"{json.dumps(preparation.settings, ensure_ascii=False)}; choose another DST, or remove it"
+        )
+
+
 def check_destination(preparation: Preparation, source: Path, folder: Path) -> None:
     """Raise `UserError` unless the data set can be written to ``folder`` beside what is there already.
 
     Raises
     ------
     UserError
-        The folder is inside the download, around it, or holds files that this download does not make.
+        The folder is inside the download, around it, holds files that this download does not make, or was begun from
+        another layout or with other options.
     """
     source, folder = source.resolve(), folder.resolve()
     if folder == source or source in folder.parents or folder in source.parents:
@@ -91,6 +118,7 @@ def check_destination(preparation: Preparation, source: Path, folder: Path) -> N
             f"the data set would be written to {folder}, which overlaps the download {source}; "
             f"choose a DST outside the download, which stays untouched"
         )
+    _check_settings(preparation, folder / SETTINGS_FILE)
     expected = {file.target for file in preparation.files}
     strange = [
         f"{part}/{path.name}"
@@ -134,6 +162,7 @@ def write_dataset(
     """
     for part in {Path(file.target).parent for file in preparation.files}:
         (folder / part).mkdir(parents=True, exist_ok=True)
+    write_json(folder / SETTINGS_FILE, preparation.settings)
 
     def write(file: OutputFile) -> bool:
         path = folder / file.target

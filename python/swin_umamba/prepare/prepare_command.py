@@ -24,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "destination", type=Path, metavar="DST", help="folder in which to make the data set's folder, as nnUNet_raw"
     )
     parser.add_argument(
+        "--full-size",
+        action="store_true",
+        help="endoscopy: keep the challenge's frames of 1080 × 1920 (default: 360 × 640, as the paper's crop suggests)",
+    )
+    parser.add_argument(
         "--workers",
         type=integer_between(1, 256),
         metavar="N",
@@ -53,9 +58,12 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"{args.source} is no folder; unpack the download and give its folder as SRC")
     if args.destination.exists() and not args.destination.is_dir():
         raise UserError(f"{args.destination} is a file; give a folder as DST")
+    if args.full_size and args.dataset != "endoscopy":
+        raise UserError(f"--full-size is for endoscopy, not for {args.dataset}")
     console = Console(highlight=False)
     console.print(f"checking {args.source}", soft_wrap=True)
-    preparation = importlib.import_module(f".{MODULES[args.dataset]}", __package__).plan(args.source)
+    options = {"full_size": True} if args.full_size else {}
+    preparation = importlib.import_module(f".{MODULES[args.dataset]}", __package__).plan(args.source, **options)
     name = preparation.definition.name
     folder = args.destination if args.destination.name == name else args.destination / name
     check_destination(preparation, args.source, folder)

@@ -85,15 +85,20 @@ def plan_release(folder: Path, definition: DatasetDefinition) -> Preparation:
     )
     files, counts, notes = [], {}, []
     unit = "scans" if ending == ".nii.gz" else "images"
-    for part, kind in (("Tr", "training"), ("Ts", "test")):
-        has_images, has_labels = (folder / f"images{part}").is_dir(), (folder / f"labels{part}").is_dir()
+    # The cells' test set is the challenge's tuning set, which some copies of the release call validation set.
+    test = "Val" if (folder / "imagesVal").is_dir() else "Ts"
+    if test == "Val" and (folder / "imagesTs").is_dir():
+        notes.append("imagesVal is taken as the test set, imagesTs is left out")
+    for source_part, part, kind in (("Tr", "Tr", "training"), (test, "Ts", "test")):
+        image_folder, label_folder = folder / f"images{source_part}", folder / f"labels{source_part}"
+        has_images, has_labels = image_folder.is_dir(), label_folder.is_dir()
         if not has_images:
-            notes.append(f"there is no images{part}")
+            notes.append(f"there is no {image_folder.name}")
             counts[f"{kind} {unit}"] = 0
             continue
-        images = list_files(folder / f"images{part}", [ending])
+        images = list_files(image_folder, [ending])
         if has_labels:
-            pairs = pair_by_name(images, list_files(folder / f"labels{part}", [ending]), *forms)
+            pairs = pair_by_name(images, list_files(label_folder, [ending]), *forms)
             for case, image, label in pairs:
                 if _grid(image, definition)[:3] != _grid(label, definition)[:3]:
                     raise UserError(
@@ -101,7 +106,9 @@ def plan_release(folder: Path, definition: DatasetDefinition) -> Preparation:
                     )
                 files.append(_checked_copy(f"labels{part}/{case}{ending}", label, definition))
         else:
-            notes.append(f"images{part} has no labels{part}")
+            for image in images:
+                forms[0].case_of(image)
+            notes.append(f"{image_folder.name} has no {label_folder.name}")
         files += [copy_of(f"images{part}/{image.name}", image) for image in images]
         counts[f"{kind} {unit}"] = len(images)
         if ending == ".nii.gz":
