@@ -118,7 +118,7 @@ py::dict selective_scan_backward(const Array& u, const Array& delta, const Float
   return gradients;
 }
 
-// projected_x (4, B, H*W, R+2N).
+// projected_x (B, H*W, 4, R+2N).
 Ss2d image_problem(const Array& x, const Floats& dt_projs_weight, const Floats& dt_projs_bias, const Floats& A_logs,
                    const Floats& Ds) {
   Ss2d p{};
@@ -160,7 +160,7 @@ py::dict ss2d_backward(const Array& x, const Floats& projected_x, const Floats& 
   p.grad_dt_projs_bias = gradient("dt_projs_bias", {kDirections, p.dim});
   p.grad_A_logs = gradient("A_logs", {kDirections * p.dim, p.state});
   p.grad_Ds = gradient("Ds", {kDirections * p.dim});
-  float* grad_projected_x = gradient("projected_x", {kDirections, p.batch, p.length(), p.projected()});
+  float* grad_projected_x = gradient("projected_x", {p.batch, p.length(), kDirections, p.projected()});
   Floats workspace = floats({cuda::ss2d_backward_workspace(p, multiprocessors)});
   p.workspace = workspace.mutable_data();
   check(cuda::ss2d_backward(p, multiprocessors, grad_projected_x, nullptr));

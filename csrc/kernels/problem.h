@@ -1,4 +1,5 @@
 // The sizes and pointers of one problem, shared by every backend. Plain data: no torch, no Python.
+// Functions are constexpr where device code calls them (nvcc --expt-relaxed-constexpr).
 //
 // All arrays are contiguous in the order that their comment gives. "compute" is float, or double
 // when `type` is float64; parameters, states and sums are held in it whatever `type` is.
@@ -17,7 +18,7 @@ constexpr int kDirections = 4;
 constexpr int64_t kChunk = 64;
 
 // States saved for the backward pass: those at the start of every chunk but the first, which is zero.
-static inline int64_t saved_states(int64_t length) { return (length - 1) / kChunk; }
+static constexpr int64_t saved_states(int64_t length) { return (length - 1) / kChunk; }
 
 // Runs body(begin, end, context) over [0, tasks). Tasks are independent and each writes its own part
 // of the result, so the result does not depend on how they are divided among threads.
@@ -69,7 +70,7 @@ struct SelectiveScanBackward : SelectiveScan {
 // Sums over channels (dB, dC) are made in parts of this many channels, each part by one task, and the
 // parts are then added in order: the same bits for any number of threads.
 constexpr int64_t kChannelsPerPart = 48;
-static inline int64_t channel_parts(int64_t channels) {
+static constexpr int64_t channel_parts(int64_t channels) {
   return (channels + kChannelsPerPart - 1) / kChannelsPerPart;
 }
 
@@ -90,8 +91,8 @@ struct Ss2d {
   const void* A_logs;           // (4, D, N), compute
   const void* Ds;               // (4, D), compute
 
-  int64_t length() const { return height * width; }
-  int64_t projected() const { return rank + 2 * state; }
+  constexpr int64_t length() const { return height * width; }
+  constexpr int64_t projected() const { return rank + 2 * state; }
 };
 
 struct Ss2dForward : Ss2d {

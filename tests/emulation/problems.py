@@ -139,8 +139,8 @@ class ImageProblem:
         self.grad_out = normal(self.batch, self.height, self.width, self.dim)
 
     def project(self, x: torch.Tensor) -> torch.Tensor:
-        """(4, B, H*W, R+2N)."""
-        return torch.einsum("blc,krc->kblr", x.double().flatten(1, 2), self.x_proj_weight.double())
+        """(B, H*W, 4, R+2N)."""
+        return torch.einsum("blc,krc->blkr", x.double().flatten(1, 2), self.x_proj_weight.double())
 
     def arrays(self) -> list[np.ndarray]:
         projected = to_numpy(self.project(self.x).float())

@@ -65,8 +65,8 @@ def assert_image_gradients(emulation, problem: ImageProblem, multiprocessors: in
     projected = to_double(got.pop("projected_x"))
     x = problem.x.double().flatten(1, 2)
     weight = problem.x_proj_weight.double()
-    got["x"] = to_double(got["x"]) + torch.einsum("kblr,krc->blc", projected, weight).reshape(problem.x.shape)
-    got["x_proj_weight"] = torch.einsum("kblr,blc->krc", projected, x)
+    got["x"] = to_double(got["x"]) + torch.einsum("blkr,krc->blc", projected, weight).reshape(problem.x.shape)
+    got["x_proj_weight"] = torch.einsum("blkr,blc->krc", projected, x)
     assert got.keys() == wanted.keys()
     for name, gradient in wanted.items():
         assert_close(f"gradient of {name}", np.asarray(got[name]), gradient)

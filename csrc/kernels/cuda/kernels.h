@@ -8,9 +8,10 @@
 // (cross_scan and cross_merge also take float64); gradients are final, summed over parts and images:
 //   SelectiveScanBackward  grad_A (D, N), grad_D (D), grad_delta_bias (D): float32;
 //                          grad_B, grad_C: as B and C in shape and type;
-//   Ss2dForward            projected_x is input; workspace is ss2d_forward_workspace(p, ...) floats;
+//   Ss2dForward            projected_x is input, (B, H*W, 4, R+2N): one matrix product of x with the
+//                          weights of all directions; workspace is ss2d_forward_workspace(p, ...) floats;
 //   Ss2dBackward           grad_x is the scan's part only, and grad_x_proj_weight is not touched: both
-//                          are finished by matrix products with grad_projected_x (4, B, H*W, R+2N);
+//                          are finished by matrix products with grad_projected_x (B, H*W, 4, R+2N);
 //                          workspace is ss2d_backward_workspace(p, ...) floats; grad_dt_projs_weight,
 //                          grad_dt_projs_bias, grad_A_logs, grad_Ds: as the parameters in shape.
 #pragma once

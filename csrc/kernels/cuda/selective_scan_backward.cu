@@ -370,11 +370,11 @@ const char* selective_scan_backward(const SelectiveScanBackward& p, float* works
   });
   if (error) return error;
   const int64_t matrix = p.batch * p.groups * p.state * p.length;
-  if (!p.constant_B) error = sum_parts({1, parts, matrix, arguments.parts_B, p.grad_B, false}, p.type, stream);
+  if (!p.constant_B) error = sum_parts({1, parts, matrix, p.type, arguments.parts_B, p.grad_B}, stream);
   if (error) return error;
-  if (!p.constant_C) error = sum_parts({1, parts, matrix, arguments.parts_C, p.grad_C, false}, p.type, stream);
+  if (!p.constant_C) error = sum_parts({1, parts, matrix, p.type, arguments.parts_C, p.grad_C}, stream);
   if (error) return error;
-  error = sum_parts({p.batch, tiles, rows * p.dim, arguments.tile_rows, arguments.image_rows, false}, Type::kFloat32,
+  error = sum_parts({p.batch, tiles, rows * p.dim, Type::kFloat32, arguments.tile_rows, arguments.image_rows},
                     stream);
   if (error) return error;
   return launch(finish_kernel, divide_up(rows * p.dim, kThreads), kThreads, 0, stream, arguments);

@@ -70,13 +70,11 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(SelectiveScanForwa
       if (chain.active) {
         const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
         const float before = s.carry[index];
-        const float after = chain_warps<false>(s.warps.decay, s.warps.end, chain.channel, chain.state, before);
-        s.carry[index] = after;
+        s.carry[index] = chain_warps<false>(s.warps.decay, s.warps.end, chain.channel, chain.state, before);
         if (state < p.state && chain.channel < channels.count) {
           const int64_t channel = channels.first + chain.channel;
           if (states && tile > 0)
             states[((channels.batch * saved + tile - 1) * p.state + state) * p.dim + channel] = before;
-          if (tile == tiles - 1) last_state[(channels.batch * p.dim + channel) * p.state + state] = after;
         }
       }
       __syncthreads();
@@ -98,6 +96,12 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(SelectiveScanForwa
       }
       static_cast<T*>(p.out)[offset] = convert<T>(y);
     }
+  }
+
+  for (int i = threadIdx.x; i < channels.count * int(p.state); i += kThreads) {
+    const int channel = i / int(p.state), state = i % int(p.state);
+    last_state[(channels.batch * p.dim + channels.first + channel) * p.state + state] =
+        s.carry[state * kChannels + channel];
   }
 }
 

@@ -26,6 +26,7 @@ struct Arguments {
   int64_t tiles_per_part, parts;  // of channels
   float* adjoint;                 // (4, B, tiles - 1, N, D): before the last tile, after each
   float* projected_parts;         // (parts, B, H*W, R+2N), one direction
+  float* grad_projected_x;        // (B, H*W, 4, R+2N)
   float* tile_rows;               // (B, tiles, rows, D), one direction
   float* image_rows;              // (B, rows, D), one direction
 
@@ -82,7 +83,8 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
   const int direction = int(blockIdx.x / (channel_tiles * p.batch));
   const int64_t sequence = direction * p.batch + channels.batch, saved = saved_states(p.length());
   const float* grad_out = static_cast<const float*>(p.grad_out) + channels.batch * p.length() * p.dim + channels.first;
-  const float* projected = static_cast<const float*>(p.projected_x) + sequence * p.length() * p.projected();
+  const float* projected = static_cast<const float*>(p.projected_x) +
+                           (channels.batch * p.length() * kDirections + direction) * p.projected();
   const int groups = s.layout.state_padded / kGroup;
   const int item_channel = PixelItem(0).channel;
   const bool channel_inside = item_channel < channels.count;
@@ -196,7 +198,8 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
   const int64_t tile = blockIdx.x % tiles, part = blockIdx.x / tiles % arguments.parts;
   const int64_t batch = blockIdx.x / (tiles * arguments.parts), sequence = direction * p.batch + batch;
   const int64_t image = batch * p.length() * p.dim;
-  const float* projected = static_cast<const float*>(p.projected_x) + sequence * p.length() * p.projected();
+  const float* projected =
+      static_cast<const float*>(p.projected_x) + (batch * p.length() * kDirections + direction) * p.projected();
   const float* states = static_cast<const float*>(p.states);
   float* projected_part = arguments.projected_parts + (part * p.batch + batch) * p.length() * p.projected();
   float* tile_rows = arguments.tile_rows + (batch * tiles + tile) * rows.count() * p.dim;
@@ -343,6 +346,18 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
   }
 }
 
+// Sums over the parts of the channels, to the direction's place in grad_projected_x.
+__global__ void __launch_bounds__(kThreads) projected_kernel(Arguments arguments) {
+  const Ss2dBackward& p = arguments.p;
+  const int64_t width = p.projected(), numbers = p.batch * p.length() * width;
+  const int64_t index = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (index >= numbers) return;
+  float sum = 0;
+#pragma unroll 4
+  for (int64_t i = 0; i < arguments.parts; ++i) sum += arguments.projected_parts[i * numbers + index];
+  arguments.grad_projected_x[(index / width * kDirections + arguments.direction) * width + index % width] = sum;
+}
+
 // Sums over images, each gradient of the direction to its own array.
 __global__ void __launch_bounds__(kThreads) finish_kernel(Arguments arguments) {
   const Ss2dBackward& p = arguments.p;
@@ -384,6 +399,7 @@ const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, float* gra
   if (const char* error = check_image(p)) return error;
   int64_t floats;
   Arguments arguments = make_arguments(p, multiprocessors, &floats);
+  arguments.grad_projected_x = grad_projected_x;
   const int64_t tiles = arguments.tiles(), rows = Rows(p).count(), projected = p.batch * p.length() * p.projected();
   SharedSize size, adjoint_size;
   Storage(size, p);
@@ -398,13 +414,10 @@ const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, float* gra
       return launch(gradient_kernel<decltype(element)>, p.batch * arguments.parts * tiles, kThreads, size.bytes(), stream,
                     arguments);
     });
+    if (!error) error = launch(projected_kernel, divide_up(projected, kThreads), kThreads, 0, stream, arguments);
     if (!error)
-      error = sum_parts({1, arguments.parts, projected, arguments.projected_parts,
-                         grad_projected_x + direction * projected, false},
-                        Type::kFloat32, stream);
-    if (!error)
-      error = sum_parts({p.batch, tiles, rows * p.dim, arguments.tile_rows, arguments.image_rows, false}, Type::kFloat32,
-                        stream);
+      error = sum_parts(
+          {p.batch, tiles, rows * p.dim, Type::kFloat32, arguments.tile_rows, arguments.image_rows}, stream);
     if (!error) error = launch(finish_kernel, divide_up(rows * p.dim, kThreads), kThreads, 0, stream, arguments);
   }
   return error;

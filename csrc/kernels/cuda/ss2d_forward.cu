@@ -70,7 +70,8 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
     const int number = part * arguments.directions_per_block + turn;
     const int direction = arguments.directions_per_block == 1 ? number : number / 2 + number % 2 * 2;
     const int64_t sequence = direction * p.batch + channels.batch;
-    const float* projected = static_cast<const float*>(p.projected_x) + sequence * p.length() * p.projected();
+    const float* projected = static_cast<const float*>(p.projected_x) +
+                             (channels.batch * p.length() * kDirections + direction) * p.projected();
     const int64_t parameter = direction * p.dim + channels.first + item_channel;
     const float bias = channel_inside ? static_cast<const float*>(p.dt_projs_bias)[parameter] : 0.0f;
     const float skip = channel_inside ? static_cast<const float*>(p.Ds)[parameter] : 0.0f;
@@ -163,7 +164,7 @@ const char* ss2d_forward(const Ss2dForward& p, int multiprocessors, Stream strea
                   Arguments{p, n, parts});
   });
   if (error || n == kDirections) return error;
-  return sum_parts({1, kDirections / n, p.batch * p.length() * p.dim, parts, p.out, false}, Type::kFloat32, stream);
+  return sum_parts({1, kDirections / n, p.batch * p.length() * p.dim, Type::kFloat32, parts, p.out}, stream);
 }
 
 }  // namespace swin_umamba::cuda

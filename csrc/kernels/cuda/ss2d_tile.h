@@ -64,16 +64,16 @@ struct ProjectedRows {
   __device__ void fetch_units(const float* source, const PixelTable& pixels, int64_t tile,
                               const Shared<float>& rows) const {
     constexpr int kLanes = 16;
-    const int width = rank + 2 * state;
+    const int width = rank + 2 * state, pitch = kDirections * width;
     for (int step = threadIdx.x / kLanes; step < kTile; step += kThreads / kLanes) {
       const int pixel = pixels.at(tile, step);
       if (pixel < 0) break;
-      const float* from = source + int64_t(pixel) * width;
+      const float* from = source + int64_t(pixel) * pitch;
       for (int column = threadIdx.x % kLanes * kFloats; column < width; column += kLanes * kFloats)
         copy_async<kFloats>(rows, step * row + place(column), from + column);
     }
   }
-  // `source`: (H*W, R+2N) of one image and direction.
+  // `source`: one image of projected_x, at the direction.
   __device__ void fetch(const float* source, const PixelTable& pixels, int64_t tile, const Shared<float>& rows) const {
     if (rank % 4 == 0 && state % 4 == 0)
       fetch_units<4>(source, pixels, tile, rows);

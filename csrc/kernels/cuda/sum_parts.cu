@@ -10,18 +10,17 @@ __global__ void __launch_bounds__(kSumThreads) sum_kernel(SumParts p) {
   const int64_t index = int64_t(blockIdx.x) * kSumThreads + threadIdx.x;
   if (index >= p.outer * p.inner) return;
   const int64_t outer = index / p.inner, inner = index % p.inner;
-  const float* part = p.input + outer * p.parts * p.inner + inner;
-  T* output = static_cast<T*>(p.output) + index;
-  float sum = p.accumulate ? to_float(*output) : 0.0f;
+  const float* part = static_cast<const float*>(p.parts) + outer * p.count * p.inner + inner;
+  float sum = 0;
 #pragma unroll 8
-  for (int64_t i = 0; i < p.parts; ++i) sum += part[i * p.inner];
-  *output = convert<T>(sum);
+  for (int64_t i = 0; i < p.count; ++i) sum += part[i * p.inner];
+  static_cast<T*>(p.sum)[index] = convert<T>(sum);
 }
 
 }  // namespace
 
-const char* sum_parts(const SumParts& p, Type type, Stream stream) {
-  return for_element(type, [&](auto element) {
+const char* sum_parts(const SumParts& p, Stream stream) {
+  return for_element(p.type, [&](auto element) {
     return launch(sum_kernel<decltype(element)>, divide_up(p.outer * p.inner, kSumThreads), kSumThreads, 0, stream, p);
   });
 }
