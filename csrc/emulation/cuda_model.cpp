@@ -14,7 +14,8 @@ float __half2float(__half value) {
   if (exponent == 31) {
     magnitude = fraction ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
   } else {
-    magnitude = exponent ? std::ldexp(float(1024 + fraction), exponent - 25) : std::ldexp(float(fraction), -24);
+    magnitude =
+        exponent ? std::ldexp(float(1024 + fraction), exponent - 25) : std::ldexp(float(fraction), -24);
   }
   return value.bits & 0x8000 ? -magnitude : magnitude;
 }
@@ -136,8 +137,9 @@ bool try_complete(int first_thread, const Request& request) {
   for (int lane = 0; lane < 32; ++lane) {
     if (!(request.mask >> lane & 1)) continue;
     const int t = first_thread + lane;
-    if (t >= threads) fail("lane " + std::to_string(lane) + " of a warp collective is not there: the block has " +
-                           std::to_string(threads) + " threads");
+    if (t >= threads)
+      fail("lane " + std::to_string(lane) + " of a warp collective is not there: the block has " +
+           std::to_string(threads) + " threads");
     const Thread& thread = block->threads[t];
     if (thread.state != State::kCollective) return false;
     if (thread.request.mask != request.mask || thread.request.line != request.line)
@@ -146,8 +148,7 @@ bool try_complete(int first_thread, const Request& request) {
   }
   unsigned ballot = 0;
   for (int lane = 0; lane < 32; ++lane)
-    if (request.mask >> lane & 1 && block->threads[first_thread + lane].request.bits)
-      ballot |= 1u << lane;
+    if (request.mask >> lane & 1 && block->threads[first_thread + lane].request.bits) ballot |= 1u << lane;
   for (int lane = 0; lane < 32; ++lane) {
     if (!(request.mask >> lane & 1)) continue;
     Thread& thread = block->threads[first_thread + lane];
@@ -252,10 +253,12 @@ void fail_uninitialized(const char* name, int64_t index) {
   fail("read of " + std::string(name) + "[" + std::to_string(index) + "] in shared memory before any write");
 }
 void fail_bounds(const char* name, int64_t index, int64_t size) {
-  fail("index " + std::to_string(index) + " is outside the shared array " + name + " of " + std::to_string(size));
+  fail("index " + std::to_string(index) + " is outside the shared array " + name + " of " +
+       std::to_string(size));
 }
 void fail_alignment(const char* name, int64_t index) {
-  fail("vector access to " + std::string(name) + "[" + std::to_string(index) + "] is not aligned to 16 bytes");
+  fail("vector access to " + std::string(name) + "[" + std::to_string(index) +
+       "] is not aligned to 16 bytes");
 }
 
 void* shared_storage(const void* key, int64_t bytes, int64_t elements, Shadow** shadow) {
@@ -269,8 +272,8 @@ void* next_dynamic_array(int64_t bytes, int64_t elements, Shadow** shadow) {
   if (number == block->dynamic_arrays.size()) {
     block->dynamic_bytes += (bytes + 15) / 16 * 16;
     if (block->dynamic_bytes > block->dynamic_limit)
-      fail("shared memory asked for, " + std::to_string(block->dynamic_bytes) + " bytes, is more than the launch gave, " +
-           std::to_string(block->dynamic_limit));
+      fail("shared memory asked for, " + std::to_string(block->dynamic_bytes) +
+           " bytes, is more than the launch gave, " + std::to_string(block->dynamic_limit));
     block->dynamic_arrays.push_back(make_array(bytes, elements));
   }
   return open_array(block->dynamic_arrays[number], bytes, shadow);
@@ -291,7 +294,8 @@ void copy_async_wait(int groups_in_flight) {
 
 void run(dim3 grid, dim3 block_size, int64_t shared_bytes, const std::function<void()>& body) {
   const unsigned threads = block_size.x * block_size.y * block_size.z;
-  if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535)
+  if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 ||
+      grid.z > 65535)
     throw std::runtime_error("launch with a grid or block size that CUDA refuses");
   gridDim = grid;
   blockDim = block_size;
@@ -303,8 +307,8 @@ void run(dim3 grid, dim3 block_size, int64_t shared_bytes, const std::function<v
     one.dynamic_limit = shared_bytes;
     one.body = &body;
     for (unsigned t = 0; t < threads; ++t)
-      one.threads[t].index = dim3(t % block_size.x, t / block_size.x % block_size.y,
-                                  t / block_size.x / block_size.y);
+      one.threads[t].index =
+          dim3(t % block_size.x, t / block_size.x % block_size.y, t / block_size.x / block_size.y);
     block = &one;
     blockIdx = dim3(i % grid.x, i / grid.x % grid.y, i / grid.x / grid.y);
     run_block();

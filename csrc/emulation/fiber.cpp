@@ -133,7 +133,8 @@ void Fiber::resume(Fiber& fiber) {
 
 void Fiber::to_scheduler(Fiber& fiber, bool forever) {
 #if SWIN_ASAN
-  __sanitizer_start_switch_fiber(forever ? nullptr : &fiber.fake_stack_, scheduler_stack, scheduler_stack_bytes);
+  __sanitizer_start_switch_fiber(forever ? nullptr : &fiber.fake_stack_, scheduler_stack,
+                                 scheduler_stack_bytes);
 #else
   (void)forever;
 #endif

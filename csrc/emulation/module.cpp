@@ -50,24 +50,24 @@ void check(const char* error) {
 
 Array cross_scan(const Array& x) {
   Array out = poisoned(x.dtype(), {x.shape(0), 4, x.shape(1), x.shape(2) * x.shape(3)});
-  check(cuda::cross_scan({x.shape(0), x.shape(1), x.shape(2), x.shape(3), type_of(x), contiguous(x).data(),
-                          out.mutable_data()},
-                         nullptr));
+  check(cuda::cross_scan(
+      {x.shape(0), x.shape(1), x.shape(2), x.shape(3), type_of(x), contiguous(x).data(), out.mutable_data()},
+      nullptr));
   return out;
 }
 
 Array cross_merge(const Array& y, py::ssize_t height, py::ssize_t width) {
   Array out = poisoned(y.dtype(), {y.shape(0), y.shape(2), height, width});
-  check(cuda::cross_merge({y.shape(0), y.shape(2), height, width, type_of(y), contiguous(y).data(),
-                           out.mutable_data()},
-                          nullptr));
+  check(cuda::cross_merge(
+      {y.shape(0), y.shape(2), height, width, type_of(y), contiguous(y).data(), out.mutable_data()},
+      nullptr));
   return out;
 }
 
 // B and C of the scan are (D, N) float32 or (B, G, N, L) of the type of u.
-SelectiveScan scan_problem(const Array& u, const Array& delta, const Floats& A, const Array& B, const Array& C,
-                           const Optional& D, const std::optional<Array>& z, const Optional& delta_bias,
-                           bool softplus) {
+SelectiveScan scan_problem(const Array& u, const Array& delta, const Floats& A, const Array& B,
+                           const Array& C, const Optional& D, const std::optional<Array>& z,
+                           const Optional& delta_bias, bool softplus) {
   SelectiveScan p{};
   p.batch = u.shape(0), p.dim = u.shape(1), p.length = u.shape(2), p.state = A.shape(1);
   p.groups = B.ndim() == 4 ? B.shape(1) : C.ndim() == 4 ? C.shape(1) : 1;
@@ -80,10 +80,11 @@ SelectiveScan scan_problem(const Array& u, const Array& delta, const Floats& A, 
   return p;
 }
 
-py::tuple selective_scan_forward(const Array& u, const Array& delta, const Floats& A, const Array& B, const Array& C,
-                                 const Optional& D, const std::optional<Array>& z, const Optional& delta_bias,
-                                 bool softplus) {
-  SelectiveScanForward p{scan_problem(u, delta, A, B, C, D, z, delta_bias, softplus), nullptr, nullptr, nullptr};
+py::tuple selective_scan_forward(const Array& u, const Array& delta, const Floats& A, const Array& B,
+                                 const Array& C, const Optional& D, const std::optional<Array>& z,
+                                 const Optional& delta_bias, bool softplus) {
+  SelectiveScanForward p{scan_problem(u, delta, A, B, C, D, z, delta_bias, softplus), nullptr, nullptr,
+                         nullptr};
   Array out = poisoned(u.dtype(), {p.batch, p.dim, p.length});
   Floats last_state = floats({p.batch, p.dim, p.state});
   Floats states = floats({p.batch, saved_states(p.length), p.state, p.dim});
@@ -92,13 +93,14 @@ py::tuple selective_scan_forward(const Array& u, const Array& delta, const Float
   return py::make_tuple(out, last_state, states);
 }
 
-py::dict selective_scan_backward(const Array& u, const Array& delta, const Floats& A, const Array& B, const Array& C,
-                                 const Optional& D, const std::optional<Array>& z, const Optional& delta_bias,
-                                 bool softplus, const Floats& states, const Array& grad_out,
-                                 const Optional& grad_last_state) {
+py::dict selective_scan_backward(const Array& u, const Array& delta, const Floats& A, const Array& B,
+                                 const Array& C, const Optional& D, const std::optional<Array>& z,
+                                 const Optional& delta_bias, bool softplus, const Floats& states,
+                                 const Array& grad_out, const Optional& grad_last_state) {
   SelectiveScanBackward p{};
   static_cast<SelectiveScan&>(p) = scan_problem(u, delta, A, B, C, D, z, delta_bias, softplus);
-  p.states = states.data(), p.grad_out = contiguous(grad_out).data(), p.grad_last_state = data(grad_last_state);
+  p.states = states.data(), p.grad_out = contiguous(grad_out).data(),
+  p.grad_last_state = data(grad_last_state);
   py::dict gradients;
   const auto gradient = [&](const char* name, const py::dtype& dtype, const std::vector<py::ssize_t>& shape) {
     Array array = poisoned(dtype, shape);
@@ -119,19 +121,21 @@ py::dict selective_scan_backward(const Array& u, const Array& delta, const Float
 }
 
 // projected_x (B, H*W, 4, R+2N).
-Ss2d image_problem(const Array& x, const Floats& dt_projs_weight, const Floats& dt_projs_bias, const Floats& A_logs,
-                   const Floats& Ds) {
+Ss2d image_problem(const Array& x, const Floats& dt_projs_weight, const Floats& dt_projs_bias,
+                   const Floats& A_logs, const Floats& Ds) {
   Ss2d p{};
   p.batch = x.shape(0), p.height = x.shape(1), p.width = x.shape(2), p.dim = x.shape(3);
   p.state = A_logs.shape(1), p.rank = dt_projs_weight.shape(2);
   p.type = type_of(x);
-  p.x = contiguous(x).data(), p.dt_projs_weight = dt_projs_weight.data(), p.dt_projs_bias = dt_projs_bias.data();
+  p.x = contiguous(x).data(), p.dt_projs_weight = dt_projs_weight.data(),
+  p.dt_projs_bias = dt_projs_bias.data();
   p.A_logs = A_logs.data(), p.Ds = Ds.data();
   return p;
 }
 
 py::tuple ss2d_forward(const Array& x, const Floats& projected_x, const Floats& dt_projs_weight,
-                       const Floats& dt_projs_bias, const Floats& A_logs, const Floats& Ds, int multiprocessors) {
+                       const Floats& dt_projs_bias, const Floats& A_logs, const Floats& Ds,
+                       int multiprocessors) {
   Ss2dForward p{};
   static_cast<Ss2d&>(p) = image_problem(x, dt_projs_weight, dt_projs_bias, A_logs, Ds);
   Floats y = floats({p.batch, p.height, p.width, p.dim});
@@ -144,8 +148,8 @@ py::tuple ss2d_forward(const Array& x, const Floats& projected_x, const Floats& 
 }
 
 py::dict ss2d_backward(const Array& x, const Floats& projected_x, const Floats& dt_projs_weight,
-                       const Floats& dt_projs_bias, const Floats& A_logs, const Floats& Ds, const Floats& states,
-                       const Floats& grad_out, int multiprocessors) {
+                       const Floats& dt_projs_bias, const Floats& A_logs, const Floats& Ds,
+                       const Floats& states, const Floats& grad_out, int multiprocessors) {
   Ss2dBackward p{};
   static_cast<Ss2d&>(p) = image_problem(x, dt_projs_weight, dt_projs_bias, A_logs, Ds);
   p.projected_x = projected_x.data(), p.states = states.data(), p.grad_out = grad_out.data();

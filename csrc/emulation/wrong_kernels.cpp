@@ -30,9 +30,11 @@ __global__ void right(Arguments p) {
   atomicAdd(count[0], 1.0f);
   __syncwarp();
   const float first = __shfl_sync(kAllLanes, neighbour, 0);
-  const float above = __shfl_up_sync(kAllLanes, neighbour, 1), below = __shfl_down_sync(kAllLanes, neighbour, 1);
+  const float above = __shfl_up_sync(kAllLanes, neighbour, 1),
+              below = __shfl_down_sync(kAllLanes, neighbour, 1);
   __syncthreads();
-  s.values[t] = neighbour + first + above - below + (all && any && __ballot_sync(kAllLanes, true) == kAllLanes);
+  s.values[t] =
+      neighbour + first + above - below + (all && any && __ballot_sync(kAllLanes, true) == kAllLanes);
   p.output[t] = float(s.values[t]) + float(count[0]);
 }
 
@@ -142,13 +144,26 @@ __global__ void race_across_warps(Arguments p) {
 }
 
 const std::map<std::string, void (*)(Arguments)>& kernels() {
-#define SWIN_KERNEL(name) {#name, name}
-  static const std::map<std::string, void (*)(Arguments)> all{
-      SWIN_KERNEL(right), SWIN_KERNEL(warp_exchange), SWIN_KERNEL(barrier_in_branch), SWIN_KERNEL(two_barriers),
-      SWIN_KERNEL(shuffle_without_lane), SWIN_KERNEL(shuffle_outside_mask), SWIN_KERNEL(vote_without_lane),
-      SWIN_KERNEL(read_before_write), SWIN_KERNEL(read_before_copy_arrives), SWIN_KERNEL(outside_shared),
-      SWIN_KERNEL(outside_global), SWIN_KERNEL(misaligned_vector), SWIN_KERNEL(race_of_writers),
-      SWIN_KERNEL(race_read_after_write), SWIN_KERNEL(race_write_after_read), SWIN_KERNEL(race_across_warps)};
+#define SWIN_KERNEL(name) \
+  {                       \
+    #name, name           \
+  }
+  static const std::map<std::string, void (*)(Arguments)> all{SWIN_KERNEL(right),
+                                                              SWIN_KERNEL(warp_exchange),
+                                                              SWIN_KERNEL(barrier_in_branch),
+                                                              SWIN_KERNEL(two_barriers),
+                                                              SWIN_KERNEL(shuffle_without_lane),
+                                                              SWIN_KERNEL(shuffle_outside_mask),
+                                                              SWIN_KERNEL(vote_without_lane),
+                                                              SWIN_KERNEL(read_before_write),
+                                                              SWIN_KERNEL(read_before_copy_arrives),
+                                                              SWIN_KERNEL(outside_shared),
+                                                              SWIN_KERNEL(outside_global),
+                                                              SWIN_KERNEL(misaligned_vector),
+                                                              SWIN_KERNEL(race_of_writers),
+                                                              SWIN_KERNEL(race_read_after_write),
+                                                              SWIN_KERNEL(race_write_after_read),
+                                                              SWIN_KERNEL(race_across_warps)};
 #undef SWIN_KERNEL
   return all;
 }

@@ -141,7 +141,8 @@ template <int kFloats>
 __device__ inline void copy_async(const Shared<float>& to, int index, const float* from) {
 #if SWIN_PTX
   const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to + index));
-  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(address), "l"(from), "n"(4 * kFloats) : "memory");
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(address), "l"(from), "n"(4 * kFloats)
+               : "memory");
 #else
   emulation::copy_async([=] {
     for (int i = 0; i < kFloats; ++i) to[index + i] = from[i];
@@ -173,7 +174,8 @@ __host__ __device__ inline int64_t divide_up(int64_t a, int64_t b) { return (a +
 template <class Argument>
 const char* launch(void (*kernel)(Argument), int64_t blocks, int threads, int64_t shared_bytes, Stream stream,
                    const Argument& argument) {
-  if (blocks > 2147483647) return "the problem needs more thread blocks than a CUDA grid holds; split the batch";
+  if (blocks > 2147483647)
+    return "the problem needs more thread blocks than a CUDA grid holds; split the batch";
 #if SWIN_PTX
   // Beyond 48 KiB a kernel must ask.
   if (shared_bytes > 48 * 1024) {

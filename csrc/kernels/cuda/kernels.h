@@ -41,6 +41,9 @@ const char* ss2d_forward(const Ss2dForward& p, int multiprocessors, Stream strea
 int64_t ss2d_backward_workspace(const Ss2d& p, int multiprocessors);
 const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, float* grad_projected_x, Stream stream);
 
+// Parts are float32.
+const char* sum_parts(const SumParts& p, Stream stream);
+
 // Of the current device.
 int multiprocessors();
 

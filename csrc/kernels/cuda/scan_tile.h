@@ -36,7 +36,9 @@ constexpr int kWarpStates = kChannels * kStateRow;
 // Values of one thread in a tile for the work that goes by (step, channel).
 constexpr int kItems = kTile * kChannels / kThreads;
 
-__host__ __device__ inline int padded_states(int64_t states) { return int(divide_up(states, kGroup)) * kGroup; }
+__host__ __device__ inline int padded_states(int64_t states) {
+  return int(divide_up(states, kGroup)) * kGroup;
+}
 
 // Where a thread stands in the recurrence.
 struct Place {
@@ -136,8 +138,8 @@ __device__ inline void store_whole_decay(const Place& at, float sum, const float
 // Strings the warps together for one channel and state: each warp's `end` is replaced by the state
 // before it. Returns the state after the tile.
 template <bool kReverse>
-__device__ inline float chain_warps(const Shared<float>& decay, const Shared<float>& end, int channel, int state,
-                                    float value) {
+__device__ inline float chain_warps(const Shared<float>& decay, const Shared<float>& end, int channel,
+                                    int state, float value) {
 #pragma unroll
   for (int i = 0; i < kWarps; ++i) {
     const int index = (kReverse ? kWarps - 1 - i : i) * kWarpStates + channel * kStateRow + state;

@@ -51,9 +51,10 @@ __device__ inline void local_adjoint(const Place& at, const Shared<float>& grad_
 }
 
 // The adjoint alone, for the pass that finds v at the ends of the tiles.
-__device__ inline void local_adjoint_only(const Place& at, const Shared<float>& dt, const Shared<float>& grad_y,
-                                          const Matrix& C, const DecayRates& A, int group,
-                                          const Shared<float>& whole_decay, const Shared<float>& adjoint) {
+__device__ inline void local_adjoint_only(const Place& at, const Shared<float>& dt,
+                                          const Shared<float>& grad_y, const Matrix& C, const DecayRates& A,
+                                          int group, const Shared<float>& whole_decay,
+                                          const Shared<float>& adjoint) {
   const int state = group * kGroup + at.quarter * kStates;
   float rate[kStates], decay[kSteps][kStates];
   unpack(A.at(at.channel, state), rate);
@@ -78,7 +79,8 @@ struct MatrixGradients {
 };
 
 // Sums over the eight channels of a warp: afterwards a thread has the sums of step `channel`.
-__device__ inline void sum_channels(const float (&values)[kSteps][kStates], int channel, float (&sums)[kStates]) {
+__device__ inline void sum_channels(const float (&values)[kSteps][kStates], int channel,
+                                    float (&sums)[kStates]) {
   float half[4][kStates], quarter[2][kStates];
   const auto exchange = [](float even, float odd, bool keep_odd, int lanes) {
     return (keep_odd ? odd : even) + __shfl_xor_sync(kAllLanes, keep_odd ? even : odd, lanes);
@@ -132,7 +134,8 @@ struct BackwardTile {
   // the thread's steps in warps.decay. With kOutput, <C_t, h_t> goes to `output`.
   template <bool kOutput>
   __device__ void gradients(const Place& at, const BackwardValues& s, const Matrix& B, const Matrix& C,
-                            const DecayRates& A, int group, MatrixGradients& matrices, const Shared<float>& output) {
+                            const DecayRates& A, int group, MatrixGradients& matrices,
+                            const Shared<float>& output) {
     const int state = group * kGroup + at.quarter * kStates;
     float h[kStates], v[kStates], before[kSteps][kStates];
     unpack(load4(s.warps.end, at.states()), h);

@@ -3,7 +3,6 @@
 // so that the sums over channels of dB and dC stay in registers. Sums over tiles and images follow.
 #include "scan_tile_backward.h"
 #include "selective_scan_tile.h"
-#include "sum_parts.h"
 
 namespace swin_umamba::cuda {
 namespace {
@@ -24,10 +23,10 @@ struct Rows {
 
 struct Arguments {
   SelectiveScanBackward p;
-  float* adjoint;           // (B, tiles - 1, N, D): before the last tile, after each
+  float* adjoint;            // (B, tiles - 1, N, D): before the last tile, after each
   float *parts_B, *parts_C;  // (parts, B, G, N, L)
-  float* tile_rows;         // (B, tiles, rows, D)
-  float* image_rows;        // (B, rows, D)
+  float* tile_rows;          // (B, tiles, rows, D)
+  float* image_rows;         // (B, rows, D)
 
   // Takes the arrays from `workspace`; returns how many floats they are.
   int64_t place(float* workspace) {
@@ -69,7 +68,8 @@ struct AdjointStorage {
       : dt(memory.template take<float>(kTileSize, "dt")),
         grad_y(memory.template take<float>(kTileSize, "grad_y")),
         carry(memory.template take<float>(padded_states(p.state) * kChannels, "carry")),
-        rates{memory.template take<float>(kChannels * (padded_states(p.state) + 4), "rates"), padded_states(p.state) + 4},
+        rates{memory.template take<float>(kChannels * (padded_states(p.state) + 4), "rates"),
+              padded_states(p.state) + 4},
         C(memory, p.state, p.constant_C, "C"),
         warps(memory) {}
 };
@@ -105,7 +105,8 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
       const int64_t offset = (channels.batch * p.dim + channel) * p.length + start + item.step;
       float dt = 0, dy = 0;
       if (inside) {
-        dt = step_size(p, to_float(static_cast<const T*>(p.delta)[offset]), bias ? bias[channel] : 0.0f).value;
+        dt =
+            step_size(p, to_float(static_cast<const T*>(p.delta)[offset]), bias ? bias[channel] : 0.0f).value;
         dy = OutputGradient(to_float(static_cast<const T*>(p.grad_out)[offset]), p.z != nullptr,
                             p.z ? to_float(static_cast<const T*>(p.z)[offset]) : 0.0f)
                  .value;
@@ -121,11 +122,12 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
       __syncthreads();
       if (chain.active) {
         const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
-        const float v = chain_warps<true>(s.warps.decay, s.warps.end, chain.channel, chain.state, s.carry[index]);
+        const float v =
+            chain_warps<true>(s.warps.decay, s.warps.end, chain.channel, chain.state, s.carry[index]);
         s.carry[index] = v;
         if (state < p.state && chain.channel < channels.count)
-          arguments.adjoint[((channels.batch * (tiles - 1) + tile - 1) * p.state + state) * p.dim + channels.first +
-                            chain.channel] = v;
+          arguments.adjoint[((channels.batch * (tiles - 1) + tile - 1) * p.state + state) * p.dim +
+                            channels.first + chain.channel] = v;
       }
       __syncthreads();
     }
@@ -142,14 +144,16 @@ struct Storage {
   __host__ __device__ Storage(Memory& memory, const SelectiveScan& p)
       : values(memory),
         y(memory.template take<float>(p.z ? kTileSize : 0, "y")),
-        rates{memory.template take<float>(kChannels * (padded_states(p.state) + 4), "rates"), padded_states(p.state) + 4},
+        rates{memory.template take<float>(kChannels * (padded_states(p.state) + 4), "rates"),
+              padded_states(p.state) + 4},
         B(memory, p.state, p.constant_B, "B"),
         C(memory, p.state, p.constant_C, "C") {}
 };
 
 // Adds up dB or dC of the block's channels into its part, (N, L) of one group.
-__device__ inline void write_matrix(const Place& at, const float (&values)[kSteps][kStates], const SelectiveScan& p,
-                                    int group, int64_t start, float* part, bool accumulate) {
+__device__ inline void write_matrix(const Place& at, const float (&values)[kSteps][kStates],
+                                    const SelectiveScan& p, int group, int64_t start, float* part,
+                                    bool accumulate) {
   float sums[kStates];
   sum_channels(values, at.channel, sums);
   const int64_t step = start + at.warp * kSteps + at.channel;
@@ -188,7 +192,8 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
   constexpr int kTiles = kChannelsPerPart / kChannels;
   static_assert(kChannelsPerPart % kChannels == 0);
   const int64_t first_tile = part * kTiles;
-  const int64_t end_tile = first_tile + kTiles < tiles_per_group(p) ? first_tile + kTiles : tiles_per_group(p);
+  const int64_t end_tile =
+      first_tile + kTiles < tiles_per_group(p) ? first_tile + kTiles : tiles_per_group(p);
 
   MatrixGradients matrices;
   matrices.clear();
@@ -275,9 +280,11 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
       if (!chain.adjoint && chain_inside) {
         tile_rows[state * p.dim + channel] = sum_warps(s.values.warps.decay, chain.channel, chain.state);
         if (p.constant_B)
-          tile_rows[(rows.B() + state) * p.dim + channel] = sum_warps(s.values.warps.end, chain.channel, chain.state);
+          tile_rows[(rows.B() + state) * p.dim + channel] =
+              sum_warps(s.values.warps.end, chain.channel, chain.state);
         if (p.constant_C)
-          tile_rows[(rows.C() + state) * p.dim + channel] = sum_warps(s.values.adjoint, chain.channel, chain.state);
+          tile_rows[(rows.C() + state) * p.dim + channel] =
+              sum_warps(s.values.adjoint, chain.channel, chain.state);
       }
       __syncthreads();
     }
@@ -314,7 +321,8 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
         sum += column[step * kRow + output_channel];
       sum = sum_column_lanes(sum);
       if (threadIdx.x % kColumnLanes == 0 && output_channel < channels.count)
-        tile_rows[(output < kChannels ? rows.D() : rows.bias()) * p.dim + channels.first + output_channel] = sum;
+        tile_rows[(output < kChannels ? rows.D() : rows.bias()) * p.dim + channels.first + output_channel] =
+            sum;
     }
     __syncthreads();
   }
@@ -354,7 +362,8 @@ const char* selective_scan_backward(const SelectiveScanBackward& p, float* works
   Arguments arguments{};
   arguments.p = p;
   arguments.place(workspace);
-  const int64_t tiles = divide_up(p.length, kTile), parts = channel_parts(p.dim / p.groups), rows = Rows(p).count();
+  const int64_t tiles = divide_up(p.length, kTile), parts = channel_parts(p.dim / p.groups),
+                rows = Rows(p).count();
   SharedSize size, adjoint_size;
   Storage(size, p);
   AdjointStorage(adjoint_size, p);
@@ -365,8 +374,8 @@ const char* selective_scan_backward(const SelectiveScanBackward& p, float* works
           launch(adjoint_kernel<T>, channel_tiles(p), kThreads, adjoint_size.bytes(), stream, arguments);
       if (adjoint_error) return adjoint_error;
     }
-    return launch(p.z ? gradient_kernel<T, true> : gradient_kernel<T, false>, p.batch * p.groups * parts * tiles,
-                  kThreads, size.bytes(), stream, arguments);
+    return launch(p.z ? gradient_kernel<T, true> : gradient_kernel<T, false>,
+                  p.batch * p.groups * parts * tiles, kThreads, size.bytes(), stream, arguments);
   });
   if (error) return error;
   const int64_t matrix = p.batch * p.groups * p.state * p.length;

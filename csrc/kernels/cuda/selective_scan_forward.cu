@@ -16,7 +16,8 @@ struct Storage {
         dt_u(memory.template take<float>(kTileSize, "dt_u")),
         y(memory.template take<float>(kTileSize, "y")),
         carry(memory.template take<float>(padded_states(p.state) * kChannels, "carry")),
-        rates{memory.template take<float>(kChannels * (padded_states(p.state) + 4), "rates"), padded_states(p.state) + 4},
+        rates{memory.template take<float>(kChannels * (padded_states(p.state) + 4), "rates"),
+              padded_states(p.state) + 4},
         B(memory, p.state, p.constant_B, "B"),
         C(memory, p.state, p.constant_C, "C"),
         warps(memory) {}

@@ -1,4 +1,5 @@
-// How a tile of channels-first sequences comes into shared memory; for the selective scan, forward and backward.
+// How a tile of channels-first sequences comes into shared memory; for the selective scan, forward and
+// backward.
 #pragma once
 
 #include "scan_tile.h"
@@ -52,7 +53,8 @@ struct MatrixTile {
   __device__ Matrix matrix() const { return {values, constant ? 0 : row, constant ? row : 0}; }
 
   // (D, N): once for each block.
-  __device__ void load_constant(const float* source, const SelectiveScan& p, const ChannelTile& channels) const {
+  __device__ void load_constant(const float* source, const SelectiveScan& p,
+                                const ChannelTile& channels) const {
     for (int i = threadIdx.x; i < rows * row; i += kThreads) {
       const int channel = i / row, state = i % row;
       const bool inside = channel < channels.count && state < p.state;
@@ -61,21 +63,25 @@ struct MatrixTile {
   }
   // (B, G, N, L): for each tile.
   template <class T>
-  __device__ void load_steps(const T* source, const SelectiveScan& p, const ChannelTile& channels, int64_t start) const {
+  __device__ void load_steps(const T* source, const SelectiveScan& p, const ChannelTile& channels,
+                             int64_t start) const {
     const int step = threadIdx.x % kTile;
     const bool inside = start + step < p.length;
-    const T* column = source + (channels.batch * p.groups + channels.group) * p.state * p.length + start + step;
+    const T* column =
+        source + (channels.batch * p.groups + channels.group) * p.state * p.length + start + step;
     for (int state = threadIdx.x / kTile; state < row - 4; state += kThreads / kTile)
       values[step * row + state] = inside && state < p.state ? to_float(column[state * p.length]) : 0.0f;
   }
   template <class T>
-  __device__ void load(const void* source, const SelectiveScan& p, const ChannelTile& channels, int64_t start) const {
+  __device__ void load(const void* source, const SelectiveScan& p, const ChannelTile& channels,
+                       int64_t start) const {
     if (!constant) load_steps(static_cast<const T*>(source), p, channels, start);
   }
 };
 
 // A (D, N) of the tile's channels, times log2(e).
-__device__ inline void load_rates(const DecayRates& rates, const SelectiveScan& p, const ChannelTile& channels) {
+__device__ inline void load_rates(const DecayRates& rates, const SelectiveScan& p,
+                                  const ChannelTile& channels) {
   const float* A = static_cast<const float*>(p.A);
   for (int i = threadIdx.x; i < kChannels * rates.row; i += kThreads) {
     const int channel = i / rates.row, state = i % rates.row;

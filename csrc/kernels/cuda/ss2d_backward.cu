@@ -4,7 +4,6 @@
 // registers. The directions follow one another and add to the same gradient of x.
 #include "scan_tile_backward.h"
 #include "ss2d_tile.h"
-#include "sum_parts.h"
 
 namespace swin_umamba::cuda {
 namespace {
@@ -82,14 +81,17 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
   const ImageTile channels(p, blockIdx.x / channel_tiles % p.batch, blockIdx.x % channel_tiles * kChannels);
   const int direction = int(blockIdx.x / (channel_tiles * p.batch));
   const int64_t sequence = direction * p.batch + channels.batch, saved = saved_states(p.length());
-  const float* grad_out = static_cast<const float*>(p.grad_out) + channels.batch * p.length() * p.dim + channels.first;
+  const float* grad_out =
+      static_cast<const float*>(p.grad_out) + channels.batch * p.length() * p.dim + channels.first;
   const float* projected = static_cast<const float*>(p.projected_x) +
                            (channels.batch * p.length() * kDirections + direction) * p.projected();
   const int groups = s.layout.state_padded / kGroup;
   const int item_channel = PixelItem(0).channel;
   const bool channel_inside = item_channel < channels.count;
   const float bias =
-      channel_inside ? static_cast<const float*>(p.dt_projs_bias)[direction * p.dim + channels.first + item_channel] : 0.0f;
+      channel_inside
+          ? static_cast<const float*>(p.dt_projs_bias)[direction * p.dim + channels.first + item_channel]
+          : 0.0f;
 
   float next_grad[kItems];
   bool next_inside[kItems];
@@ -137,14 +139,17 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
     if (tile > 1) s.pixels.fill(p, direction, tile - 2);
 
     for (int group = 0; group < groups; ++group) {
-      local_adjoint_only(at, s.dt, s.grad_y, s.layout.C(rows), s.parameters.rates, group, s.warps.decay, s.warps.end);
+      local_adjoint_only(at, s.dt, s.grad_y, s.layout.C(rows), s.parameters.rates, group, s.warps.decay,
+                         s.warps.end);
       __syncthreads();
       if (chain.active) {
         const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
-        const float v = chain_warps<true>(s.warps.decay, s.warps.end, chain.channel, chain.state, s.carry[index]);
+        const float v =
+            chain_warps<true>(s.warps.decay, s.warps.end, chain.channel, chain.state, s.carry[index]);
         s.carry[index] = v;
         if (state < p.state && chain.channel < channels.count)
-          arguments.adjoint[((sequence * saved + tile - 1) * p.state + state) * p.dim + channels.first + chain.channel] = v;
+          arguments.adjoint[((sequence * saved + tile - 1) * p.state + state) * p.dim + channels.first +
+                            chain.channel] = v;
       }
       __syncthreads();
     }
@@ -170,8 +175,8 @@ struct Storage {
 
 // Adds up dB or dC of the block's channels into its part of one tile, whose pixels are rows of R+2N;
 // `part` is at B or C of pixel 0.
-__device__ inline void write_matrix(const Place& at, const float (&values)[kSteps][kStates], const Ss2d& p, int group,
-                                    int pixel, float* part, bool accumulate) {
+__device__ inline void write_matrix(const Place& at, const float (&values)[kSteps][kStates], const Ss2d& p,
+                                    int group, int pixel, float* part, bool accumulate) {
   float sums[kStates];
   sum_channels(values, at.channel, sums);
   if (pixel < 0) return;
@@ -198,15 +203,16 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
   const int64_t tile = blockIdx.x % tiles, part = blockIdx.x / tiles % arguments.parts;
   const int64_t batch = blockIdx.x / (tiles * arguments.parts), sequence = direction * p.batch + batch;
   const int64_t image = batch * p.length() * p.dim;
-  const float* projected =
-      static_cast<const float*>(p.projected_x) + (batch * p.length() * kDirections + direction) * p.projected();
+  const float* projected = static_cast<const float*>(p.projected_x) +
+                           (batch * p.length() * kDirections + direction) * p.projected();
   const float* states = static_cast<const float*>(p.states);
   float* projected_part = arguments.projected_parts + (part * p.batch + batch) * p.length() * p.projected();
   float* tile_rows = arguments.tile_rows + (batch * tiles + tile) * rows.count() * p.dim;
 
   const int64_t channel_tiles = divide_up(p.dim, kChannels), first_tile = part * arguments.tiles_per_part;
-  const int64_t end_tile =
-      first_tile + arguments.tiles_per_part < channel_tiles ? first_tile + arguments.tiles_per_part : channel_tiles;
+  const int64_t end_tile = first_tile + arguments.tiles_per_part < channel_tiles
+                               ? first_tile + arguments.tiles_per_part
+                               : channel_tiles;
   // A thread's items are of one channel of each tile.
   const int item_channel = PixelItem(0).channel;
 
@@ -242,7 +248,8 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
       offset[i] = inside ? pixel_offset[i] + channels.first + item_channel : -1;
       item_u[i] = inside ? to_float(static_cast<const T*>(p.x)[offset[i]]) : 0.0f;
       before[i] = inside && direction > 0 ? static_cast<const float*>(p.grad_x)[offset[i]] : 0.0f;
-      s.values.grad_y[PixelItem(i).value()] = inside ? static_cast<const float*>(p.grad_out)[offset[i]] : 0.0f;
+      s.values.grad_y[PixelItem(i).value()] =
+          inside ? static_cast<const float*>(p.grad_out)[offset[i]] : 0.0f;
     }
     const float bias = channel_inside ? static_cast<const float*>(p.dt_projs_bias)[parameter] : 0.0f;
     const float skip = channel_inside ? static_cast<const float*>(p.Ds)[parameter] : 0.0f;
@@ -299,10 +306,10 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
     for (int i = 0; i < kItems; ++i) {
       const int index = PixelItem(i).value();
       const float input = s.values.state_input[index], dy = s.values.grad_y[index], dt = s.values.dt[index];
-      s.values.state_decay[index] = fmaf(item_u[i], input, float(s.values.state_decay[index])) * item_slope[i];
+      s.values.state_decay[index] =
+          fmaf(item_u[i], input, float(s.values.state_decay[index])) * item_slope[i];
       s.values.state_input[index] = dy * item_u[i];
-      if (offset[i] >= 0)
-        static_cast<float*>(p.grad_x)[offset[i]] = before[i] + fmaf(dt, input, skip * dy);
+      if (offset[i] >= 0) static_cast<float*>(p.grad_x)[offset[i]] = before[i] + fmaf(dt, input, skip * dy);
     }
     __syncthreads();
 
@@ -355,7 +362,8 @@ __global__ void __launch_bounds__(kThreads) projected_kernel(Arguments arguments
   float sum = 0;
 #pragma unroll 4
   for (int64_t i = 0; i < arguments.parts; ++i) sum += arguments.projected_parts[i * numbers + index];
-  arguments.grad_projected_x[(index / width * kDirections + arguments.direction) * width + index % width] = sum;
+  arguments.grad_projected_x[(index / width * kDirections + arguments.direction) * width + index % width] =
+      sum;
 }
 
 // Sums over images, each gradient of the direction to its own array.
@@ -395,30 +403,34 @@ int64_t ss2d_backward_workspace(const Ss2d& p, int multiprocessors) {
   return floats;
 }
 
-const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, float* grad_projected_x, Stream stream) {
+const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, float* grad_projected_x,
+                          Stream stream) {
   if (const char* error = check_image(p)) return error;
   int64_t floats;
   Arguments arguments = make_arguments(p, multiprocessors, &floats);
   arguments.grad_projected_x = grad_projected_x;
-  const int64_t tiles = arguments.tiles(), rows = Rows(p).count(), projected = p.batch * p.length() * p.projected();
+  const int64_t tiles = arguments.tiles(), rows = Rows(p).count(),
+                projected = p.batch * p.length() * p.projected();
   SharedSize size, adjoint_size;
   Storage(size, p);
   AdjointStorage(adjoint_size, p);
   const char* error = nullptr;
   if (tiles > 1)
-    error = launch(adjoint_kernel, kDirections * p.batch * divide_up(p.dim, kChannels), kThreads, adjoint_size.bytes(),
-                   stream, arguments);
+    error = launch(adjoint_kernel, kDirections * p.batch * divide_up(p.dim, kChannels), kThreads,
+                   adjoint_size.bytes(), stream, arguments);
   for (int direction = 0; direction < kDirections && !error; ++direction) {
     arguments.direction = direction;
     error = for_element(p.type, [&](auto element) {
-      return launch(gradient_kernel<decltype(element)>, p.batch * arguments.parts * tiles, kThreads, size.bytes(), stream,
-                    arguments);
+      return launch(gradient_kernel<decltype(element)>, p.batch * arguments.parts * tiles, kThreads,
+                    size.bytes(), stream, arguments);
     });
-    if (!error) error = launch(projected_kernel, divide_up(projected, kThreads), kThreads, 0, stream, arguments);
+    if (!error)
+      error = launch(projected_kernel, divide_up(projected, kThreads), kThreads, 0, stream, arguments);
     if (!error)
       error = sum_parts(
           {p.batch, tiles, rows * p.dim, Type::kFloat32, arguments.tile_rows, arguments.image_rows}, stream);
-    if (!error) error = launch(finish_kernel, divide_up(rows * p.dim, kThreads), kThreads, 0, stream, arguments);
+    if (!error)
+      error = launch(finish_kernel, divide_up(rows * p.dim, kThreads), kThreads, 0, stream, arguments);
   }
   return error;
 }

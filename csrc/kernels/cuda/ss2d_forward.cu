@@ -1,7 +1,6 @@
 // ss2d, forward, from the projected pixels on. A block goes through 8 channels of one image along one, two
 // or all four directions, one after the other, and adds to what it wrote before.
 #include "ss2d_tile.h"
-#include "sum_parts.h"
 
 namespace swin_umamba::cuda {
 namespace {
@@ -129,7 +128,8 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
           const float start = s.carry[index];
           s.carry[index] = chain_warps<false>(s.warps.decay, s.warps.end, chain.channel, chain.state, start);
           if (states && tile > 0 && state < p.state && chain.channel < channels.count)
-            states[((sequence * saved + tile - 1) * p.state + state) * p.dim + channels.first + chain.channel] = start;
+            states[((sequence * saved + tile - 1) * p.state + state) * p.dim + channels.first +
+                   chain.channel] = start;
         }
         __syncthreads();
         forward.outputs(at, s.layout.C(rows), group, s.warps, s.y);

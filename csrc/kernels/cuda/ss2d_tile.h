@@ -11,7 +11,9 @@ struct ImageTile {
   int64_t batch, first;
   int count;
   __device__ ImageTile(const Ss2d& p, int64_t image, int64_t first_channel)
-      : batch(image), first(first_channel), count(int(p.dim - first_channel < kChannels ? p.dim - first_channel : kChannels)) {}
+      : batch(image),
+        first(first_channel),
+        count(int(p.dim - first_channel < kChannels ? p.dim - first_channel : kChannels)) {}
 };
 
 // The step and channel of a thread's i-th item: neighbouring threads have neighbouring channels.
@@ -26,7 +28,8 @@ struct PixelItem {
 struct PixelTable {
   Shared<int> pixels;
   template <class Memory>
-  __host__ __device__ explicit PixelTable(Memory& memory) : pixels(memory.template take<int>(2 * kTile, "pixels")) {}
+  __host__ __device__ explicit PixelTable(Memory& memory)
+      : pixels(memory.template take<int>(2 * kTile, "pixels")) {}
 
   __device__ void fill(const Ss2d& p, int direction, int64_t tile) const {
     if (threadIdx.x >= kTile) return;
@@ -74,7 +77,8 @@ struct ProjectedRows {
     }
   }
   // `source`: one image of projected_x, at the direction.
-  __device__ void fetch(const float* source, const PixelTable& pixels, int64_t tile, const Shared<float>& rows) const {
+  __device__ void fetch(const float* source, const PixelTable& pixels, int64_t tile,
+                        const Shared<float>& rows) const {
     if (rank % 4 == 0 && state % 4 == 0)
       fetch_units<4>(source, pixels, tile, rows);
     else if (rank % 2 == 0 && state % 2 == 0)
@@ -92,7 +96,8 @@ struct DirectionParameters {
 
   template <class Memory>
   __host__ __device__ DirectionParameters(Memory& memory, const ProjectedRows& rows)
-      : rates{memory.template take<float>(kChannels * (rows.state_padded + 4), "rates"), rows.state_padded + 4},
+      : rates{memory.template take<float>(kChannels * (rows.state_padded + 4), "rates"),
+              rows.state_padded + 4},
         dt_weight(memory.template take<float>(kChannels * (rows.rank_padded + 4), "dt_weight")),
         dt_row(rows.rank_padded + 4) {}
 
@@ -113,7 +118,8 @@ struct DirectionParameters {
   }
 
   // dt before softplus, without the bias.
-  __device__ float expand_dt(const Shared<float>& rows, const ProjectedRows& layout, const PixelItem& item) const {
+  __device__ float expand_dt(const Shared<float>& rows, const ProjectedRows& layout,
+                             const PixelItem& item) const {
     float sum = 0;
     for (int r = 0; r < layout.rank_padded; r += 4) {
       const float4 w = load4(dt_weight, item.channel * dt_row + r);

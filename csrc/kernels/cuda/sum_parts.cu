@@ -1,4 +1,5 @@
-#include "sum_parts.h"
+// Sums of parts that different blocks made, in the order of the parts: the same bits on every run.
+#include "device.h"
 
 namespace swin_umamba::cuda {
 namespace {
@@ -21,7 +22,8 @@ __global__ void __launch_bounds__(kSumThreads) sum_kernel(SumParts p) {
 
 const char* sum_parts(const SumParts& p, Stream stream) {
   return for_element(p.type, [&](auto element) {
-    return launch(sum_kernel<decltype(element)>, divide_up(p.outer * p.inner, kSumThreads), kSumThreads, 0, stream, p);
+    return launch(sum_kernel<decltype(element)>, divide_up(p.outer * p.inner, kSumThreads), kSumThreads, 0,
+                  stream, p);
   });
 }
 

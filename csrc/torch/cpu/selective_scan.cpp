@@ -1,46 +1,16 @@
 // Selective scan on the CPU.
+#include "../problems.h"
 #include "sum_parts.h"
 
 namespace swin_umamba {
 namespace {
 
-SelectiveScan problem(const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C,
-                      const std::optional<Tensor>& D, const std::optional<Tensor>& z,
-                      const std::optional<Tensor>& delta_bias, bool softplus) {
-  require_dim(u, "u", 3);
-  require_dim(A, "A", 2);
-  SelectiveScan p{};
-  p.batch = u.size(0), p.dim = u.size(1), p.length = u.size(2), p.state = A.size(1);
-  p.type = data_type(u, "u");
-  p.softplus = softplus;
-  p.constant_B = B.dim() == 2, p.constant_C = C.dim() == 2;
-  p.groups = !p.constant_B ? B.size(1) : !p.constant_C ? C.size(1) : 1;
-  STD_TORCH_CHECK(p.groups > 0 && p.dim % p.groups == 0,
-                  "swin_umamba: the groups of B and C must divide the channels");
-  const ScalarType dtype = u.scalar_type(), compute = compute_dtype(p.type);
-  require(u, "u", {p.batch, p.dim, p.length}, dtype);
-  require(delta, "delta", {p.batch, p.dim, p.length}, dtype);
-  require(A, "A", {p.dim, p.state}, compute);
-  for (const auto& [tensor, name] : {std::pair{&B, "B"}, std::pair{&C, "C"}}) {
-    if (tensor->dim() == 2)
-      require(*tensor, name, {p.dim, p.state}, compute);
-    else
-      require(*tensor, name, {p.batch, p.groups, p.state, p.length}, dtype);
-  }
-  if (D) require(*D, "D", {p.dim}, compute);
-  if (z) require(*z, "z", {p.batch, p.dim, p.length}, dtype);
-  if (delta_bias) require(*delta_bias, "delta_bias", {p.dim}, compute);
-  p.u = data(u), p.delta = data(delta), p.A = data(A), p.B = data(B), p.C = data(C);
-  p.D = data(D), p.z = data(z), p.delta_bias = data(delta_bias);
-  return p;
-}
-
 std::tuple<Tensor, Tensor, Tensor> selective_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C,
                                                   std::optional<Tensor> D, std::optional<Tensor> z,
                                                   std::optional<Tensor> delta_bias, bool delta_softplus,
                                                   bool save_states) {
-  SelectiveScanForward p{problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus), nullptr, nullptr,
-                         nullptr};
+  SelectiveScanForward p{selective_scan_problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus), nullptr,
+                         nullptr, nullptr};
   const ScalarType compute = compute_dtype(p.type);
   Tensor y = new_tensor(u, {p.batch, p.dim, p.length}, u.scalar_type());
   Tensor last_state = new_tensor(u, {p.batch, p.dim, p.state}, compute);
@@ -55,7 +25,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> selec
     Tensor B, Tensor C, std::optional<Tensor> D, std::optional<Tensor> z, std::optional<Tensor> delta_bias,
     bool delta_softplus) {
   SelectiveScanBackward p{};
-  static_cast<SelectiveScan&>(p) = problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus);
+  static_cast<SelectiveScan&>(p) =
+      selective_scan_problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus);
   const ScalarType dtype = u.scalar_type(), compute = compute_dtype(p.type);
   const Type compute_type = p.type == Type::kFloat64 ? Type::kFloat64 : Type::kFloat32;
   require(grad_out, "grad_out", {p.batch, p.dim, p.length}, dtype);

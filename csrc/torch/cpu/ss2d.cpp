@@ -1,34 +1,14 @@
 // Fused 2-D selective scan on the CPU.
+#include "../problems.h"
 #include "sum_parts.h"
 
 namespace swin_umamba {
 namespace {
 
-Ss2d problem(const Tensor& x, const Tensor& x_proj_weight, const Tensor& dt_projs_weight,
-             const Tensor& dt_projs_bias, const Tensor& A_logs, const Tensor& Ds) {
-  require_dim(x, "x", 4);
-  require_dim(dt_projs_weight, "dt_projs_weight", 3);
-  require_dim(A_logs, "A_logs", 2);
-  Ss2d p{};
-  p.batch = x.size(0), p.height = x.size(1), p.width = x.size(2), p.dim = x.size(3);
-  p.rank = dt_projs_weight.size(2), p.state = A_logs.size(1);
-  p.type = data_type(x, "x");
-  const ScalarType compute = compute_dtype(p.type);
-  require(x, "x", {p.batch, p.height, p.width, p.dim}, x.scalar_type());
-  require(x_proj_weight, "x_proj_weight", {kDirections, p.projected(), p.dim}, compute);
-  require(dt_projs_weight, "dt_projs_weight", {kDirections, p.dim, p.rank}, compute);
-  require(dt_projs_bias, "dt_projs_bias", {kDirections, p.dim}, compute);
-  require(A_logs, "A_logs", {kDirections * p.dim, p.state}, compute);
-  require(Ds, "Ds", {kDirections * p.dim}, compute);
-  p.x = data(x), p.x_proj_weight = data(x_proj_weight), p.dt_projs_weight = data(dt_projs_weight);
-  p.dt_projs_bias = data(dt_projs_bias), p.A_logs = data(A_logs), p.Ds = data(Ds);
-  return p;
-}
-
 std::tuple<Tensor, Tensor, Tensor> ss2d(Tensor x, Tensor x_proj_weight, Tensor dt_projs_weight,
                                         Tensor dt_projs_bias, Tensor A_logs, Tensor Ds, bool save_states) {
   Ss2dForward p{};
-  static_cast<Ss2d&>(p) = problem(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds);
+  static_cast<Ss2d&>(p) = ss2d_problem(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds);
   const ScalarType compute = compute_dtype(p.type);
   Tensor y = new_tensor(x, {p.batch, p.height, p.width, p.dim}, compute);
   Tensor projected_x = new_tensor(x, {kDirections, p.batch, p.length(), p.projected()}, compute);
@@ -44,7 +24,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
     Tensor grad_y, Tensor projected_x, Tensor states, Tensor x, Tensor x_proj_weight, Tensor dt_projs_weight,
     Tensor dt_projs_bias, Tensor A_logs, Tensor Ds) {
   Ss2dBackward p{};
-  static_cast<Ss2d&>(p) = problem(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds);
+  static_cast<Ss2d&>(p) = ss2d_problem(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds);
   const ScalarType compute = compute_dtype(p.type);
   const Type compute_type = p.type == Type::kFloat64 ? Type::kFloat64 : Type::kFloat32;
   const int64_t B = p.batch, D = p.dim, K = kDirections;

@@ -1,0 +1,35 @@
+// Cross-scan and cross-merge on CUDA.
+#include "launch.h"
+
+namespace swin_umamba {
+namespace {
+
+Tensor cross_scan(Tensor x) {
+  require_dim(x, "x", 4);
+  const Type type = data_type(x, "x");
+  const int64_t B = x.size(0), C = x.size(1), H = x.size(2), W = x.size(3);
+  require(x, "x", {B, C, H, W}, x.scalar_type());
+  const OnDeviceOf device(x);
+  Tensor y = new_tensor(x, {B, kDirections, C, H * W}, x.scalar_type());
+  check_launch(cuda::cross_scan({B, C, H, W, type, data(x), out(y)}, device.stream()));
+  return y;
+}
+
+Tensor cross_merge(Tensor y, int64_t height, int64_t width) {
+  require_dim(y, "y", 4);
+  const Type type = data_type(y, "y");
+  const int64_t B = y.size(0), C = y.size(2);
+  require(y, "y", {B, kDirections, C, height * width}, y.scalar_type());
+  const OnDeviceOf device(y);
+  Tensor x = new_tensor(y, {B, C, height, width}, y.scalar_type());
+  check_launch(cuda::cross_merge({B, C, height, width, type, data(y), out(x)}, device.stream()));
+  return x;
+}
+
+}  // namespace
+}  // namespace swin_umamba
+
+STABLE_TORCH_LIBRARY_IMPL(swin_umamba, CUDA, m) {
+  m.impl("cross_scan", TORCH_BOX(&swin_umamba::cross_scan));
+  m.impl("cross_merge", TORCH_BOX(&swin_umamba::cross_merge));
+}

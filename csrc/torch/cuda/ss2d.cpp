@@ -1,0 +1,98 @@
+// Fused 2-D selective scan on CUDA: the projections are matrix products of the un-scanned image, the
+// scans are kernels.
+#include "../problems.h"
+#include "launch.h"
+#include "matrix_product.h"
+
+namespace swin_umamba {
+namespace {
+
+// (B*H*W, D) in float32, for the matrix products.
+Tensor pixels(const Tensor& x, const Ss2d& p) {
+  const Tensor rows = torch::stable::view(x, {p.batch * p.length(), p.dim});
+  return p.type == Type::kFloat32 ? rows : torch::stable::to(rows, ScalarType::Float);
+}
+
+// All directions' weights, (4*(R+2N), D).
+Tensor weights(const Tensor& x_proj_weight, const Ss2d& p) {
+  return torch::stable::view(x_proj_weight, {kDirections * p.projected(), p.dim});
+}
+
+void require_half_or_float(const Ss2d& p) {
+  STD_TORCH_CHECK(
+      p.type != Type::kFloat64,
+      "swin_umamba on CUDA: ss2d takes float32, bfloat16 and float16, not float64; for gradient checks in "
+      "float64 move the tensors to the CPU");
+}
+
+// projected_x goes from the forward to the backward pass and to nobody else: on CUDA its numbers lie as
+// (B, H*W, 4, R+2N), as one product of all pixels with all directions' weights leaves them.
+std::tuple<Tensor, Tensor, Tensor> ss2d(Tensor x, Tensor x_proj_weight, Tensor dt_projs_weight,
+                                        Tensor dt_projs_bias, Tensor A_logs, Tensor Ds, bool save_states) {
+  Ss2dForward p{};
+  static_cast<Ss2d&>(p) = ss2d_problem(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds);
+  require_half_or_float(p);
+  const OnDeviceOf device(x);
+  const int multiprocessors = cuda::multiprocessors();
+  Tensor y = new_tensor(x, {p.batch, p.height, p.width, p.dim}, ScalarType::Float);
+  Tensor projected_x = new_tensor(x, {kDirections, p.batch, p.length(), p.projected()}, ScalarType::Float);
+  Tensor products = torch::stable::view(projected_x, {p.batch * p.length(), kDirections * p.projected()});
+  multiply(pixels(x, p), torch::stable::transpose(weights(x_proj_weight, p), 0, 1), products);
+  Tensor states =
+      new_tensor(x, {kDirections, p.batch, save_states ? saved_states(p.length()) : 0, p.state, p.dim},
+                 ScalarType::Float);
+  Tensor workspace = new_tensor(x, {cuda::ss2d_forward_workspace(p, multiprocessors)}, ScalarType::Float);
+  p.out = out(y), p.projected_x = out(projected_x), p.states = out(states), p.workspace = out(workspace);
+  check_launch(cuda::ss2d_forward(p, multiprocessors, device.stream()));
+  return {y, save_states ? projected_x : new_tensor(x, {0}, ScalarType::Float), states};
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
+    Tensor grad_y, Tensor projected_x, Tensor states, Tensor x, Tensor x_proj_weight, Tensor dt_projs_weight,
+    Tensor dt_projs_bias, Tensor A_logs, Tensor Ds) {
+  Ss2dBackward p{};
+  static_cast<Ss2d&>(p) = ss2d_problem(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds);
+  require_half_or_float(p);
+  const ScalarType compute = ScalarType::Float;
+  const int64_t B = p.batch, D = p.dim, K = kDirections, numbers = K * p.projected();
+  require(grad_y, "grad_y", {B, p.height, p.width, D}, compute);
+  require(projected_x, "projected_x", {K, B, p.length(), p.projected()}, compute);
+  require(states, "states", {K, B, saved_states(p.length()), p.state, D}, compute);
+  p.grad_out = data(grad_y), p.projected_x = data(projected_x), p.states = data(states);
+
+  const OnDeviceOf device(x);
+  const int multiprocessors = cuda::multiprocessors();
+  Tensor grad_x_parts =
+      new_tensor(x, {2, B * p.length(), D}, compute);  // of the scans and of the projections
+  Tensor grad_projected_x = new_tensor(x, {B * p.length(), numbers}, compute);
+  Tensor grad_dt_projs = new_tensor(x, {K, D, p.rank}, compute);
+  Tensor grad_bias = new_tensor(x, {K, D}, compute);
+  Tensor grad_A_logs = new_tensor(x, {K * D, p.state}, compute);
+  Tensor grad_Ds = new_tensor(x, {K * D}, compute);
+  p.grad_x = out(grad_x_parts), p.grad_dt_projs_weight = out(grad_dt_projs),
+  p.grad_dt_projs_bias = out(grad_bias);
+  p.grad_A_logs = out(grad_A_logs), p.grad_Ds = out(grad_Ds);
+  {
+    Tensor workspace = new_tensor(x, {cuda::ss2d_backward_workspace(p, multiprocessors)}, compute);
+    p.workspace = out(workspace);
+    check_launch(cuda::ss2d_backward(p, multiprocessors, floats(grad_projected_x), device.stream()));
+  }
+
+  Tensor grad_x_proj = new_tensor(x, {K, p.projected(), D}, compute);
+  Tensor grad_weights = torch::stable::view(grad_x_proj, {numbers, D});
+  multiply(torch::stable::transpose(grad_projected_x, 0, 1), pixels(x, p), grad_weights);
+  Tensor from_projections = torch::stable::select(grad_x_parts, 0, 1);
+  multiply(grad_projected_x, weights(x_proj_weight, p), from_projections);
+  Tensor grad_x = new_tensor(x, {B, p.height, p.width, D}, x.scalar_type());
+  check_launch(
+      cuda::sum_parts({1, 2, grad_x.numel(), p.type, data(grad_x_parts), out(grad_x)}, device.stream()));
+  return {grad_x, grad_x_proj, grad_dt_projs, grad_bias, grad_A_logs, grad_Ds};
+}
+
+}  // namespace
+}  // namespace swin_umamba
+
+STABLE_TORCH_LIBRARY_IMPL(swin_umamba, CUDA, m) {
+  m.impl("ss2d", TORCH_BOX(&swin_umamba::ss2d));
+  m.impl("ss2d_backward", TORCH_BOX(&swin_umamba::ss2d_backward));
+}
