@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import surface_distance
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.draw import ellipsoid
@@ -62,6 +63,18 @@ def test_properties(problem):
     assert normalized_surface_distance(
         reference, prediction, [2 * s for s in spacing], 2 * tolerance
     ) == normalized_surface_distance(reference, prediction, spacing, tolerance)
+
+
+@settings(max_examples=100, deadline=None)
+@given(problem=problems())
+def test_equals_surface_distance_to_the_last_bit(problem):
+    reference, prediction, spacing, tolerance = problem
+    assume(reference.any() and prediction.any())
+    distances = surface_distance.compute_surface_distances(reference, prediction, spacing)
+    assert dice_coefficient(reference, prediction) == surface_distance.compute_dice_coefficient(reference, prediction)
+    assert normalized_surface_distance(
+        reference, prediction, spacing, tolerance
+    ) == surface_distance.compute_surface_dice_at_tolerance(distances, tolerance)
 
 
 @pytest.mark.parametrize("shape", [(6, 7), (4, 5, 6), (5, 5, 1)])

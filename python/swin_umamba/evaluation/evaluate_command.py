@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=_tolerance,
         nargs="+",
-        metavar="[NAME=]MM",
-        help="of the NSD, for --metric labels: for all labels, or by name; in mm (pixels of plain images; default 2)",
+        metavar="MM",
+        help="tolerance of the NSD, for --metric labels: MM, or NAME=MM for some; pixels for plain images (default: 2)",
     )
     parser.add_argument(
         "--dataset-json",
