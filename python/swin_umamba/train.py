@@ -17,7 +17,7 @@ from .data.sample import SAMPLE_NAME
 from .errors import RunError, UserError
 from .files import write_json
 from .training.progress import progress_bar
-from .training.run_folder import RunFolder, enter_nnunet_environment
+from .training.run_folder import RunFolder, enter_environment
 from .training.settings import SAMPLE_SETTINGS, TRAINERS, Settings, choose_settings, read_settings
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def run(args: argparse.Namespace) -> None:
     patch_size = None if args.patch_size is None else tuple(args.patch_size)
     settings = choose_settings({**given, "dataset": dataset_folder, "patch_size": patch_size}, stored)
     raw = folder.raw if settings.dataset is None else Path(settings.dataset).parent
-    enter_nnunet_environment(raw, folder)
+    enter_environment(raw, folder)
     device = _choose_device(args.device)
     dataset = None if settings.dataset is None else _open_checked(settings, folder)
     if dataset is None and settings.fold not in (0, "all"):

@@ -13,6 +13,11 @@ from swin_umamba.data.raw_dataset import check_fold
 from swin_umamba.errors import UserError
 
 
+def _check(folder: Path):
+    dataset = open_raw_dataset(folder)
+    check_cases(dataset, [*dataset.training, *dataset.held_out])
+
+
 def _describe(folder: Path, **changes):
     path = folder / "dataset.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
@@ -140,8 +145,7 @@ def test_a_fault_is_named_in_one_line(make_data_set, tmp_path, fault):
     folder = make_data_set(tmp_path, held_out=2)
     fault(folder)
     with pytest.raises(UserError, match=FAULTS[fault]) as caught:
-        dataset = open_raw_dataset(folder)
-        check_cases(dataset, [*dataset.training, *dataset.held_out])
+        _check(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -160,7 +164,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 def test_the_name_must_be_nnunets(make_data_set, tmp_path):
     folder = make_data_set(tmp_path).rename(tmp_path / "discs")
-    with pytest.raises(UserError, match="DatasetXXX_Name .*'discs'"):
+    with pytest.raises(UserError, match=r"DatasetXXX_Name .*'discs'"):
         open_raw_dataset(folder)
 
 
@@ -190,7 +194,7 @@ def test_nifti_volumes_with_spacing(make_data_set, tmp_path):
     volume = SimpleITK.ReadImage(str(label))
     volume.SetSpacing((0.5, 0.5, 3))
     SimpleITK.WriteImage(volume, str(label))
-    with pytest.raises(UserError, match="disc_tr2_0000.nii.gz has spacing .*disc_tr2.nii.gz has"):
+    with pytest.raises(UserError, match=r"disc_tr2_0000.nii.gz has spacing .*disc_tr2.nii.gz has"):
         check_cases(dataset, dataset.training)
 
 
@@ -204,7 +208,7 @@ def test_values_that_are_not_finite(make_data_set, tmp_path):
         path.unlink()
     _describe(folder, file_ending=".tif")
     dataset = open_raw_dataset(folder)
-    with pytest.raises(UserError, match="disc_tr1_0000.tif holds NaN or infinite values"):
+    with pytest.raises(UserError, match=r"disc_tr1_0000.tif holds NaN or infinite values"):
         check_cases(dataset, dataset.training)
 
 
@@ -218,7 +222,7 @@ def test_files_listed_in_the_description(make_data_set, tmp_path):
     assert [case.identifier for case in dataset.training] == list(listed)
     check_cases(dataset, dataset.training)
     (folder / "labelsTr" / "disc_tr5.png").unlink()
-    with pytest.raises(UserError, match="missing label file .*disc_tr5.png of the case case5"):
+    with pytest.raises(UserError, match=r"missing label file .*disc_tr5.png of the case case5"):
         open_raw_dataset(folder)
 
 

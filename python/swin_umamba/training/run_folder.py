@@ -48,13 +48,16 @@ def available_processors() -> int:
     return os.cpu_count() or 1
 
 
-def enter_nnunet_environment(raw: Path, folder: RunFolder) -> None:
-    """Point nnU-Net at its three folders and set its number of workers, unless the user has set it.
+def enter_environment(raw: Path, folder: RunFolder) -> None:
+    """Point nnU-Net at its three folders, and set workers and threads unless the user has set them.
 
-    Must come before the first import of ``nnunetv2``, which reads some of these variables only then.
+    Must come before the first import of ``torch`` and ``nnunetv2``, which read some of these variables only then.
     """
     os.environ.update(
         nnUNet_raw=str(raw), nnUNet_preprocessed=str(folder.preprocessed), nnUNet_results=str(folder.results)
     )
     os.environ.setdefault("nnUNet_def_n_proc", str(min(8, available_processors())))
     os.environ.setdefault("nnUNet_n_proc_DA", str(min(12, available_processors())))
+    # Threads that wait for each other by spinning take the processor from the one they wait for as soon as anything
+    # else runs on the machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

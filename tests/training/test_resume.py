@@ -1,0 +1,119 @@
+"""Killed at any moment, a run goes on from its last finished epoch as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from swin_umamba.files import link_atomically, replace_atomically, write_json
+
+
+def _wait_for(condition, process, seconds=600):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, f"the run ended before it could be killed: {process.communicate()[1]}"
+        assert time.monotonic() < end, "the run did not get that far in time"
+        time.sleep(0.02)
+
+
+def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(train_py, discs, finished, tmp_path):
+    arguments = ("--dataset", discs, *train_py.tiny, "--output", "run")
+    folder = tmp_path / "run"
+    process = train_py.start(*arguments, cwd=tmp_path)
+    try:
+        _wait_for(lambda: list(folder.rglob("checkpoint_latest.pth")), process)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert not (folder / "metrics.json").exists()
+
+    resumed = train_py.run(*arguments, "--resume", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed after epoch" in resumed.stdout
+    assert "epoch 1/3" not in resumed.stdout
+
+    once, twice = (json.loads((run / "metrics.json").read_text()) for run in (finished[0], folder))
+    assert twice["training"] == once["training"]
+    assert twice["held_out"] == once["held_out"]
+    weights = [
+        torch.load(run / "checkpoint.pth", weights_only=False)["network_weights"] for run in (finished[0], folder)
+    ]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_preprocessing_goes_on(train_py, discs, tmp_path):
+    arguments = ("--dataset", discs, *train_py.tiny, "--output", "run")
+    process = train_py.start(*arguments, cwd=tmp_path)
+    try:
+        _wait_for(lambda: list((tmp_path / "run").rglob("nnUNetPlans.json")), process)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    resumed = train_py.run(*arguments, "--resume", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "epoch 1/3" in resumed.stdout
+
+
+def test_resuming_a_finished_run_trains_nothing_and_scores_again(train_py, finished, discs):
+    folder, _ = finished
+    before = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").unlink()
+    done = train_py.run("--dataset", discs, "--resume", "--output", folder, cwd=folder.parent)
+    assert done.returncode == 0, done.stderr
+    after = json.loads((folder / "metrics.json").read_text())
+    assert after["training"] == before["training"]
+    assert after["held_out"] == before["held_out"]
+
+
+def test_a_process_killed_while_writing_leaves_the_former_file(tmp_path):
+    path = tmp_path / "checkpoint.pth"
+    path.write_bytes(b"whole")
+    script = (
+        "import os, signal, sys\n"
+        "from swin_umamba.files import replace_atomically\n"
+        "with replace_atomically(sys.argv[1]) as file:\n"
+        "    file.write(b'half')\n"
+        "    file.flush()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"whole"
+    with replace_atomically(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["checkpoint.pth"]
+
+
+def test_an_error_while_writing_leaves_the_former_file(tmp_path):
+    write_json(tmp_path / "metrics.json", {"dsc": 0.5})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "metrics.json", {"dsc": float("nan")})
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"dsc": 0.5}
+
+
+def test_a_link_keeps_its_content_when_the_other_name_is_written_anew(tmp_path):
+    latest, best = tmp_path / "latest", tmp_path / "best"
+    for content in (b"first", b"second"):
+        with replace_atomically(latest) as file:
+            file.write(content)
+        if content == b"first":
+            link_atomically(latest, best)
+    assert (latest.read_bytes(), best.read_bytes()) == (b"second", b"first")
+
+
+def test_a_file_system_without_hard_links_gets_a_copy(tmp_path, monkeypatch):
+    def no_links(*args):
+        raise OSError("Operation not supported")
+
+    monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "latest").write_bytes(b"content")
+    link_atomically(tmp_path / "latest", tmp_path / "best")
+    assert (tmp_path / "best").read_bytes() == b"content"
