@@ -38,7 +38,5 @@ def size_at_stride(size: int, stride: int) -> int:
 
 
 def crop_to_size(y: Tensor, height: int, width: int) -> Tensor:
-    """Keep the upper left ``height`` x ``width`` pixels of a (B, C, H', W') tensor: the inverse of padding."""
-    if y.shape[2] == height and y.shape[3] == width:
-        return y
-    return y[:, :, :height, :width]
+    """Keep the upper left ``height`` x ``width`` pixels of a (B, C, H', W') tensor, contiguously."""
+    return y[:, :, :height, :width].contiguous()

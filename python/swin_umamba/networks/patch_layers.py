@@ -71,9 +71,12 @@ class PatchExpanding(nn.Module):
         self.expand = nn.Linear(dim, scale * scale * out_dim, bias=False)
         self.norm = nn.LayerNorm(out_dim)
 
+    def patches(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, C) to (B, H, W, scale*scale, out_dim): the new pixels, not yet in their places."""
+        return self.norm(self.expand(x).unflatten(-1, (self.scale * self.scale, -1)))
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, scale*H, scale*W, out_dim)."""
-        pixels = rearrange(
-            self.expand(x), "b h w (row column c) -> b (h row) (w column) c", row=self.scale, column=self.scale
+        return rearrange(
+            self.patches(x), "b h w (row column) c -> b (h row) (w column) c", row=self.scale, column=self.scale
         )
-        return self.norm(pixels)

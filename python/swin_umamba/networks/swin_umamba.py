@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from monai.networks.blocks import UnetOutBlock, UnetrBasicBlock, UnetrUpBlock
 from torch import Tensor, nn
 
+from .instance_norm import InstanceNorm2d, replace_instance_norm
 from .segmentation_network import SegmentationNetwork
 from .vssm_encoder import VSSMEncoder
 
 
-def _residual_block(in_channels: int, out_channels: int) -> UnetrBasicBlock:
-    return UnetrBasicBlock(2, in_channels, out_channels, kernel_size=3, stride=1, norm_name="instance", res_block=True)
+def _residual_block(in_channels: int, out_channels: int) -> nn.Module:
+    return replace_instance_norm(
+        UnetrBasicBlock(2, in_channels, out_channels, kernel_size=3, stride=1, norm_name="instance", res_block=True)
+    )
 
 
-def _up_block(in_channels: int, out_channels: int) -> UnetrUpBlock:
-    return UnetrUpBlock(
-        2, in_channels, out_channels, kernel_size=3, upsample_kernel_size=2, norm_name="instance", res_block=True
+def _up_block(in_channels: int, out_channels: int) -> nn.Module:
+    return replace_instance_norm(
+        UnetrUpBlock(
+            2, in_channels, out_channels, kernel_size=3, upsample_kernel_size=2, norm_name="instance", res_block=True
+        )
     )
 
 
@@ -74,7 +80,7 @@ class SwinUMamba(SegmentationNetwork):
         stem_dim, *dims = [embed_dim // 2 * 2**i for i in range(5)]
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, stem_dim, kernel_size=7, stride=2, padding=3),
-            nn.InstanceNorm2d(stem_dim, affine=True),
+            InstanceNorm2d(stem_dim, affine=True),
         )
         self.vssm_encoder = VSSMEncoder(stem_dim, 2, dims, depths, drop_path_rate, d_state)
         self.encoder1 = _residual_block(in_channels, stem_dim)
@@ -89,6 +95,7 @@ class SwinUMamba(SegmentationNetwork):
         self.decoder2 = _up_block(dims[0], stem_dim)
         self.decoder1 = _residual_block(stem_dim, stem_dim)
         self.out_layers = nn.ModuleList(UnetOutBlock(2, dim, num_classes) for dim in (stem_dim, *dims[:3]))
+        self.to(memory_format=torch.channels_last)
 
     def forward_padded(self, x: Tensor) -> list[Tensor]:
         stem = self.stem(x)

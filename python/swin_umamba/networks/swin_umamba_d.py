@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from .initialization import init_linear_and_norm
@@ -62,15 +63,22 @@ class VSSDecoder(nn.Module):
         list of Tensor of shape (B, num_classes, H/s, W/s), s = 1, 4, 8, 16
         """
         x, *skips = features[::-1]
-        scales = []
-        for expand, concat, stage, skip in zip(
-            self.expand_layers[:-1], self.concat_back_dim, self.stages, skips, strict=True
+        coarse_logits = []
+        for expand, concat, stage, head, skip in zip(
+            self.expand_layers[:-1], self.concat_back_dim, self.stages, self.seg_layers[:-1], skips, strict=True
         ):
             x = stage(concat(torch.cat([expand(x), skip], dim=-1)))
-            scales.append(x)
-        scales.append(self.expand_layers[-1](x))
-        heads = list(zip(self.seg_layers, scales, strict=True))[::-1]
-        return [head(scale.permute(0, 3, 1, 2)) for head, scale in (heads if deep_supervision else heads[:1])]
+            if deep_supervision:
+                coarse_logits.append(head(x.permute(0, 3, 1, 2)))
+        return [self._full_resolution_logits(x), *coarse_logits[::-1]]
+
+    def _full_resolution_logits(self, x: Tensor) -> Tensor:
+        # The head is pointwise: applied before the pixels are put in their places, it leaves fewer channels to move.
+        expand, head = self.expand_layers[-1], self.seg_layers[-1]
+        logits = head(rearrange(expand.patches(x), "b h w patch c -> b c h (w patch)"))
+        return rearrange(
+            logits, "b k h (w row column) -> b k (h row) (w column)", row=expand.scale, column=expand.scale
+        )
 
 
 class SwinUMambaD(SegmentationNetwork):
@@ -126,6 +134,7 @@ class SwinUMambaD(SegmentationNetwork):
         dims = [embed_dim * 2**i for i in range(4)]
         self.vssm_encoder = VSSMEncoder(in_channels, 4, dims, depths, drop_path_rate, d_state)
         self.decoder = VSSDecoder(dims, num_classes, drop_path_rate, d_state)
+        self.to(memory_format=torch.channels_last)
 
     def forward_padded(self, x: Tensor) -> list[Tensor]:
         return self.decoder(self.vssm_encoder(x), self.deep_supervision)
