@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from . import train
 from .command import OneLineParser, execute
+from .evaluation import evaluate_command
+from .prepare import prepare_command
 
-COMMANDS = {"train": train}
+COMMANDS = {"prepare": prepare_command, "train": train, "evaluate": evaluate_command}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

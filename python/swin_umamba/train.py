@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+
 from .command import OneLineParser, execute, integer_between, number_between
 from .console import capture_output
 from .data import RawDataset, check_cases, open_raw_dataset, prepare_sample
@@ -190,7 +192,7 @@ def _open_checked(settings: Settings, folder: RunFolder) -> RawDataset:
     cases = [*dataset.training, *dataset.held_out]
     # The readers complain on their own to the terminal; the error says it in one line.
     with capture_output(None) as console:
-        console.print(f"[bold]checking[/bold] {dataset.name}: {len(cases)} cases")
+        console.print(f"[bold]checking[/bold] {escape(dataset.name)}: {len(cases)} cases")
         with progress_bar(console) as bar:
             task = bar.add_task("checking", total=len(cases))
             check_cases(dataset, cases, lambda: bar.advance(task))

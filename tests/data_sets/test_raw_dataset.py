@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 from skimage.io import imread, imsave
 from swin_umamba.data import check_cases, open_raw_dataset
 from swin_umamba.data.raw_dataset import check_fold
@@ -178,8 +179,6 @@ def test_images_of_one_rgb_file(make_data_set, tmp_path):
 
 
 def test_nifti_volumes_with_spacing(make_data_set, tmp_path):
-    import SimpleITK
-
     folder = make_data_set(tmp_path)
     for path in [*(folder / "imagesTr").iterdir(), *(folder / "labelsTr").iterdir()]:
         volume = SimpleITK.GetImageFromArray(np.stack([imread(path)] * 3))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 import torch
 from skimage.io import imread
 from swin_umamba import cli
@@ -189,6 +190,28 @@ def test_an_output_inside_the_data_set_is_refused(make_data_set, tmp_path, capsy
     folder = make_data_set(tmp_path)
     assert main(["--dataset", str(folder), "--output", str(folder / "results")]) == 2
     assert "lies inside the data set" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_swin_umamba_on_volumes_with_test_cases_of_their_own(train_py, make_data_set, tmp_path):
+    folder = make_data_set(tmp_path, held_out=2)
+    for path in folder.glob("*T[rs]/*.png"):
+        volume = SimpleITK.GetImageFromArray(np.stack([imread(path)] * 3))
+        volume.SetSpacing((0.5, 0.5, 4))
+        SimpleITK.WriteImage(volume, str(path.with_suffix(".nii.gz")))
+        path.unlink()
+    description = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps({**description, "file_ending": ".nii.gz"}))
+
+    arguments = [*train_py.tiny, "--model", "swin-umamba", "--fold", "all", "--epochs", "1", "--output", "run"]
+    done = train_py.run("--dataset", folder, *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert sorted(metrics["held_out"]["per_case"]) == ["disc_ts0", "disc_ts1"]
+    assert metrics["training"]["trainer"] == "nnUNetTrainerSwinUMamba"
+    prediction = SimpleITK.ReadImage(str(tmp_path / "run" / "predictions" / "disc_ts0.nii.gz"))
+    assert prediction.GetSize() == (40, 44, 3)
+    assert prediction.GetSpacing() == (0.5, 0.5, 4)
 
 
 @pytest.mark.slow

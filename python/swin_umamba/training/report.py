@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..data import RawDataset
@@ -75,11 +76,13 @@ def show_results(
         table.add_column("DSC", justify="right")
         table.add_column(f"NSD, tolerance {settings.nsd_tolerance:g}", justify="right")
         for name in dataset.classes:
-            table.add_row(name, *(_plus_minus(held_out[metric]["per_class"][name]) for metric in ("dsc", "nsd")))
+            table.add_row(
+                escape(name), *(_plus_minus(held_out[metric]["per_class"][name]) for metric in ("dsc", "nsd"))
+            )
         table.add_section()
         table.add_row("mean", *(_plus_minus(held_out[metric]) for metric in ("dsc", "nsd")))
         console.print(table)
-    console.print(f"finished in {clock(metrics['seconds']['total'])}; results in {folder.root}")
+    console.print(f"finished in {clock(metrics['seconds']['total'])}; results in {escape(str(folder.root))}")
     for path, what in (
         (folder.metrics, "scores, settings, versions, timings"),
         (folder.loss_curve, "loss and Dice over the epochs"),
