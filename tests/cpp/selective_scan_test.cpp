@@ -1,0 +1,136 @@
+// The selective scan: every instruction set against float64, float64 against the recurrence and finite
+// differences.
+#include <cmath>
+#include <vector>
+
+#include "compare.h"
+#include "gradients.h"
+#include "kernels/cpu/kernels.h"
+#include "python/threads.h"
+#include "selective_scan_problem.h"
+#include "tests.h"
+
+namespace swin_umamba::tests {
+namespace {
+
+Arrays run_in_float64(ScanSizes sizes, const Arrays& inputs) {
+  sizes.type = Type::kFloat64;
+  return run_kernels(sizes, as_double(inputs));
+}
+
+ScanSizes random_options(ScanSizes s, Random& random) {
+  s.softplus = random.coin(), s.constant_B = random.pick({false, false, true});
+  s.constant_C = random.pick({false, false, true}), s.D = random.coin(), s.z = random.coin();
+  s.delta_bias = random.coin(), s.grad_last_state = random.coin();
+  return s;
+}
+
+// out and last_state by the definition (Gu and Dao, "Mamba", arXiv:2312.00752, Algorithm 2), step by step.
+Arrays recurrence(const ScanSizes& s, const Arrays& in) {
+  Arrays results{{"out", Array(Type::kFloat64, s.batch * s.dim() * s.length)},
+                 {"last_state", Array(Type::kFloat64, s.batch * s.dim() * s.state)}};
+  const auto coefficient = [&](const char* name, bool constant, int64_t image, int64_t channel, int64_t n,
+                               int64_t t) {
+    return constant ? in.at(name)[channel * s.state + n]
+                    : in.at(name)[((image * s.groups + channel / s.channels) * s.state + n) * s.length + t];
+  };
+  for (int64_t row = 0; row < s.batch * s.dim(); ++row) {
+    const int64_t image = row / s.dim(), channel = row % s.dim();
+    std::vector<double> h(s.state);
+    for (int64_t t = 0; t < s.length; ++t) {
+      const double u = in.at("u")[row * s.length + t];
+      double dt = in.at("delta")[row * s.length + t], y = s.D ? in.at("D")[channel] * u : 0;
+      if (s.delta_bias) dt += in.at("delta_bias")[channel];
+      if (s.softplus) dt = std::log1p(std::exp(dt));
+      for (int64_t n = 0; n < s.state; ++n) {
+        h[n] = std::exp(dt * in.at("A")[channel * s.state + n]) * h[n] +
+               dt * u * coefficient("B", s.constant_B, image, channel, n, t);
+        y += coefficient("C", s.constant_C, image, channel, n, t) * h[n];
+      }
+      if (s.z) {
+        const double z = in.at("z")[row * s.length + t];
+        y *= z / (1 + std::exp(-z));
+      }
+      results.at("out").set(row * s.length + t, y);
+    }
+    for (int64_t n = 0; n < s.state; ++n) results.at("last_state").set(row * s.state + n, h[n]);
+  }
+  return results;
+}
+
+// With delta = 0 and D = 1 the output is the input, so that every number of a 16-bit type is read and
+// written.
+void check_every_number(Type type) {
+  const int64_t finite = type == Type::kBFloat16 ? 0x7f80 : 0x7c00;
+  for (int64_t channels : {3, 17}) {
+    const ScanSizes s{1, 1, channels, 2 * finite, 1, type, false, true, true, true, false, false, false};
+    set_case("selective_scan that does nothing: " + s.describe());
+    Random random(3);
+    Arrays in = random_inputs(s, random);
+    in.insert_or_assign("delta", random.array(type, channels * s.length, 0, 0));
+    in.insert_or_assign("D", random.array(Type::kFloat32, channels, 1, 1));
+    const auto bits = static_cast<uint16_t*>(in.at("u").data());
+    for (int64_t i = 0; i < channels * s.length; ++i)
+      bits[i] = uint16_t(i % finite | (i / finite % 2 ? 0x8000 : 0));
+    const Arrays results = run_kernels(s, in);
+    for (int64_t i = 0; i < channels * s.length; ++i)
+      if (results.at("out")[i] != in.at("u")[i]) return fail("the output is not the input");
+  }
+}
+
+}  // namespace
+
+void test_selective_scan() {
+  Random random(4);
+  const Type types[] = {Type::kFloat32, Type::kBFloat16, Type::kFloat16};
+  int next = 0;
+  for (int64_t channels : {1, 3, 16, 17, 47, 48, 49, 100})
+    for (int64_t length : {1, 63, 64, 65, 129})
+      for (int repeat = 0; repeat < 2; ++repeat) {
+        ScanSizes s{};
+        s.groups = channels < 20 ? random.pick({1, 1, 2, 3}) : 1;
+        s.batch = channels < 20 ? random.pick({1, 2}) : 1;
+        s.channels = channels, s.length = length;
+        s.state = random.pick({1, 3, 4, 5, 16, 17});
+        s.type = types[next++ % 3];
+        s = random_options(s, random);
+        set_case("selective_scan " + s.describe());
+        const Arrays inputs = random_inputs(s, random);
+        expect_close(run_kernels(s, inputs), run_in_float64(s, inputs), length);
+      }
+
+  for (Type type : {Type::kBFloat16, Type::kFloat16}) check_every_number(type);
+
+  const ScanSizes s{2, 1, 100, 130, 5, Type::kFloat32, true, false, false, true, true, true, true};
+  set_case("selective_scan without states and in threads: " + s.describe());
+  const Arrays inputs = random_inputs(s, random), one = run_kernels(s, inputs);
+  expect_same_bits(run_inference(s, inputs), one);
+  for (int threads : {2, 3, 16}) {
+    thread_count() = threads;
+    expect_same_bits(run_kernels(s, inputs), one);
+  }
+  thread_count() = 1;
+}
+
+void test_selective_scan_float64() {
+  Random random(5);
+  for (int64_t length : {1, 64, 65, 129, 200})
+    for (int repeat = 0; repeat < 4; ++repeat) {
+      ScanSizes s{};
+      s.batch = random.pick({1, 2}), s.groups = random.pick({1, 2}), s.channels = random.pick({1, 3, 49});
+      s.length = length, s.state = random.pick({1, 4, 5}), s.type = Type::kFloat64;
+      s = random_options(s, random);
+      set_case("selective_scan " + s.describe());
+      const Arrays inputs = random_inputs(s, random), results = run_kernels(s, inputs);
+      const Arrays wanted = recurrence(s, inputs);
+      for (const auto& [name, array] : wanted) expect_close(name, results.at(name), array, 1e-12);
+      const auto loss = [&](const Arrays& at) {
+        const Arrays y = run_kernels(s, at);
+        return dot(y.at("out"), at.at("grad_out")) +
+               (s.grad_last_state ? dot(y.at("last_state"), at.at("grad_last_state")) : 0);
+      };
+      check_gradients(inputs, results, loss, random);
+    }
+}
+
+}  // namespace swin_umamba::tests

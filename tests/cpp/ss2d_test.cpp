@@ -1,0 +1,107 @@
+// The fused 2-D selective scan: every instruction set against float64, float64 against the definition and
+// finite differences.
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "compare.h"
+#include "gradients.h"
+#include "kernels/directions.h"
+#include "python/threads.h"
+#include "ss2d_problem.h"
+#include "tests.h"
+
+namespace swin_umamba::tests {
+namespace {
+
+Arrays run_in_float64(ImageSizes sizes, const Arrays& inputs) {
+  sizes.type = Type::kFloat64;
+  return run_kernels(sizes, as_double(inputs));
+}
+
+// The definition: for every direction, project each pixel that is visited, and scan.
+Array definition(const ImageSizes& s, const Arrays& in) {
+  Array out(Type::kFloat64, s.batch * s.pixels() * s.dim);
+  for (int64_t i = 0; i < out.count(); ++i) out.set(i, 0);
+  const int64_t P = s.projected(), R = s.rank, N = s.state, D = s.dim;
+  std::vector<double> projected(P), h(D * N);
+  for (int64_t image = 0; image < s.batch; ++image)
+    for (int k = 0; k < kDirections; ++k) {
+      h.assign(D * N, 0);
+      for (int64_t step = 0; step < s.pixels(); ++step) {
+        const int64_t first = (image * s.pixels() + pixel_at(k, step, s.height, s.width)) * D;
+        for (int64_t p = 0; p < P; ++p) {
+          projected[p] = 0;
+          for (int64_t d = 0; d < D; ++d)
+            projected[p] += in.at("x_proj_weight")[(k * P + p) * D + d] * in.at("x")[first + d];
+        }
+        for (int64_t d = 0; d < D; ++d) {
+          double dt = in.at("dt_projs_bias")[k * D + d];
+          for (int64_t r = 0; r < R; ++r) dt += in.at("dt_projs_weight")[(k * D + d) * R + r] * projected[r];
+          dt = std::log1p(std::exp(dt));
+          const double x = in.at("x")[first + d];
+          double y = in.at("Ds")[k * D + d] * x;
+          for (int64_t n = 0; n < N; ++n) {
+            double& state = h[d * N + n];
+            const double A = -std::exp(in.at("A_logs")[(k * D + d) * N + n]);
+            state = std::exp(dt * A) * state + dt * x * projected[R + n];
+            y += projected[R + N + n] * state;
+          }
+          out.set(first + d, out[first + d] + y);
+        }
+      }
+    }
+  return out;
+}
+
+}  // namespace
+
+void test_ss2d() {
+  Random random(6);
+  const Type types[] = {Type::kFloat32, Type::kBFloat16, Type::kFloat16};
+  const std::pair<int64_t, int64_t> images[] = {{1, 1}, {1, 63}, {64, 1}, {5, 13}, {1, 65}, {7, 9}, {43, 3}};
+  int next = 0;
+  for (int64_t dim : {1, 3, 16, 17, 47, 48, 49, 100})
+    for (const auto& [height, width] : images) {
+      ImageSizes s{1,
+                   height,
+                   width,
+                   dim,
+                   random.pick({1, 3, 4, 5, 16, 17}),
+                   random.pick({1, 2, 7}),
+                   types[next++ % 3]};
+      if (dim < 20) s.batch = random.pick({1, 2});
+      set_case("ss2d " + s.describe());
+      const Arrays inputs = random_inputs(s, random);
+      expect_close(run_kernels(s, inputs), run_in_float64(s, inputs), s.pixels());
+    }
+
+  const ImageSizes s{2, 11, 12, 100, 5, 2, Type::kFloat32};
+  set_case("ss2d without states and in threads: " + s.describe());
+  const Arrays inputs = random_inputs(s, random), one = run_kernels(s, inputs);
+  expect_same_bits(run_inference(s, inputs), one);
+  for (int threads : {2, 3, 16}) {
+    thread_count() = threads;
+    expect_same_bits(run_kernels(s, inputs), one);
+  }
+  thread_count() = 1;
+}
+
+void test_ss2d_float64() {
+  Random random(7);
+  const std::pair<int64_t, int64_t> images[] = {{1, 1}, {1, 70}, {65, 1}, {8, 8}, {7, 19}};
+  for (const auto& [height, width] : images)
+    for (int64_t dim : {1, 3, 49}) {
+      const ImageSizes s{random.pick({1, 2}), height,        width, dim, random.pick({1, 5}),
+                         random.pick({1, 3}), Type::kFloat64};
+      set_case("ss2d " + s.describe());
+      const Arrays inputs = random_inputs(s, random), results = run_kernels(s, inputs);
+      expect_close("out", results.at("out"), definition(s, inputs), 1e-12);
+      const auto loss = [&](const Arrays& at) {
+        return dot(run_kernels(s, at).at("out"), at.at("grad_out"));
+      };
+      check_gradients(inputs, results, loss, random);
+    }
+}
+
+}  // namespace swin_umamba::tests
