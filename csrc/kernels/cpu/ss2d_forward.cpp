@@ -61,11 +61,12 @@ void scan_block(const Ss2dForward& p, const Weights<V>& weights, int64_t image, 
     read(skip, p.Ds, kCompute, k * D + channel, count);
     read(bias, p.dt_projs_bias, kCompute, k * D + channel, count);
     const E* rows = static_cast<const E*>(p.projected_x) + (k * p.batch + image) * L * P;
-    E* states = static_cast<E*>(p.states) + (k * p.batch + image) * saved_states(L) * N * D;
+    E* states = static_cast<E*>(p.states);
+    if (states) states += (k * p.batch + image) * saved_states(L) * N * D;
 
     for (int64_t start = 0, chunk = 0; start < L; start += kChunk, ++chunk) {
       const int64_t steps = minimum(kChunk, L - start);
-      if (p.states && chunk > 0) save_state(states, chunk, state, N, D, channel, count);
+      if (states && chunk > 0) save_state(states, chunk, state, N, D, channel, count);
       PixelWalk walk(k, start, p.height, p.width);
       for (int64_t t = 0; t < steps; ++t) {
         const int64_t pixel = walk.next();
