@@ -45,8 +45,10 @@ if X86:
     ]
 # -Wno-psabi: the kernels' vectors never cross a library's border.
 CXX_FLAGS = ["-std=c++17", "-O3", "-g0", "-Wall", "-Wno-psabi", f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"]
+CXX_FLAGS.append(f"-ffile-prefix-map={ROOT}=.")  # no paths of this machine in the library
 if X86:
     CXX_FLAGS.append("-DSWIN_X86")
+NVCC_FLAGS = ["-std=c++17", "-O3", "--expt-relaxed-constexpr"]
 CUDA_ARCHITECTURES = "8.0;8.6;8.9;9.0;10.0;12.0+PTX"
 
 
@@ -120,15 +122,19 @@ def extensions() -> list:
     cpu.instruction_sets = INSTRUCTION_SETS
     built = [cpu]
     if want_cuda():
-        built.append(
-            cpp_extension.CUDAExtension(
-                "swin_umamba_ext._cuda",
-                sources("csrc/torch/cuda/*.cpp", "csrc/kernels/cuda/*.cu"),
-                extra_compile_args={"cxx": [*CXX_FLAGS, "-DUSE_CUDA"], "nvcc": ["-std=c++17", "-O3"]},
-                depends=sources("csrc/**/*.h", "csrc/**/*.cuh"),
-                py_limited_api=True,
-            )
+        cuda = cpp_extension.CUDAExtension(
+            "swin_umamba_ext._cuda",
+            sources("csrc/torch/cuda/*.cpp", "csrc/kernels/cuda/*.cu"),
+            extra_compile_args={"cxx": [*CXX_FLAGS, "-DUSE_CUDA"], "nvcc": NVCC_FLAGS},
+            depends=sources("csrc/**/*.h"),
+            py_limited_api=True,
         )
+        # torch's CUDA libraries, which a CPU torch lacks, are loaded before this one. With the static CUDA
+        # runtime the wheel does not ask for one version of the dynamic one.
+        dynamic = {"cudart", "c10_cuda", "torch_cuda"}
+        cuda.libraries = [name for name in cuda.libraries if name not in dynamic]
+        cuda.libraries += ["cudart_static", "dl", "rt", "pthread"]
+        built.append(cuda)
     return built
 
 
