@@ -192,6 +192,17 @@ def test_impossible_number_of_channels_is_named(network_class, name, value):
         network_class(**{name: value})
 
 
+@pytest.mark.parametrize("embed_dim", [0, 15])
+def test_impossible_width_is_named(network_class, embed_dim):
+    with pytest.raises(ValueError, match=f"embed_dim must be a positive even number, got {embed_dim}"):
+        network_class(embed_dim=embed_dim)
+
+
+def test_wrong_number_of_stages_is_named(network_class):
+    with pytest.raises(ValueError, match=r"depths must have 4 entries, one for each stage, got \(2, 2, 9\)"):
+        network_class(embed_dim=2, depths=(2, 2, 9))
+
+
 def test_stochastic_depth_follows_the_paper(network_class):
     network = network_class(embed_dim=2)
     encoder = [block.drop_path.drop_prob for stage in network.vssm_encoder.layers for block in stage.blocks]

@@ -23,22 +23,26 @@ class SegmentationNetwork(nn.Module, ABC):
         Number of output channels (logits), background included, at least 1.
     deep_supervision : bool
         Return the outputs of all scales; can be set at any time.
+    embed_dim : int
+        Number of channels of the first VSS stage, even.
 
     Raises
     ------
     ValueError
-        If ``in_channels`` or ``num_classes`` is less than 1.
+        If ``in_channels`` or ``num_classes`` is less than 1, or ``embed_dim`` is not a positive even number.
     """
 
     size_multiple = 32
     output_strides: tuple[int, ...]
     vssm_encoder: nn.Module
 
-    def __init__(self, in_channels: int, num_classes: int, deep_supervision: bool) -> None:
+    def __init__(self, in_channels: int, num_classes: int, deep_supervision: bool, embed_dim: int) -> None:
         super().__init__()
         for name, value in (("in_channels", in_channels), ("num_classes", num_classes)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if embed_dim < 2 or embed_dim % 2:
+            raise ValueError(f"embed_dim must be a positive even number, got {embed_dim}")
         self.in_channels = in_channels
         self.num_classes = num_classes
         self.deep_supervision = deep_supervision

@@ -54,7 +54,8 @@ class SwinUMamba(SegmentationNetwork):
     Raises
     ------
     ValueError
-        If ``in_channels`` or ``num_classes`` is less than 1.
+        If ``in_channels`` or ``num_classes`` is less than 1, ``embed_dim`` is not a positive even number, or
+        ``depths`` has not four entries.
 
     Examples
     --------
@@ -76,7 +77,7 @@ class SwinUMamba(SegmentationNetwork):
         drop_path_rate: float = 0.2,
         d_state: int = 16,
     ) -> None:
-        super().__init__(in_channels, num_classes, deep_supervision)
+        super().__init__(in_channels, num_classes, deep_supervision, embed_dim)
         stem_dim, *dims = [embed_dim // 2 * 2**i for i in range(5)]
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, stem_dim, kernel_size=7, stride=2, padding=3),

@@ -108,7 +108,8 @@ class SwinUMambaD(SegmentationNetwork):
     Raises
     ------
     ValueError
-        If ``in_channels`` or ``num_classes`` is less than 1.
+        If ``in_channels`` or ``num_classes`` is less than 1, ``embed_dim`` is not a positive even number, or
+        ``depths`` has not four entries.
 
     Examples
     --------
@@ -130,7 +131,7 @@ class SwinUMambaD(SegmentationNetwork):
         drop_path_rate: float = 0.2,
         d_state: int = 16,
     ) -> None:
-        super().__init__(in_channels, num_classes, deep_supervision)
+        super().__init__(in_channels, num_classes, deep_supervision, embed_dim)
         dims = [embed_dim * 2**i for i in range(4)]
         self.vssm_encoder = VSSMEncoder(in_channels, 4, dims, depths, drop_path_rate, d_state)
         self.decoder = VSSDecoder(dims, num_classes, drop_path_rate, d_state)

@@ -30,6 +30,11 @@ class VSSMEncoder(nn.Module):
         Stochastic depth, rising linearly from 0 at the first block to this value at the last.
     d_state : int
         Number of states N per channel.
+
+    Raises
+    ------
+    ValueError
+        If ``dims`` and ``depths`` differ in length.
     """
 
     def __init__(
@@ -42,6 +47,8 @@ class VSSMEncoder(nn.Module):
         d_state: int = 16,
     ) -> None:
         super().__init__()
+        if len(depths) != len(dims):
+            raise ValueError(f"depths must have {len(dims)} entries, one for each stage, got {tuple(depths)}")
         self.patch_embed = PatchEmbedding(in_channels, dims[0], patch_size)
         rates = torch.linspace(0, drop_path_rate, sum(depths)).split(list(depths))
         self.layers = nn.ModuleList(
