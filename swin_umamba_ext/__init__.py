@@ -16,19 +16,28 @@ import sys as _sys
 from importlib.machinery import PathFinder as _PathFinder
 from pathlib import Path as _Path
 
-if not list(_Path(__file__).parent.glob("_C*.so")):
-    # Imported from a checkout (`python train.py` puts its folder first on the path), while the compiled
-    # package is installed elsewhere: everything below comes from there.
-    _here = _Path(__file__).resolve().parent
-    _elsewhere = [entry for entry in _sys.path if _Path(entry or ".").resolve() != _here.parent]
-    _spec = _PathFinder.find_spec(__name__, _elsewhere)
-    if _spec is None or not _spec.submodule_search_locations:
-        raise ImportError(
-            f"swin_umamba_ext is not compiled: {_here} has no library _C, and no other copy is installed. "
-            f"Run `pip install .` in {_here.parent}."
-        )
-    __path__[:] = list(_spec.submodule_search_locations)
-
-from .ops import cross_merge, cross_scan, selective_scan, ss2d
-
 __all__ = ["cross_merge", "cross_scan", "selective_scan", "ss2d"]
+
+
+def _compiled_elsewhere(here: _Path) -> list[str] | None:
+    """Where another copy of this package is installed, if this folder is a checkout without a compiled library."""
+    if list(here.glob("_C*.so")):
+        return None
+    others = [entry for entry in _sys.path if _Path(entry or ".").resolve() != here.parent]
+    spec = _PathFinder.find_spec(__name__, others)
+    return list(spec.submodule_search_locations) if spec and spec.submodule_search_locations else None
+
+
+# `python train.py` puts the checkout first on the path; everything below must still come from the installed copy.
+__path__[:] = _compiled_elsewhere(_Path(__file__).resolve().parent) or __path__
+
+try:
+    from .ops import cross_merge, cross_scan, selective_scan, ss2d
+except (ImportError, OSError) as _error:
+    # `python -m swin_umamba_ext` must still be able to say what is wrong.
+    _reason = str(_error)
+
+    def __getattr__(name: str):
+        if name in __all__:
+            raise ImportError(f"swin_umamba_ext.{name} is not available: {_reason}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

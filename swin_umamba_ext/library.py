@@ -19,10 +19,10 @@ def _load() -> tuple[Path, Path | None]:
     """Load the CPU library and, where torch has CUDA, the CUDA library."""
     version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
     if version < MINIMUM_TORCH:
-        raise ImportError(f"swin_umamba_ext needs torch 2.10 or later, found torch {torch.__version__}")
+        raise ImportError(f"it needs torch 2.10 or later, found torch {torch.__version__}")
     cpu = _find("_C")
     if cpu is None:
-        raise ImportError(f"swin_umamba_ext is not compiled: no _C library in {FOLDER}. Run `pip install .`")
+        raise ImportError(f"not compiled: {FOLDER} has no library _C. Run `pip install .` in the checkout")
     torch.ops.load_library(str(cpu))
     cuda = _find("_cuda")
     if cuda is not None and torch.version.cuda is not None:

@@ -116,10 +116,10 @@ def selective_scan(
 
     h = torch.zeros(batch, dim, A.shape[1], dtype=dtype, device=u.device)
     steps = []
-    for t in range(length):
-        decay = torch.exp(dt[:, :, t, None] * A)
-        h = decay * h + (dt[:, :, t] * x[:, :, t])[..., None] * B[..., t]
-        steps.append((h * C[..., t]).sum(-1))
+    # unbind, not indexing: the gradient of x[..., t] is as large as x, and there are L of them
+    for dt_t, x_t, B_t, C_t in zip(dt.unbind(-1), x.unbind(-1), B.unbind(-1), C.unbind(-1), strict=True):
+        h = torch.exp(dt_t[..., None] * A) * h + (dt_t * x_t)[..., None] * B_t
+        steps.append((h * C_t).sum(-1))
     y = torch.stack(steps, dim=-1)
     if D is not None:
         y = y + D.to(dtype)[:, None] * x

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from skimage.io import imsave
+
+# Machines differ too much in speed for deadlines; more examples: --hypothesis-profile=thorough.
+settings.register_profile("default-run", deadline=None, max_examples=20)
+settings.register_profile("thorough", deadline=None, max_examples=500)
+settings.load_profile("default-run")
 
 
 @pytest.fixture(scope="session")

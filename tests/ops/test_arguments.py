@@ -1,0 +1,108 @@
+"""Wrong arguments: the error names the argument, what was seen and what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+import swin_umamba_ext
+from swin_umamba_ext import reference
+
+from .cases import scan_arguments, ss2d_arguments
+
+
+@pytest.fixture(params=[swin_umamba_ext, reference], ids=["kernels", "reference"])
+def operators(request: pytest.FixtureRequest):
+    return request.param
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda x: x[0], ValueError, r"x must have shape \(B, C, H, W\), 4 dimensions, got \(3, 4, 5\)"),
+        (lambda x: x[:, :, :0], ValueError, r"x must have shape .* got \(2, 3, 0, 5\)"),
+        (lambda x: x.int(), TypeError, "x must have one of the dtypes float32, .* got torch.int32"),
+        (lambda x: x.to(torch.complex64), TypeError, "x must be real"),
+        (lambda x: x.numpy(), TypeError, "x must be a torch.Tensor, got ndarray"),
+        (lambda x: x.to_sparse(), TypeError, "x must be a dense"),
+    ],
+)
+def test_cross_scan(operators, change: Callable, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        operators.cross_scan(change(torch.randn(2, 3, 4, 5)))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "error", "message"),
+    [
+        (4, 6, ValueError, r"y must have shape \(B, 4, C, height\*width\) = \(≥1, 4, ≥1, 24\), got \(2, 4, 3, 20\)"),
+        (-4, -5, ValueError, "height must be at least 1, got -4"),
+        (4.0, 5, TypeError, "height must be an int, got float"),
+    ],
+)
+def test_cross_merge(operators, height: int, width: int, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        operators.cross_merge(torch.randn(2, 4, 3, 20), height, width)
+
+
+SCAN_NAMES = ["u", "delta", "A", "B", "C", "D", "z", "delta_bias"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "error", "message"),
+    [
+        ("u", lambda t: t[0], ValueError, r"u must have shape \(B, D, L\)"),
+        ("delta", lambda t: t[..., 1:], ValueError, r"delta must have shape .* = \(2, 6, 7\), got \(2, 6, 6\)"),
+        ("A", lambda t: t[1:], ValueError, r"A must have shape \(D, N\) = \(6, ≥1\), got \(5, 3\)"),
+        ("A", lambda t: t.to(torch.complex64), TypeError, "A must be real"),
+        ("B", lambda t: t[:, :, 1:], ValueError, r"B must have shape .*, got \(2, 2, 2, 7\)"),
+        ("B", lambda t: t.repeat(1, 2, 1, 1), ValueError, "B has 4 groups, which do not divide the 6 channels"),
+        ("C", lambda t: t[0, 0, 0], ValueError, r"C must have shape \(D, N\), \(B, N, L\) or \(B, G, N, L\)"),
+        ("D", lambda t: t[1:], ValueError, r"D must have shape \(D\) = \(6\), got \(5,\)"),
+        ("z", lambda t: t[:1], ValueError, "z must have shape"),
+        ("delta_bias", lambda t: t.long(), TypeError, "delta_bias must have one of the dtypes"),
+        ("u", lambda t: t.double(), TypeError, "float64 must be used for all arguments or none"),
+        ("A", lambda t: t.to("meta"), ValueError, "A is on meta but u is on cpu"),
+    ],
+)
+def test_selective_scan(operators, name: str, change: Callable, error: type[Exception], message: str) -> None:
+    arguments = dict(zip(SCAN_NAMES, scan_arguments(2, 2, 3, 7, 3, with_z=True), strict=True))
+    arguments[name] = change(arguments[name])
+    with pytest.raises(error, match=message):
+        operators.selective_scan(**arguments)
+
+
+SS2D_NAMES = ["x", "x_proj_weight", "dt_projs_weight", "dt_projs_bias", "A_logs", "Ds"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "error", "message"),
+    [
+        ("x", lambda t: t[0], ValueError, r"x must have shape \(B, H, W, D\)"),
+        (
+            "x_proj_weight",
+            lambda t: t[:, 1:],
+            ValueError,
+            r"x_proj_weight must have shape .* = \(4, 8, 5\), got \(4, 7",
+        ),
+        ("dt_projs_weight", lambda t: t[:3], ValueError, r"dt_projs_weight must have shape \(4, D, R\)"),
+        ("dt_projs_bias", lambda t: t.flatten(), ValueError, "dt_projs_bias must have shape"),
+        ("A_logs", lambda t: t[:-1], ValueError, r"A_logs must have shape \(4\*D, N\) = \(20, ≥1\), got \(19, 3\)"),
+        ("Ds", lambda t: t[:-1], ValueError, r"Ds must have shape"),
+        ("x", lambda t: t.double(), TypeError, "float64 must be used for all arguments or none"),
+        ("Ds", lambda t: t.to("meta"), ValueError, "Ds is on meta but x is on cpu"),
+    ],
+)
+def test_ss2d(operators, name: str, change: Callable, error: type[Exception], message: str) -> None:
+    arguments = dict(zip(SS2D_NAMES, ss2d_arguments(1, 3, 4, 5, 2, 3), strict=True))
+    arguments[name] = change(arguments[name])
+    with pytest.raises(error, match=message):
+        operators.ss2d(**arguments)
+
+
+def test_a_direct_call_with_wrong_shapes_does_not_read_out_of_bounds() -> None:
+    x, *weights = ss2d_arguments(1, 3, 4, 5, 2, 3)
+    with pytest.raises(RuntimeError, match="x_proj_weight has a wrong shape"):
+        torch.ops.swin_umamba.ss2d(x[..., :4].contiguous(), *weights, False)
