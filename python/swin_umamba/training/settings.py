@@ -59,7 +59,7 @@ class Settings:
 # Chosen for two processor cores and some minutes, from random initialisation; the paper's protocol is
 # the defaults of `Settings`.
 SAMPLE_SETTINGS = Settings(
-    dataset=None, epochs=12, iterations=25, batch_size=4, patch_size=(128, 128), learning_rate=1e-3
+    dataset=None, epochs=10, iterations=20, batch_size=4, patch_size=(128, 128), learning_rate=1e-3
 )
 
 
