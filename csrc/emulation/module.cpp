@@ -21,10 +21,12 @@ using Floats = py::array_t<float, py::array::c_style>;
 using Optional = std::optional<Floats>;
 
 Type type_of(const Array& x) {
-  if (x.dtype().is(py::dtype::of<float>())) return Type::kFloat32;
-  if (x.dtype().is(py::dtype::of<double>())) return Type::kFloat64;
-  if (x.dtype().is(py::dtype::of<uint16_t>())) return Type::kBFloat16;
-  if (x.dtype().kind() == 'f' && x.dtype().itemsize() == 2) return Type::kFloat16;
+  const char kind = x.dtype().kind();
+  const auto bytes = x.dtype().itemsize();
+  if (kind == 'f' && bytes == 4) return Type::kFloat32;
+  if (kind == 'f' && bytes == 8) return Type::kFloat64;
+  if (kind == 'f' && bytes == 2) return Type::kFloat16;
+  if (kind == 'u' && bytes == 2) return Type::kBFloat16;
   throw std::invalid_argument("arrays must be float32, float64, float16 or uint16 (bfloat16)");
 }
 

@@ -45,14 +45,15 @@ __device__ inline float log1p_unit(float e) {
   return p * e;
 }
 
-// On the FMA units.
+// On the FMA units; zero below the normal numbers, as on the special-function units.
 __device__ inline float exp2_polynomial(float x) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves round(x) in the low bits
-  x = x < -126.0f ? -126.0f : (x > 128.0f ? 128.0f : x);
+  const bool tiny = x < -126.0f;
+  x = x > 128.0f ? 128.0f : x;
   const float shifted = x + kRound;
   const float p = exp2_fraction(x - (shifted - kRound));
 #if SWIN_PTX
-  return __int_as_float(__float_as_int(p) + (__float_as_int(shifted) << 23));
+  return tiny ? 0.0f : __int_as_float(__float_as_int(p) + (__float_as_int(shifted) << 23));
 #else
   uint32_t bits, n;
   memcpy(&bits, &p, 4);
@@ -60,7 +61,7 @@ __device__ inline float exp2_polynomial(float x) {
   bits += n << 23;
   float result;
   memcpy(&result, &bits, 4);
-  return result;
+  return tiny ? 0.0f : result;
 #endif
 }
 
