@@ -23,6 +23,10 @@ struct Decay {
     A = scratch.take<V>(states);
     A2 = scratch.take<V>(states);
   }
+  // From logarithms in A to A = -exp(A). NaN stays, which exp does not see to.
+  void negative_exp(int64_t states) {
+    for (int64_t n = 0; n < states; ++n) A[n] = A[n] == A[n] ? -exp(A[n]) : A[n];
+  }
   // After A is filled in.
   void prepare(int64_t states) {
     V largest{};

@@ -46,7 +46,7 @@ class PartTask {
       x.channel = first_ + b * W;
       x.count = minimum(W, channels_ - b * W);
       load_channel_rows(x.decay.A, p.A_logs, kCompute, (k * D + x.channel) * N, N, N, x.count);
-      for (int64_t n = 0; n < N; ++n) x.decay.A[n] = -exp(x.decay.A[n]);
+      x.decay.negative_exp(N);
       x.decay.prepare(N);
       read(x.D, p.Ds, kCompute, k * D + x.channel, x.count);
       read(x.delta_bias, p.dt_projs_bias, kCompute, k * D + x.channel, x.count);

@@ -54,7 +54,7 @@ void scan_block(const Ss2dForward& p, const Weights<V>& weights, int64_t image, 
 
   for (int k = 0; k < kDirections; ++k) {
     load_channel_rows(decay.A, p.A_logs, kCompute, (k * D + channel) * N, N, N, count);
-    for (int64_t n = 0; n < N; ++n) decay.A[n] = -exp(decay.A[n]);
+    decay.negative_exp(N);
     decay.prepare(N);
     decay.clear(state, N);
     V skip, bias;
