@@ -26,6 +26,9 @@ def progress_bar(console: Console, *columns: TextColumn) -> Progress:
         console=console,
         disable=not console.is_terminal,
         expand=True,
+        # rich would send what others print to the console; it belongs into the log.
+        redirect_stdout=False,
+        redirect_stderr=False,
     )
 
 
