@@ -24,15 +24,20 @@ int swin_limit_lanes() { return k::kWidth; }
 
 // a = exp2(dt A); h = a h + x; y += h C, `updates` vectors of them.
 float swin_limit_forward(int64_t updates) {
-  V h[kStates], y[4] = {}, dt = spread(0.01f), A = spread(-3.0f), x = spread(0.5f), C = spread(0.25f);
+  V h[kStates], y[4] = {}, A[4] = {spread(-1.0f), spread(-2.0f), spread(-3.0f), spread(-4.0f)};
+  V dt = spread(0.01f), x = spread(0.5f), C = spread(0.25f);
   for (int i = 0; i < kStates; ++i) h[i] = spread(float(i));
   for (int64_t u = 0; u < updates; u += kStates) {
     hide(dt);
-    SWIN_UNROLL(16)
-    for (int i = 0; i < kStates; ++i) {
-      hide(A);
-      h[i] = k::fma(k::exp2_product(dt, A), h[i], x);
-      y[i % 4] = k::fma(h[i], C, y[i % 4]);
+    for (int first = 0; first < kStates; first += 4) {
+      V a[4];
+      for (V& rate : A) hide(rate);
+      k::exp2_products(a, dt, A);
+      SWIN_UNROLL(4)
+      for (int i = 0; i < 4; ++i) {
+        h[first + i] = k::fma(a[i], h[first + i], x);
+        y[i] = k::fma(h[first + i], C, y[i]);
+      }
     }
   }
   return k::sum_lanes(y[0] + y[1] + y[2] + y[3] + h[0]);
@@ -42,23 +47,26 @@ float swin_limit_forward(int64_t updates) {
 float swin_limit_backward(int64_t updates) {
   constexpr int kFew = 4;
   V h[kFew], g[kFew], gA[kFew] = {}, gB{}, gC{}, gdt{}, gdtu{};
-  V dt = spread(0.01f), A = spread(-3.0f), x = spread(0.5f), C = spread(0.25f), gy = spread(0.125f);
+  V A[kFew] = {spread(-1.0f), spread(-2.0f), spread(-3.0f), spread(-4.0f)};
+  V dt = spread(0.01f), x = spread(0.5f), C = spread(0.25f), gy = spread(0.125f);
   for (int i = 0; i < kFew; ++i) h[i] = spread(float(i)), g[i] = spread(1.0f);
   for (int64_t u = 0; u < updates; u += kFew) {
     hide(dt);
-    SWIN_UNROLL(16)
+    V a[kFew];
+    for (V& rate : A) hide(rate);
+    k::exp2_products(a, dt, A);
+    SWIN_UNROLL(4)
     for (int i = 0; i < kFew; ++i) {
-      hide(A);
-      const V a = k::exp2_product(dt, A), before = h[i];
-      h[i] = k::fma(a, h[i], x);
+      const V before = h[i];
+      h[i] = k::fma(a[i], h[i], x);
       const V gh = k::fma(gy, C, g[i]);
       gC = k::fma(gy, h[i], gC);
       gB = k::fma(gh, x, gB);
       gdtu = k::fma(gh, C, gdtu);
-      g[i] = gh * a;
+      g[i] = gh * a[i];
       const V gdtA = g[i] * before;
       gA[i] = k::fma(gdtA, dt, gA[i]);
-      gdt = k::fma(gdtA, A, gdt);
+      gdt = k::fma(gdtA, A[i], gdt);
       hide(gB), hide(gC), hide(gdtu), hide(gdt);
     }
   }

@@ -89,7 +89,7 @@ py::tuple selective_scan_forward(const Array& u, const Array& delta, const Float
                          nullptr};
   Array out = poisoned(u.dtype(), {p.batch, p.dim, p.length});
   Floats last_state = floats({p.batch, p.dim, p.state});
-  Floats states = floats({p.batch, saved_states(p.length), p.state, p.dim});
+  Floats states = floats({p.batch, saved_states(p.length, kCudaChunk), p.state, p.dim});
   p.out = out.mutable_data(), p.last_state = last_state.mutable_data(), p.states = states.mutable_data();
   check(cuda::selective_scan_forward(p, nullptr));
   return py::make_tuple(out, last_state, states);
@@ -141,7 +141,7 @@ py::tuple ss2d_forward(const Array& x, const Floats& projected_x, const Floats& 
   Ss2dForward p{};
   static_cast<Ss2d&>(p) = image_problem(x, dt_projs_weight, dt_projs_bias, A_logs, Ds);
   Floats y = floats({p.batch, p.height, p.width, p.dim});
-  Floats states = floats({kDirections, p.batch, saved_states(p.length()), p.state, p.dim});
+  Floats states = floats({kDirections, p.batch, saved_states(p.length(), kCudaChunk), p.state, p.dim});
   Floats workspace = floats({cuda::ss2d_forward_workspace(p, multiprocessors)});
   p.projected_x = const_cast<float*>(projected_x.data());
   p.out = y.mutable_data(), p.states = states.mutable_data(), p.workspace = workspace.mutable_data();

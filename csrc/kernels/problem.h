@@ -11,14 +11,20 @@ namespace swin_umamba {
 
 enum class Type : int { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2, kFloat64 = 3 };
 
+// In bytes.
+static inline int64_t type_size(Type type) {
+  return type == Type::kFloat64 ? 8 : type == Type::kFloat32 ? 4 : 2;
+}
+
 constexpr int kDirections = 4;
 
-// Steps between two saved states. The backward pass starts from a saved state and recomputes the
-// steps of one chunk.
-constexpr int64_t kChunk = 64;
+// Steps between two saved states. The backward pass starts from a saved state and recomputes the steps of
+// one chunk; on the CPU a chunk's states are to stay in the first-level cache.
+constexpr int64_t kChunk = 32;
+constexpr int64_t kCudaChunk = 64;
 
 // States saved for the backward pass: those at the start of every chunk but the first, which is zero.
-static constexpr int64_t saved_states(int64_t length) { return (length - 1) / kChunk; }
+static inline int64_t saved_states(int64_t length, int64_t chunk = kChunk) { return (length - 1) / chunk; }
 
 // Runs body(begin, end, context) over [0, tasks). Tasks are independent and each writes its own part
 // of the result, so the result does not depend on how they are divided among threads.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Steps between two saved states: kChunk of csrc/kernels/problem.h.
-CHUNK = 64
+# Steps between two saved states: kChunk and kCudaChunk of csrc/kernels/problem.h.
+CHUNK = 32
+CUDA_CHUNK = 64
 
 
-def saved_states(length: int) -> int:
-    return (length - 1) // CHUNK
+def saved_states(length: int, device: torch.device) -> int:
+    return (length - 1) // (CUDA_CHUNK if device.type == "cuda" else CHUNK)
 
 
 def compute_dtype(data: torch.dtype) -> torch.dtype:

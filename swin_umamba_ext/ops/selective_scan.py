@@ -103,7 +103,7 @@ def _add_group(m: Tensor) -> Tensor:
 def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, save_states):
     batch, dim, length = u.shape
     compute = compute_dtype(u.dtype)
-    saved = saved_states(length) if save_states else 0
+    saved = saved_states(length, u.device) if save_states else 0
     return (
         u.new_empty(batch, dim, length),
         u.new_empty(batch, dim, A.shape[1], dtype=compute),

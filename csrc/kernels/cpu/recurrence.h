@@ -29,25 +29,37 @@ struct Coefficients {
   const V* constant;  // (N), or null
 };
 
+// Those of one step from state n on.
 template <class V, bool CONSTANT>
-SWIN_INLINE V coefficient(const Coefficients<V>& c, int64_t t, int64_t n) {
-  if constexpr (CONSTANT)
-    return c.constant[n];
-  else
-    return broadcast<V>(c.steps[t * c.row + n]);
-}
+struct StepCoefficients {
+  const V* constant;
+  const Element<V>* step;
+
+  SWIN_INLINE StepCoefficients(const Coefficients<V>& c, int64_t t, int64_t n)
+      : constant(c.constant + n), step(c.steps + t * c.row + n) {}
+  SWIN_INLINE V operator[](int i) const {
+    if constexpr (CONSTANT)
+      return constant[i];
+    else
+      return broadcast<V>(step[i]);
+  }
+};
 
 // Asks, step by step, for rows that a later chunk reads: many short pieces a page or more apart, which the
 // processor does not foresee, and which stall it when asked for all at once.
 struct Ahead {
-  const char* rows[2];  // or null
-  int64_t stride, count, bytes;
+  struct Rows {
+    const char* first;  // or null
+    int64_t count;
+  };
+  Rows arrays[4];
+  int64_t stride, bytes;
 
   SWIN_INLINE void step(int64_t t, int64_t lanes) const {
     const int64_t row = t % lanes, byte = t / lanes * 64;
-    if (byte >= bytes || row >= count) return;
-    prefetch(rows[0] + row * stride + byte);
-    prefetch(rows[1] + row * stride + byte);
+    if (byte >= bytes) return;
+    for (const Rows& rows : arrays)
+      if (row < rows.count) prefetch(rows.first + row * stride + byte);
   }
 };
 
@@ -62,7 +74,7 @@ struct ForwardTiles {
   Ahead ahead;
 };
 
-// Larger |dt A| than exp2_product takes is cut; the decay is 0 or infinity long before.
+// Larger |dt A| than exp2_products takes is cut; the decay is 0 or infinity long before.
 template <class V>
 SWIN_INLINE V limited(V dt, V limit) {
   return minimum(limit, maximum(-limit, dt));
@@ -71,19 +83,26 @@ SWIN_INLINE V limited(V dt, V limit) {
 // (1) and (2) for states [n, n + STATES). `A2` is A log2(e).
 template <class V, int STATES, bool CONSTANT_B, bool CONSTANT_C>
 SWIN_INLINE void forward_states(const ForwardTiles<V>& p, int64_t n, const V* A2, V limit, V* state) {
-  constexpr int kSums = STATES < 4 ? STATES : 4;
+  constexpr int kSums = STATES < 4 ? STATES : 4, kTogether = STATES < 4 ? STATES : 4;
   V h[STATES];
   SWIN_UNROLL(16)
   for (int i = 0; i < STATES; ++i) h[i] = state[n + i];
   for (int64_t t = 0; t < p.steps; ++t) {
     if (n == 0) p.ahead.step(t, Lanes<V>::kCount);
     const V dt = limited(p.dt[t], limit), dtu = p.dtu[t];
+    const StepCoefficients<V, CONSTANT_B> B(p.B, t, n);
+    const StepCoefficients<V, CONSTANT_C> C(p.C, t, n);
     V sum[kSums] = {};
-    SWIN_UNROLL(16)
-    for (int i = 0; i < STATES; ++i) {
-      const V a = exp2_product(dt, A2[n + i]);
-      h[i] = fma(a, h[i], dtu * coefficient<V, CONSTANT_B>(p.B, t, n + i));
-      sum[i % kSums] = fma(h[i], coefficient<V, CONSTANT_C>(p.C, t, n + i), sum[i % kSums]);
+    SWIN_UNROLL(4)
+    for (int first = 0; first < STATES; first += kTogether) {
+      V a[kTogether];
+      exp2_products(a, dt, A2 + n + first);
+      SWIN_UNROLL(8)
+      for (int j = 0; j < kTogether; ++j) {
+        const int i = first + j;
+        h[i] = fma(a[j], h[i], dtu * B[i]);
+        sum[i % kSums] = fma(h[i], C[i], sum[i % kSums]);
+      }
     }
     V y = sum[0];
     SWIN_UNROLL(4)
@@ -126,13 +145,14 @@ struct BackwardTiles {
   V* gdtu;  // added to: (5)
   V* gB;    // (T, STATES), added to, still one lane per channel: (4)
   V* gC;
+  Ahead ahead;
 };
 
 // Scratch for the states of one chunk.
 template <class V, int STATES>
 struct ChunkStates {
   V a[kChunk][STATES];
-  V h[kChunk + 1][STATES];  // h[t + 1] is after step t
+  V h[kChunk][STATES];  // before step t
 };
 
 // (1), kept, then (3) to (6), for states [n, n + STATES).
@@ -141,38 +161,45 @@ SWIN_INLINE void backward_states(const BackwardTiles<V>& p, int64_t n, const V* 
                                  const V* state, V* carry, V* gA, ChunkStates<V, STATES>& kept) {
   V h[STATES];
   SWIN_UNROLL(8)
-  for (int i = 0; i < STATES; ++i) kept.h[0][i] = h[i] = state[n + i];
+  for (int i = 0; i < STATES; ++i) h[i] = state[n + i];
   for (int64_t t = 0; t < p.steps; ++t) {
+    if (n == 0) p.ahead.step(t, Lanes<V>::kCount);
     const V dt = limited(p.dt[t], limit), dtu = p.dtu[t];
+    const StepCoefficients<V, CONSTANT_B> B(p.B, t, n);
+    V a[STATES];
+    exp2_products(a, dt, A2 + n);
     SWIN_UNROLL(8)
     for (int i = 0; i < STATES; ++i) {
-      const V a = exp2_product(dt, A2[n + i]);
-      h[i] = fma(a, h[i], dtu * coefficient<V, CONSTANT_B>(p.B, t, n + i));
-      kept.a[t][i] = a;
-      kept.h[t + 1][i] = h[i];
+      kept.a[t][i] = a[i];
+      kept.h[t][i] = h[i];
+      h[i] = fma(a[i], h[i], dtu * B[i]);
+    }
+    if (p.y) {
+      const StepCoefficients<V, CONSTANT_C> C(p.C, t, n);
+      for (int i = 0; i < STATES; ++i) p.y[t] = fma(h[i], C[i], p.y[t]);
     }
   }
-  if (p.y)
-    for (int64_t t = 0; t < p.steps; ++t)
-      for (int i = 0; i < STATES; ++i)
-        p.y[t] = fma(kept.h[t + 1][i], coefficient<V, CONSTANT_C>(p.C, t, n + i), p.y[t]);
 
   V g[STATES], sum_A[STATES] = {};
   SWIN_UNROLL(8)
   for (int i = 0; i < STATES; ++i) g[i] = carry[n + i];
+  // h holds the state after step t.
   for (int64_t t = p.steps - 1; t >= 0; --t) {
     const V gy = p.gy[t], dtu = p.dtu[t], dt = p.dt[t];
+    const StepCoefficients<V, CONSTANT_B> B(p.B, t, n);
+    const StepCoefficients<V, CONSTANT_C> C(p.C, t, n);
     V gdt = p.gdt[t], gdtu = p.gdtu[t];
     V* gB = p.gB + t * STATES;
     V* gC = p.gC + t * STATES;
     SWIN_UNROLL(8)
     for (int i = 0; i < STATES; ++i) {
-      const V gh = fma(gy, coefficient<V, CONSTANT_C>(p.C, t, n + i), g[i]);
-      gC[i] = fma(gy, kept.h[t + 1][i], gC[i]);
+      const V gh = fma(gy, C[i], g[i]);
+      gC[i] = fma(gy, h[i], gC[i]);
       gB[i] = fma(gh, dtu, gB[i]);
-      gdtu = fma(gh, coefficient<V, CONSTANT_B>(p.B, t, n + i), gdtu);
+      gdtu = fma(gh, B[i], gdtu);
       g[i] = gh * kept.a[t][i];
-      const V gdtA = g[i] * kept.h[t][i];
+      h[i] = kept.h[t][i];
+      const V gdtA = g[i] * h[i];
       sum_A[i] = fma(gdtA, dt, sum_A[i]);
       gdt = fma(gdtA, A[n + i], gdt);
     }

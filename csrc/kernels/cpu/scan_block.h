@@ -60,8 +60,9 @@ void read_state(const void* states, int64_t chunk, V* state, int64_t N, int64_t 
 template <class V>
 struct BackwardBlock {
   int64_t channel, count;
-  V *u, *dt, *sigmoid, *dtu, *gy, *gdt, *gdtu, *y;  // (T)
+  V *u, *dt, *slope, *dtu, *gy, *gdt, *gdtu, *y;  // (T)
   Decay<V> decay;
+  Ahead ahead;                                             // what the next chunk reads
   V *state, *carry, *gA;                                   // (N)
   V *constant_B, *constant_C, *gconstant_B, *gconstant_C;  // (N), if constant
   V D, delta_bias, gD, gdelta_bias;
@@ -70,7 +71,7 @@ struct BackwardBlock {
     return 8 * Scratch::bytes<V>(kChunk) + Decay<V>::bytes(states) + 7 * Scratch::bytes<V>(states);
   }
   void take(Scratch& scratch, int64_t states) {
-    V** const tiles[] = {&u, &dt, &sigmoid, &dtu, &gy, &gdt, &gdtu, &y};
+    V** const tiles[] = {&u, &dt, &slope, &dtu, &gy, &gdt, &gdtu, &y};
     for (V** tile : tiles) *tile = scratch.take<V>(kChunk);
     decay.take(scratch, states);
     V** const rows[] = {&state, &carry, &gA, &constant_B, &constant_C, &gconstant_B, &gconstant_C};
@@ -79,6 +80,7 @@ struct BackwardBlock {
       for (int64_t n = 0; n < states; ++n) (*row)[n] = V{};
     }
     D = delta_bias = gD = gdelta_bias = V{};
+    ahead = {};
   }
 };
 
@@ -112,14 +114,21 @@ SWIN_INLINE double sum_each(double (&r)[1]) { return r[0]; }
 template <class V, int STATES>
 void sum_channels(const V* tile, int64_t steps, Element<V>* sums, int64_t row) {
   constexpr int W = Lanes<V>::kCount;
-  const int64_t vectors = steps * STATES;
-  for (int64_t v = 0; v < vectors; v += W) {
-    V block[W] = {};
-    for (int64_t i = 0; i < minimum<int64_t>(W, vectors - v); ++i) block[i] = tile[v + i];
-    Element<V> each[W];
-    store<V>(each, sum_each(block));
-    for (int64_t i = 0; i < minimum<int64_t>(W, vectors - v); ++i)
-      sums[(v + i) / STATES * row + (v + i) % STATES] = each[i];
+  constexpr int kSteps = W > STATES ? W / STATES : 1;  // whole steps in one vector of sums
+  static_assert(W % STATES == 0 || W == 1);
+  if constexpr (W == 1) {
+    for (int64_t t = 0; t < steps; ++t)
+      for (int i = 0; i < STATES; ++i) sums[t * row + i] = sum_lanes(tile[t * STATES + i]);
+  } else {
+    for (int64_t t = 0; t < steps; t += kSteps) {
+      V block[W];
+      SWIN_UNROLL(16)
+      for (int i = 0; i < W; ++i) block[i] = t + i / STATES < steps ? tile[t * STATES + i] : V{};
+      const V each = sum_each(block);
+      for (int s = 0; s < kSteps && t + s < steps; ++s)
+        memcpy(sums + (t + s) * row, reinterpret_cast<const Element<V>*>(&each) + s * STATES,
+               STATES * sizeof(Element<V>));
+    }
   }
 }
 
@@ -162,8 +171,8 @@ struct BackwardPart {
       BackwardBlock<V>& x = blocks[b];
       B.constant = constant_B ? x.constant_B : nullptr;
       C.constant = constant_C ? x.constant_C : nullptr;
-      const BackwardTiles<V> tiles{steps, x.dt,   x.dtu, x.gy, B, C, want_y ? x.y : nullptr,
-                                   x.gdt, x.gdtu, gB,    gC};
+      const BackwardTiles<V> tiles{steps, x.dt,   x.dtu, x.gy, B,      C, want_y ? x.y : nullptr,
+                                   x.gdt, x.gdtu, gB,    gC,   x.ahead};
       backward_group<V, STATES>(tiles, n, x.decay.A, x.decay.A2, x.decay.limit, x.state, x.carry, x.gA,
                                 *reinterpret_cast<ChunkStates<V, STATES>*>(kept));
       const auto sum_steps = [&](V* tile, V* sum) {

@@ -89,13 +89,22 @@ class PartTask {
                  p_.dim, x.channel, x.count);
     else
       x.decay.clear(x.state, N);
+    const int64_t size = type_size(p_.type);
+    const auto rows_ahead = [&](const void* array) {
+      return Ahead::Rows{static_cast<const char*>(array) + at(x, start - kChunk) * size, x.count};
+    };
+    x.ahead = {{rows_ahead(p_.u), rows_ahead(p_.delta), rows_ahead(p_.grad_out)},
+               L * size,
+               chunk > 0 ? kChunk * size : 0};
     load_channel_rows(x.u, p_.u, p_.type, at(x, start), L, steps, x.count);
     load_channel_rows(x.dt, p_.delta, p_.type, at(x, start), L, steps, x.count);
     load_channel_rows(x.gy, p_.grad_out, p_.type, at(x, start), L, steps, x.count);
     for (int64_t t = 0; t < steps; ++t) {
-      const V delta = x.dt[t] + x.delta_bias;
-      x.dt[t] = p_.softplus ? softplus(delta) : delta;
-      x.sigmoid[t] = p_.softplus ? sigmoid(delta) : broadcast<V>(1);
+      x.dt[t] += x.delta_bias;
+      x.slope[t] = broadcast<V>(1);
+    }
+    if (p_.softplus) softplus_all(x.dt, x.slope, steps);
+    for (int64_t t = 0; t < steps; ++t) {
       x.dtu[t] = x.dt[t] * x.u[t];
       x.gdt[t] = x.gdtu[t] = V{};
       x.y[t] = x.D * x.u[t];
@@ -119,7 +128,7 @@ class PartTask {
     }
     V gD{}, gbias{};
     for (int64_t t = 0; t < steps; ++t) {
-      const V gdelta = fma(x.gdtu[t], x.u[t], x.gdt[t]) * x.sigmoid[t];
+      const V gdelta = fma(x.gdtu[t], x.u[t], x.gdt[t]) * x.slope[t];
       const V gu = fma(x.gdtu[t], x.dt[t], x.D * x.gy[t]);
       gD = fma(x.gy[t], x.u[t], gD);
       gbias += gdelta;

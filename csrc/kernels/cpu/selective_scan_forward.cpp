@@ -49,9 +49,9 @@ void scan_block(const SelectiveScanForward& p, int64_t image, int64_t group, int
                  channel, count);
     load_channel_rows(u, p.u, p.type, sequence + start, L, steps, count);
     load_channel_rows(dt, p.delta, p.type, sequence + start, L, steps, count);
+    for (int64_t t = 0; t < steps; ++t) dt[t] += delta_bias;
+    if (p.softplus) softplus_all<V>(dt, nullptr, steps);
     for (int64_t t = 0; t < steps; ++t) {
-      dt[t] += delta_bias;
-      if (p.softplus) dt[t] = softplus(dt[t]);
       dtu[t] = dt[t] * u[t];
       y[t] = D * u[t];
     }
@@ -64,13 +64,15 @@ void scan_block(const SelectiveScanForward& p, int64_t image, int64_t group, int
         load_channel_rows(reinterpret_cast<V*>(C_steps + n), p.C, p.type, states + n * L, L, steps, N - n,
                           row / W);
     }
-    const int64_t size = p.type == Type::kFloat64 ? 8 : p.type == Type::kFloat32 ? 4 : 2;
-    const int64_t next = minimum(kChunk, L - start - steps);
-    const Ahead ahead{{static_cast<const char*>(p.u) + (sequence + start + steps) * size,
-                       static_cast<const char*>(p.delta) + (sequence + start + steps) * size},
-                      L * size,
-                      count,
-                      next * size};
+    const int64_t size = type_size(p.type);
+    const auto rows_ahead = [&](const void* array, int64_t at, int64_t rows) {
+      return Ahead::Rows{static_cast<const char*>(array) + (at + steps) * size, rows};
+    };
+    const Ahead ahead{
+        {rows_ahead(p.u, sequence + start, count), rows_ahead(p.delta, sequence + start, count),
+         rows_ahead(p.B, states, p.constant_B ? 0 : N), rows_ahead(p.C, states, p.constant_C ? 0 : N)},
+        L * size,
+        minimum(kChunk, L - start - steps) * size};
     forward_chunk<V>({steps, dt, dtu, B, C, y, ahead}, N, decay.A2, decay.limit, state);
     if (p.z) {
       V* z = u;

@@ -92,9 +92,10 @@ class PartTask {
       const int64_t at = (image_ * L + pixels_[t]) * D + x.channel;
       read(x.u[t], p_.x, p_.type, at, x.count);
       read(x.gy[t], p_.grad_out, kCompute, at, x.count);
-      const V delta = x.dt[t] + x.delta_bias;
-      x.dt[t] = softplus(delta);
-      x.sigmoid[t] = sigmoid(delta);
+      x.dt[t] += x.delta_bias;
+    }
+    softplus_all(x.dt, x.slope, steps);
+    for (int64_t t = 0; t < steps; ++t) {
       x.dtu[t] = x.dt[t] * x.u[t];
       x.gdt[t] = x.gdtu[t] = V{};
     }
@@ -103,7 +104,7 @@ class PartTask {
   void store_block(BackwardBlock<V>& x, int64_t b, int64_t steps) {
     V gD{}, gbias{};
     for (int64_t t = 0; t < steps; ++t) {
-      const V gdelta = fma(x.gdtu[t], x.u[t], x.gdt[t]) * x.sigmoid[t];
+      const V gdelta = fma(x.gdtu[t], x.u[t], x.gdt[t]) * x.slope[t];
       grad_delta_[t * block_count_ + b] = gdelta;
       gbias += gdelta;
       gD = fma(x.gy[t], x.u[t], gD);

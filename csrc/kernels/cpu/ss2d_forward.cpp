@@ -75,8 +75,9 @@ void scan_block(const Ss2dForward& p, const Weights<V>& weights, int64_t image, 
       }
       gemm<V>(steps, W, R, {projected, P, 1}, weights.dt_projs + k * R * padded(D) + channel, padded(D),
               reinterpret_cast<E*>(dt), W, false);
+      for (int64_t t = 0; t < steps; ++t) dt[t] += bias;
+      softplus_all<V>(dt, nullptr, steps);
       for (int64_t t = 0; t < steps; ++t) {
-        dt[t] = softplus(dt[t] + bias);
         dtx[t] = dt[t] * x[t];
         y[t] = skip * x[t];
       }

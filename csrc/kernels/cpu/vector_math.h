@@ -25,60 +25,131 @@ constexpr float kLog1p[] = {1.0f,
                             0.0198514424264431f,
                             -0.0032440219074487686f};
 
-SWIN_INLINE Float exp2_fraction(Float f) {
-  Float p = broadcast<Float>(kExp2[4]);
-  p = fma(p, f, broadcast<Float>(kExp2[3]));
-  p = fma(p, f, broadcast<Float>(kExp2[2]));
-  p = fma(p, f, broadcast<Float>(kExp2[1]));
-  p = fma(p, f, broadcast<Float>(kExp2[0]));
-  return fma(p, f, broadcast<Float>(1.0f));
+// 2^f for |f| <= 1/2.
+template <int COUNT>
+SWIN_INLINE void exp2_fractions(Float (&r)[COUNT], const Float (&f)[COUNT]) {
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = broadcast<Float>(kExp2[4]);
+  SWIN_UNROLL(8)
+  for (int degree = 3; degree >= 0; --degree) {
+    SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = fma(r[i], f[i], broadcast<Float>(kExp2[degree]));
+  }
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = fma(r[i], f[i], broadcast<Float>(1.0f));
 }
 
 // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
 constexpr float kRound = 12582912.0f;
 
-// 2^(a*b). |a*b| up to 1e15, which `decay_limit` sees to.
-SWIN_INLINE Float exp2_product(Float a, Float b) {
+// r[i] = 2^(a * b[i]), |a*b| up to 1e15, which `limited` sees to. Written stage by stage: the chain of one
+// exponential is long, and processors look ahead too little to overlap chains that follow one another.
+template <int COUNT>
+SWIN_INLINE void exp2_products(Float (&r)[COUNT], Float a, const Float* b) {
+  Float n[COUNT], f[COUNT];
 #if defined(__AVX512F__)
-  const Float n = fma(a, b, broadcast<Float>(kRound)) - kRound;
-  const Float f = fma(a, b, -n);
-  return (Float)_mm512_scalef_ps((__m512)exp2_fraction(f), (__m512)n);
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = fma(a, b[i], broadcast<Float>(kRound));
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] -= kRound;
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] = fma(a, b[i], -n[i]);
+  exp2_fractions(r, f);
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = (Float)_mm512_scalef_ps((__m512)r[i], (__m512)n[i]);
 #else
   // Twice 2^f, so that n = 128 is infinity by the exponent field and not NaN.
-  const Float t = minimum(broadcast<Float>(128.0f), maximum(broadcast<Float>(-125.0f), a * b));
-  const Float z = t + kRound, n = z - kRound, p = exp2_fraction(t - n);
-  return (Float)((Int)(p + p) + (((Int)z - (0x4b400000 + 1)) << 23));
+  SWIN_UNROLL(8)
+  for (int i = 0; i < COUNT; ++i)
+    f[i] = minimum(broadcast<Float>(128.0f), maximum(broadcast<Float>(-125.0f), a * b[i]));
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = f[i] + kRound;
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] -= n[i] - kRound;
+  exp2_fractions(r, f);
+  SWIN_UNROLL(8)
+  for (int i = 0; i < COUNT; ++i) r[i] = (Float)((Int)(r[i] + r[i]) + (((Int)n[i] - (0x4b400000 + 1)) << 23));
 #endif
 }
-SWIN_INLINE double exp2_product(double a, double b) { return std::exp2(a * b); }
+template <int COUNT>
+SWIN_INLINE void exp2_products(double (&r)[COUNT], double a, const double* b) {
+  for (int i = 0; i < COUNT; ++i) r[i] = std::exp2(a * b[i]);
+}
 
 SWIN_INLINE double exp(double x) { return std::exp(x); }
-// e^x, with the product by log2(e) in two parts.
+// r[i] = e^x[i], with the product by log2(e) in two parts.
+template <int COUNT>
+SWIN_INLINE void exps(Float (&r)[COUNT], const Float (&x)[COUNT]) {
+  Float n[COUNT], f[COUNT];
+  SWIN_UNROLL(8)
+  for (int i = 0; i < COUNT; ++i)
+    f[i] = minimum(broadcast<Float>(88.7f), maximum(broadcast<Float>(-87.0f), x[i]));
+  SWIN_UNROLL(8)
+  for (int i = 0; i < COUNT; ++i) n[i] = fma(f[i], broadcast<Float>(1.44269504f), broadcast<Float>(kRound));
+  SWIN_UNROLL(8)
+  for (int i = 0; i < COUNT; ++i) f[i] = fma(n[i] - kRound, broadcast<Float>(-0.693359375f), f[i]);
+  SWIN_UNROLL(8)
+  for (int i = 0; i < COUNT; ++i)
+    f[i] = fma(n[i] - kRound, broadcast<Float>(2.12194440e-4f), f[i]) * 1.44269504f;
+  exp2_fractions(r, f);
+  SWIN_UNROLL(8)
+  for (int i = 0; i < COUNT; ++i) r[i] = (Float)((Int)(r[i] + r[i]) + (((Int)n[i] - (0x4b400000 + 1)) << 23));
+}
 SWIN_INLINE Float exp(Float x) {
-  x = minimum(broadcast<Float>(88.7f), maximum(broadcast<Float>(-87.0f), x));
-  const Float z = fma(x, broadcast<Float>(1.44269504f), broadcast<Float>(kRound)), n = z - kRound;
-  Float f = fma(n, broadcast<Float>(-0.693359375f), x);
-  f = fma(n, broadcast<Float>(2.12194440e-4f), f);
-  const Float p = exp2_fraction(f * 1.44269504f);
-  return (Float)((Int)(p + p) + (((Int)z - (0x4b400000 + 1)) << 23));
+  const Float in[1] = {x};
+  Float out[1];
+  exps(out, in);
+  return out[0];
 }
 
 SWIN_INLINE Float absolute(Float x) { return (Float)((Int)x & 0x7fffffff); }
 
-// log(1 + e) for 0 <= e <= 1.
-SWIN_INLINE Float log1p_unit(Float e) {
-  Float p = broadcast<Float>(kLog1p[9]);
-  SWIN_UNROLL(9)
-  for (int i = 8; i >= 0; --i) p = fma(p, e, broadcast<Float>(kLog1p[i]));
-  return p * e;
+SWIN_INLINE Float reciprocal(Float x) {
+#if defined(__AVX512F__)
+  const Float r = (Float)_mm512_rcp14_ps((__m512)x);
+  return r * fma(-x, r, broadcast<Float>(2.0f));
+#else
+  return 1.0f / x;
+#endif
 }
 
-SWIN_INLINE Float softplus(Float x) { return maximum(Float{}, x) + log1p_unit(exp(-absolute(x))); }
+// x[i] becomes log(1 + e^x[i]), with log(1 + e) for 0 <= e <= 1 by a polynomial; its derivative,
+// 1 / (1 + e^-x[i]), goes to `slope`.
+template <int COUNT>
+SWIN_INLINE void softplus_and_slope(Float (&x)[COUNT], Float (&slope)[COUNT]) {
+  Float e[COUNT], p[COUNT];
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) p[i] = -absolute(x[i]);
+  exps(e, p);
+  SWIN_UNROLL(8)
+  for (int i = 0; i < COUNT; ++i)
+    slope[i] = (x[i] >= Float{} ? broadcast<Float>(1.0f) : e[i]) * reciprocal(e[i] + 1.0f);
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) p[i] = broadcast<Float>(kLog1p[9]);
+  SWIN_UNROLL(9)
+  for (int degree = 8; degree >= 0; --degree) {
+    SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) p[i] = fma(p[i], e[i], broadcast<Float>(kLog1p[degree]));
+  }
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) x[i] = fma(p[i], e[i], maximum(Float{}, x[i]));
+}
+template <int COUNT>
+SWIN_INLINE void softplus_and_slope(double (&x)[COUNT], double (&slope)[COUNT]) {
+  for (int i = 0; i < COUNT; ++i) {
+    slope[i] = swin_umamba::sigmoid(x[i]);
+    x[i] = swin_umamba::softplus(x[i]);
+  }
+}
+
+// x[t] becomes softplus(x[t]); its derivative goes to `slope`, unless null.
+template <class V>
+SWIN_INLINE void softplus_all(V* x, V* slope, int64_t steps) {
+  constexpr int kTogether = 4;
+  V group[kTogether], slopes[kTogether];
+  for (int64_t t = 0; t < steps; t += kTogether) {
+    SWIN_UNROLL(4) for (int i = 0; i < kTogether; ++i) group[i] = t + i < steps ? x[t + i] : V{};
+    softplus_and_slope(group, slopes);
+    SWIN_UNROLL(4)
+    for (int i = 0; i < kTogether; ++i) {
+      if (t + i >= steps) break;
+      x[t + i] = group[i];
+      if (slope) slope[t + i] = slopes[i];
+    }
+  }
+}
+
 SWIN_INLINE Float sigmoid(Float x) {
   const Float e = exp(-absolute(x));
-  return (x >= Float{} ? broadcast<Float>(1.0f) : e) / (e + 1.0f);
+  return (x >= Float{} ? broadcast<Float>(1.0f) : e) * reciprocal(e + 1.0f);
 }
-SWIN_INLINE double softplus(double x) { return swin_umamba::softplus(x); }
 SWIN_INLINE double sigmoid(double x) { return swin_umamba::sigmoid(x); }
 
 }  // namespace swin_umamba::SWIN_ISA

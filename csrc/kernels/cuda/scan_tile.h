@@ -19,7 +19,7 @@ constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 constexpr int kSteps = 8;  // of one thread in one tile
 constexpr int kTile = kWarps * kSteps;
-static_assert(kTile == kChunk, "a state is saved at the start of each tile");
+static_assert(kTile == kCudaChunk, "a state is saved at the start of each tile");
 constexpr int kChannels = 8;
 constexpr int kQuarters = 4;
 constexpr int kStates = 4;  // of one thread
@@ -43,8 +43,8 @@ __host__ __device__ inline int padded_states(int64_t states) {
 // Where a thread stands in the recurrence.
 struct Place {
   int warp, channel, quarter;
-  __device__ Place()
-      : warp(threadIdx.x / 32), channel(threadIdx.x % 32 / kQuarters), quarter(threadIdx.x % kQuarters) {}
+  __device__ explicit Place(int thread)
+      : warp(thread / 32), channel(thread % 32 / kQuarters), quarter(thread % kQuarters) {}
   __device__ int value(int i) const { return (warp * kSteps + i) * kRow + channel; }
   __device__ int states() const { return warp * kWarpStates + channel * kStateRow + quarter * kStates; }
 };
@@ -153,7 +153,9 @@ __device__ inline float chain_warps(const Shared<float>& decay, const Shared<flo
 // The forward recurrence of one tile and one group of 16 states, in three phases with a barrier
 // between each and the next; every thread of the block takes part.
 struct ForwardTile {
-  float decay[kSteps][kStates], input[kSteps][kStates];
+  // The inputs of the later steps are made again: all of them do not fit into 128 registers.
+  static constexpr int kKeptInputs = 6;
+  float decay[kSteps][kStates], input[kKeptInputs][kStates];
 
   __device__ void local(const Place& at, const Shared<float>& dt, const Shared<float>& dt_u, const Matrix& B,
                         const DecayRates& A, int group, const WarpStates& warps) {
@@ -168,8 +170,9 @@ struct ForwardTile {
       const float scale = dt_u[at.value(i)];
 #pragma unroll
       for (int j = 0; j < kStates; ++j) {
-        input[i][j] = scale * b[j];
-        h[j] = fmaf(decay[i][j], h[j], input[i][j]);
+        const float value = scale * b[j];
+        if (i < kKeptInputs) input[i][j] = value;
+        h[j] = fmaf(decay[i][j], h[j], value);
       }
     }
     store_whole_decay(at, sum, rate, warps.decay);
@@ -177,19 +180,23 @@ struct ForwardTile {
   }
 
   // Adds <C, h> of each step to y, or sets y for the first group.
-  __device__ void outputs(const Place& at, const Matrix& C, int group, const WarpStates& warps,
-                          const Shared<float>& y) {
+  __device__ void outputs(const Place& at, const Shared<float>& dt_u, const Matrix& B, const Matrix& C, int group,
+                          const WarpStates& warps, const Shared<float>& y) {
     const int state = group * kGroup + at.quarter * kStates;
     float h[kStates], dot[kSteps];
     unpack(load4(warps.end, at.states()), h);
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
-      float c[kStates];
+      float c[kStates], b[kStates], scale;
       unpack(C.at(at.warp * kSteps + i, at.channel, state), c);
+      if (i >= kKeptInputs) {
+        unpack(B.at(at.warp * kSteps + i, at.channel, state), b);
+        scale = dt_u[at.value(i)];
+      }
       dot[i] = 0;
 #pragma unroll
       for (int j = 0; j < kStates; ++j) {
-        h[j] = fmaf(decay[i][j], h[j], input[i][j]);
+        h[j] = fmaf(decay[i][j], h[j], i < kKeptInputs ? input[i][j] : scale * b[j]);
         dot[i] = fmaf(c[j], h[j], dot[i]);
       }
     }
@@ -201,10 +208,8 @@ struct ForwardTile {
 struct Chain {
   bool active;
   int channel, state;
-  __device__ Chain()
-      : active(threadIdx.x < kChannels * kGroup),
-        channel(threadIdx.x % kChannels),
-        state(threadIdx.x / kChannels % kGroup) {}
+  __device__ explicit Chain(int thread)
+      : active(thread < kChannels * kGroup), channel(thread % kChannels), state(thread / kChannels % kGroup) {}
 };
 
 }  // namespace swin_umamba::cuda

@@ -58,20 +58,21 @@ struct OutputGradient {
 };
 
 struct AdjointStorage {
-  Shared<float> dt, grad_y, carry;
+  Shared<float> dt, grad_y;
+  WarpStates warps;
+  Shared<float> carry;
   DecayRates rates;
   MatrixTile C;
-  WarpStates warps;
 
   template <class Memory>
   __host__ __device__ AdjointStorage(Memory& memory, const SelectiveScan& p)
       : dt(memory.template take<float>(kTileSize, "dt")),
         grad_y(memory.template take<float>(kTileSize, "grad_y")),
+        warps(memory),
         carry(memory.template take<float>(padded_states(p.state) * kChannels, "carry")),
         rates{memory.template take<float>(kChannels * (padded_states(p.state) + 4), "rates"),
               padded_states(p.state) + 4},
-        C(memory, p.state, p.constant_C, "C"),
-        warps(memory) {}
+        C(memory, p.state, p.constant_C, "C") {}
 };
 
 template <class T>
@@ -80,8 +81,8 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
   SharedMemory memory;
   const AdjointStorage s(memory, p);
   const ChannelTile channels = tile_of_block(p, blockIdx.x);
-  const Place at;
-  const Chain chain;
+  const Place at(threadIdx.x);
+  const Chain chain(threadIdx.x);
   const int groups = padded_states(p.state) / kGroup;
   const int64_t tiles = divide_up(p.length, kTile);
   const float* bias = static_cast<const float*>(p.delta_bias);
@@ -172,11 +173,11 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
   const SelectiveScanBackward& p = arguments.p;
   SharedMemory memory;
   const Storage s(memory, p);
-  const Place at;
+  const Place at(threadIdx.x);
   const TwoChains chain;
   const Rows rows(p);
   const int groups = padded_states(p.state) / kGroup;
-  const int64_t tiles = divide_up(p.length, kTile), saved = saved_states(p.length);
+  const int64_t tiles = divide_up(p.length, kTile), saved = saved_states(p.length, kCudaChunk);
   const int64_t per_group = p.dim / p.groups, parts = channel_parts(per_group);
   const int64_t tile = blockIdx.x % tiles, part = blockIdx.x / tiles % parts;
   const int64_t group_of_channels = blockIdx.x / (tiles * parts) % p.groups;

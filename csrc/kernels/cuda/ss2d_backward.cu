@@ -54,33 +54,34 @@ struct Arguments {
 
 struct AdjointStorage {
   ProjectedRows layout;
-  Shared<float> dt, grad_y, carry, rows;  // rows: of two tiles
-  PixelTable pixels;
-  DirectionParameters parameters;
+  Shared<float> dt, grad_y;
   WarpStates warps;
+  PixelTable pixels;
+  Shared<float> carry, rows;  // rows: of two tiles
+  DirectionParameters parameters;
 
   template <class Memory>
   __host__ __device__ AdjointStorage(Memory& memory, const Ss2d& p)
       : layout(p),
         dt(memory.template take<float>(kTileSize, "dt")),
         grad_y(memory.template take<float>(kTileSize, "grad_y")),
+        warps(memory),
+        pixels(memory),
         carry(memory.template take<float>(layout.state_padded * kChannels, "carry")),
         rows(memory.template take<float>(2 * kTile * layout.row, "rows")),
-        pixels(memory),
-        parameters(memory, layout),
-        warps(memory) {}
+        parameters(memory, layout) {}
 };
 
 __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments arguments) {
   const Ss2dBackward& p = arguments.p;
   SharedMemory memory;
   const AdjointStorage s(memory, p);
-  const Place at;
-  const Chain chain;
+  const Place at(threadIdx.x);
+  const Chain chain(threadIdx.x);
   const int64_t channel_tiles = divide_up(p.dim, kChannels);
   const ImageTile channels(p, blockIdx.x / channel_tiles % p.batch, blockIdx.x % channel_tiles * kChannels);
   const int direction = int(blockIdx.x / (channel_tiles * p.batch));
-  const int64_t sequence = direction * p.batch + channels.batch, saved = saved_states(p.length());
+  const int64_t sequence = direction * p.batch + channels.batch, saved = saved_states(p.length(), kCudaChunk);
   const float* grad_out =
       static_cast<const float*>(p.grad_out) + channels.batch * p.length() * p.dim + channels.first;
   const float* projected = static_cast<const float*>(p.projected_x) +
@@ -159,17 +160,17 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
 struct Storage {
   ProjectedRows layout;
   BackwardValues values;
-  Shared<float> rows, grad_dt_rows;  // grad_dt_rows: [rank][step]
   PixelTable pixels;
+  Shared<float> rows, grad_dt_rows;  // grad_dt_rows: [rank][step]
   DirectionParameters parameters;
 
   template <class Memory>
   __host__ __device__ Storage(Memory& memory, const Ss2d& p)
       : layout(p),
         values(memory),
+        pixels(memory),
         rows(memory.template take<float>(kTile * layout.row, "rows")),
         grad_dt_rows(memory.template take<float>(kTile * layout.rank, "grad_dt_rows")),
-        pixels(memory),
         parameters(memory, layout) {}
 };
 
@@ -194,7 +195,7 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
   const Ss2dBackward& p = arguments.p;
   SharedMemory memory;
   const Storage s(memory, p);
-  const Place at;
+  const Place at(threadIdx.x);
   const TwoChains chain;
   const Rows rows(p);
   const int direction = arguments.direction;

@@ -16,7 +16,7 @@ std::tuple<Tensor, Tensor, Tensor> selective_scan(Tensor u, Tensor delta, Tensor
   Tensor y = new_tensor(u, {p.batch, p.dim, p.length}, u.scalar_type());
   Tensor last_state = new_tensor(u, {p.batch, p.dim, p.state}, ScalarType::Float);
   Tensor states =
-      new_tensor(u, {p.batch, save_states ? saved_states(p.length) : 0, p.state, p.dim}, ScalarType::Float);
+      new_tensor(u, {p.batch, save_states ? saved_states(p.length, kCudaChunk) : 0, p.state, p.dim}, ScalarType::Float);
   p.out = out(y), p.last_state = out(last_state), p.states = out(states);
   check_launch(cuda::selective_scan_forward(p, device.stream()));
   return {y, last_state, states};
@@ -31,7 +31,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> selec
       selective_scan_problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus);
   const ScalarType dtype = u.scalar_type(), compute = ScalarType::Float;
   require(grad_out, "grad_out", {p.batch, p.dim, p.length}, dtype);
-  require(states, "states", {p.batch, saved_states(p.length), p.state, p.dim}, compute);
+  require(states, "states", {p.batch, saved_states(p.length, kCudaChunk), p.state, p.dim}, compute);
   if (grad_last_state) require(*grad_last_state, "grad_last_state", {p.batch, p.dim, p.state}, compute);
   p.states = data(states), p.grad_out = data(grad_out), p.grad_last_state = data(grad_last_state);
 

@@ -39,7 +39,7 @@ std::tuple<Tensor, Tensor, Tensor> ss2d(Tensor x, Tensor x_proj_weight, Tensor d
   Tensor products = torch::stable::view(projected_x, {p.batch * p.length(), kDirections * p.projected()});
   multiply(pixels(x, p), torch::stable::transpose(weights(x_proj_weight, p), 0, 1), products);
   Tensor states =
-      new_tensor(x, {kDirections, p.batch, save_states ? saved_states(p.length()) : 0, p.state, p.dim},
+      new_tensor(x, {kDirections, p.batch, save_states ? saved_states(p.length(), kCudaChunk) : 0, p.state, p.dim},
                  ScalarType::Float);
   Tensor workspace = new_tensor(x, {cuda::ss2d_forward_workspace(p, multiprocessors)}, ScalarType::Float);
   p.out = out(y), p.projected_x = out(projected_x), p.states = out(states), p.workspace = out(workspace);
@@ -57,7 +57,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
   const int64_t B = p.batch, D = p.dim, K = kDirections, numbers = K * p.projected();
   require(grad_y, "grad_y", {B, p.height, p.width, D}, compute);
   require(projected_x, "projected_x", {K, B, p.length(), p.projected()}, compute);
-  require(states, "states", {K, B, saved_states(p.length()), p.state, D}, compute);
+  require(states, "states", {K, B, saved_states(p.length(), kCudaChunk), p.state, D}, compute);
   p.grad_out = data(grad_y), p.projected_x = data(projected_x), p.states = data(states);
 
   const OnDeviceOf device(x);
