@@ -37,6 +37,12 @@ void fail(const std::string& what) {
   if (++failure_count <= 20) std::fprintf(stderr, "FAILED %s: %s\n", case_at_hand, what.c_str());
 }
 
+std::string text(double number) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%.9g", number);
+  return digits;
+}
+
 int failures() { return failure_count; }
 
 double relative_error(const Array& got, const Array& wanted) {
@@ -52,10 +58,9 @@ double relative_error(const Array& got, const Array& wanted) {
 
 void expect_close(const std::string& name, const Array& got, const Array& wanted, double tolerance) {
   const double error = relative_error(got, wanted);
-  if (error <= tolerance) return;
-  char text[128];
-  std::snprintf(text, sizeof text, ": relative error %.3g, allowed %.3g", error, tolerance);
-  fail(name + " (" + type_name(got.type()) + ")" + text);
+  if (!(error <= tolerance))
+    fail(name + " (" + type_name(got.type()) + "): relative error " + text(error) + ", allowed " +
+         text(tolerance));
 }
 
 void expect_close(const Arrays& got, const Arrays& wanted, int64_t length) {

@@ -11,6 +11,7 @@ namespace swin_umamba::tests {
 void set_case(const std::string& description);
 
 void fail(const std::string& what);
+std::string text(double number);  // enough digits for any float32
 int failures();
 
 // Largest difference over the largest magnitude of `wanted`; infinite if a value is not finite.

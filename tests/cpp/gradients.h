@@ -32,8 +32,7 @@ inline void check_gradients(const Arrays& inputs, const Arrays& results,
     };
     const double wanted = (moved(kStep) - moved(-kStep)) / (2 * kStep), got = dot(gradient, direction);
     const double error = std::fabs(got - wanted), scale = std::sqrt(dot(gradient, gradient));
-    if (!(error <= 1e-6 * scale))
-      fail(name + ": " + std::to_string(got) + ", finite difference " + std::to_string(wanted));
+    if (!(error <= 1e-6 * scale)) fail(name + ": " + text(got) + ", finite difference " + text(wanted));
   }
 }
 

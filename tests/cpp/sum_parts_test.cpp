@@ -69,8 +69,7 @@ void test_sum_parts() {
     for (int64_t i = 0; i < numbers.count(); ++i) {
       wanted.set(0, numbers[i]);
       if (rounded[i] != wanted[0])
-        fail(std::to_string(numbers[i]) + " became " + std::to_string(rounded[i]) + ", not " +
-             std::to_string(wanted[0]));
+        fail(text(numbers[i]) + " became " + text(rounded[i]) + ", not " + text(wanted[0]));
     }
   }
 }
