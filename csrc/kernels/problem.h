@@ -24,7 +24,7 @@ constexpr int64_t kChunk = 32;
 constexpr int64_t kCudaChunk = 64;
 
 // States saved for the backward pass: those at the start of every chunk but the first, which is zero.
-static inline int64_t saved_states(int64_t length, int64_t chunk = kChunk) { return (length - 1) / chunk; }
+static constexpr int64_t saved_states(int64_t length, int64_t chunk = kChunk) { return (length - 1) / chunk; }
 
 // Runs body(begin, end, context) over [0, tasks). Tasks are independent and each writes its own part
 // of the result, so the result does not depend on how they are divided among threads.

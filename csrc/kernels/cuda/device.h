@@ -134,6 +134,15 @@ class SharedSize {
   int64_t bytes_ = 0;
 };
 
+// Returns x as a value that the compiler does not know: what depends on it is computed again inside a
+// loop and does not wait in registers through it.
+__device__ inline int computed_anew(int x) {
+#if SWIN_PTX
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+
 // --- asynchronous copies from global to shared memory --------------------------------------------
 
 // Copies kFloats (1, 2 or 4) floats; both sides are aligned to them.

@@ -153,8 +153,9 @@ __device__ inline float chain_warps(const Shared<float>& decay, const Shared<flo
 // The forward recurrence of one tile and one group of 16 states, in three phases with a barrier
 // between each and the next; every thread of the block takes part.
 struct ForwardTile {
-  // The inputs of the later steps are made again: all of them do not fit into 128 registers.
-  static constexpr int kKeptInputs = 6;
+  // The inputs of the later steps are made again: with more of them kept, some architectures run out of 128
+  // registers.
+  static constexpr int kKeptInputs = 2;
   float decay[kSteps][kStates], input[kKeptInputs][kStates];
 
   __device__ void local(const Place& at, const Shared<float>& dt, const Shared<float>& dt_u, const Matrix& B,
@@ -180,8 +181,8 @@ struct ForwardTile {
   }
 
   // Adds <C, h> of each step to y, or sets y for the first group.
-  __device__ void outputs(const Place& at, const Shared<float>& dt_u, const Matrix& B, const Matrix& C, int group,
-                          const WarpStates& warps, const Shared<float>& y) {
+  __device__ void outputs(const Place& at, const Shared<float>& dt_u, const Matrix& B, const Matrix& C,
+                          int group, const WarpStates& warps, const Shared<float>& y) {
     const int state = group * kGroup + at.quarter * kStates;
     float h[kStates], dot[kSteps];
     unpack(load4(warps.end, at.states()), h);
@@ -209,7 +210,9 @@ struct Chain {
   bool active;
   int channel, state;
   __device__ explicit Chain(int thread)
-      : active(thread < kChannels * kGroup), channel(thread % kChannels), state(thread / kChannels % kGroup) {}
+      : active(thread < kChannels * kGroup),
+        channel(thread % kChannels),
+        state(thread / kChannels % kGroup) {}
 };
 
 }  // namespace swin_umamba::cuda

@@ -5,22 +5,24 @@ namespace swin_umamba::cuda {
 namespace {
 
 struct Storage {
-  Shared<float> dt, dt_u, y, carry;
+  // Arrays of fixed size come first: their places are then known to the compiler.
+  Shared<float> dt, dt_u, y;
+  WarpStates warps;
+  Shared<float> carry;
   DecayRates rates;
   MatrixTile B, C;
-  WarpStates warps;
 
   template <class Memory>
   __host__ __device__ Storage(Memory& memory, const SelectiveScan& p)
       : dt(memory.template take<float>(kTileSize, "dt")),
         dt_u(memory.template take<float>(kTileSize, "dt_u")),
         y(memory.template take<float>(kTileSize, "y")),
+        warps(memory),
         carry(memory.template take<float>(padded_states(p.state) * kChannels, "carry")),
         rates{memory.template take<float>(kChannels * (padded_states(p.state) + 4), "rates"),
               padded_states(p.state) + 4},
         B(memory, p.state, p.constant_B, "B"),
-        C(memory, p.state, p.constant_C, "C"),
-        warps(memory) {}
+        C(memory, p.state, p.constant_C, "C") {}
 };
 
 template <class T>
@@ -28,16 +30,13 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(SelectiveScanForwa
   SharedMemory memory;
   const Storage s(memory, p);
   const ChannelTile channels = tile_of_block(p, blockIdx.x);
-  const Place at;
-  const Chain chain;
   const int groups = padded_states(p.state) / kGroup;
-  const int64_t tiles = divide_up(p.length, kTile), saved = saved_states(p.length);
+  const int64_t tiles = divide_up(p.length, kTile);
   const T* u = static_cast<const T*>(p.u);
   const T* delta = static_cast<const T*>(p.delta);
   const T* z = static_cast<const T*>(p.z);
   const float* D = static_cast<const float*>(p.D);
   const float* bias = static_cast<const float*>(p.delta_bias);
-  float* states = static_cast<float*>(p.states);
   float* last_state = static_cast<float*>(p.last_state);
 
   load_rates(s.rates, p, channels);
@@ -46,6 +45,9 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(SelectiveScanForwa
   for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += kThreads) s.carry[i] = 0.0f;
 
   for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int thread = computed_anew(threadIdx.x);
+    const Place at(thread);
+    const Chain chain(thread);
     const int64_t start = tile * kTile;
     float item_u[kItems];
 #pragma unroll
@@ -74,12 +76,14 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(SelectiveScanForwa
         s.carry[index] = chain_warps<false>(s.warps.decay, s.warps.end, chain.channel, chain.state, before);
         if (state < p.state && chain.channel < channels.count) {
           const int64_t channel = channels.first + chain.channel;
-          if (states && tile > 0)
-            states[((channels.batch * saved + tile - 1) * p.state + state) * p.dim + channel] = before;
+          if (p.states && tile > 0)
+            static_cast<float*>(
+                p.states)[((channels.batch * (tiles - 1) + tile - 1) * p.state + state) * p.dim + channel] =
+                before;
         }
       }
       __syncthreads();
-      forward.outputs(at, s.C.matrix(), group, s.warps, s.y);
+      forward.outputs(at, s.dt_u, s.B.matrix(), s.C.matrix(), group, s.warps, s.y);
     }
     __syncthreads();
 

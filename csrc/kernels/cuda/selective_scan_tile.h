@@ -8,13 +8,12 @@ namespace swin_umamba::cuda {
 
 // The 8 channels that a block works on; all belong to one group of B and C.
 struct ChannelTile {
-  int64_t batch, group, first;  // first: channel of u
-  int count;
+  int batch, group, first, count;  // first: channel of u
 
   __device__ ChannelTile(const SelectiveScan& p, int64_t image, int64_t group_of_channels, int64_t tile)
-      : batch(image), group(group_of_channels) {
+      : batch(int(image)), group(int(group_of_channels)) {
     const int64_t per_group = p.dim / p.groups, start = tile * kChannels;
-    first = group * per_group + start;
+    first = int(group * per_group + start);
     count = int(per_group - start < kChannels ? per_group - start : kChannels);
   }
 };

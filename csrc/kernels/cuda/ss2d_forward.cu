@@ -7,10 +7,12 @@ namespace {
 
 struct Storage {
   ProjectedRows layout;
-  Shared<float> dt, dt_u, y, carry, rows;  // rows: of two tiles
-  PixelTable pixels;
-  DirectionParameters parameters;
+  // Arrays of fixed size come first: their places are then known to the compiler.
+  Shared<float> dt, dt_u, y;
   WarpStates warps;
+  PixelTable pixels;
+  Shared<float> carry, rows;  // rows: of two tiles
+  DirectionParameters parameters;
 
   template <class Memory>
   __host__ __device__ Storage(Memory& memory, const Ss2d& p)
@@ -18,11 +20,11 @@ struct Storage {
         dt(memory.template take<float>(kTileSize, "dt")),
         dt_u(memory.template take<float>(kTileSize, "dt_u")),
         y(memory.template take<float>(kTileSize, "y")),
+        warps(memory),
+        pixels(memory),
         carry(memory.template take<float>(layout.state_padded * kChannels, "carry")),
         rows(memory.template take<float>(2 * kTile * layout.row, "rows")),
-        pixels(memory),
-        parameters(memory, layout),
-        warps(memory) {}
+        parameters(memory, layout) {}
 };
 
 struct Arguments {
@@ -47,16 +49,13 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
   const Ss2dForward& p = arguments.p;
   SharedMemory memory;
   const Storage s(memory, p);
-  const Place at;
-  const Chain chain;
   const int64_t channel_tiles = divide_up(p.dim, kChannels);
   const ImageTile channels(p, blockIdx.x / channel_tiles % p.batch, blockIdx.x % channel_tiles * kChannels);
   const int part = int(blockIdx.x / (channel_tiles * p.batch));
   const int64_t image_size = p.length() * p.dim;
   const T* x = static_cast<const T*>(p.x) + channels.batch * image_size + channels.first;
   float* out = arguments.parts + (part * p.batch + channels.batch) * image_size + channels.first;
-  float* states = static_cast<float*>(p.states);
-  const int64_t tiles = divide_up(p.length(), kTile), saved = saved_states(p.length());
+  const int tiles = int(divide_up(p.length(), kTile));
   const int groups = s.layout.state_padded / kGroup;
   // All items of a thread are of one channel.
   const int item_channel = PixelItem(0).channel;
@@ -68,22 +67,21 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
     // Part 0 has the directions by rows, part 1 those by columns; one part has 0, 2, 1, 3 in this order.
     const int number = part * arguments.directions_per_block + turn;
     const int direction = arguments.directions_per_block == 1 ? number : number / 2 + number % 2 * 2;
-    const int64_t sequence = direction * p.batch + channels.batch;
+    const int sequence = direction * int(p.batch) + channels.batch;
     const float* projected = static_cast<const float*>(p.projected_x) +
                              (channels.batch * p.length() * kDirections + direction) * p.projected();
     const int64_t parameter = direction * p.dim + channels.first + item_channel;
     const float bias = channel_inside ? static_cast<const float*>(p.dt_projs_bias)[parameter] : 0.0f;
     const float skip = channel_inside ? static_cast<const float*>(p.Ds)[parameter] : 0.0f;
 
-    int next_pixel[kItems];
     float next_u[kItems];
-    const auto fetch = [&](int64_t tile) {
-      s.layout.fetch(projected, s.pixels, tile, s.rows + int(tile & 1) * kTile * s.layout.row);
+    const auto fetch = [&](int tile) {
+      s.layout.fetch(projected, s.pixels, tile, s.rows + (tile & 1) * kTile * s.layout.row);
       copy_async_commit();
 #pragma unroll
       for (int i = 0; i < kItems; ++i) {
-        next_pixel[i] = channel_inside ? s.pixels.at(tile, PixelItem(i).step) : -1;
-        next_u[i] = next_pixel[i] < 0 ? 0.0f : to_float(x[next_pixel[i] * p.dim + item_channel]);
+        const int pixel = channel_inside ? s.pixels.at(tile, PixelItem(i).step) : -1;
+        next_u[i] = pixel < 0 ? 0.0f : to_float(x[pixel * p.dim + item_channel]);
       }
     };
 
@@ -94,12 +92,15 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
     fetch(0);
     s.pixels.fill(p, direction, 1);
 
-    for (int64_t tile = 0; tile < tiles; ++tile) {
+    for (int tile = 0; tile < tiles; ++tile) {
+      const int thread = computed_anew(threadIdx.x);
+      const Place at(thread);
+      const Chain chain(thread);
       int pixel[kItems];
       float item_u[kItems], before[kItems];
 #pragma unroll
       for (int i = 0; i < kItems; ++i) {
-        pixel[i] = next_pixel[i];
+        pixel[i] = channel_inside ? s.pixels.at(tile, PixelItem(i).step) : -1;
         item_u[i] = next_u[i];
         before[i] = turn == 0 || pixel[i] < 0 ? 0.0f : out[pixel[i] * p.dim + item_channel];
       }
@@ -107,7 +108,7 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
       __syncthreads();
 
       if (tile + 1 < tiles) fetch(tile + 1);
-      const Shared<float> rows = s.rows + int(tile & 1) * kTile * s.layout.row;
+      const Shared<float> rows = s.rows + (tile & 1) * kTile * s.layout.row;
 #pragma unroll
       for (int i = 0; i < kItems; ++i) {
         const PixelItem item(i);
@@ -119,6 +120,7 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
       __syncthreads();
       s.pixels.fill(p, direction, tile + 2);
 
+#pragma unroll 1
       for (int group = 0; group < groups; ++group) {
         ForwardTile forward;
         forward.local(at, s.dt, s.dt_u, s.layout.B(rows), s.parameters.rates, group, s.warps);
@@ -127,12 +129,14 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
           const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
           const float start = s.carry[index];
           s.carry[index] = chain_warps<false>(s.warps.decay, s.warps.end, chain.channel, chain.state, start);
-          if (states && tile > 0 && state < p.state && chain.channel < channels.count)
-            states[((sequence * saved + tile - 1) * p.state + state) * p.dim + channels.first +
-                   chain.channel] = start;
+          if (p.states && tile > 0 && state < p.state && chain.channel < channels.count)
+            static_cast<float*>(
+                p.states)[((int64_t(computed_anew(sequence)) * (tiles - 1) + tile - 1) * p.state + state) *
+                              p.dim +
+                          channels.first + chain.channel] = start;
         }
         __syncthreads();
-        forward.outputs(at, s.layout.C(rows), group, s.warps, s.y);
+        forward.outputs(at, s.dt_u, s.layout.B(rows), s.layout.C(rows), group, s.warps, s.y);
       }
       __syncthreads();
 

@@ -8,11 +8,10 @@ namespace swin_umamba::cuda {
 
 // The 8 channels that a block works on.
 struct ImageTile {
-  int64_t batch, first;
-  int count;
+  int batch, first, count;
   __device__ ImageTile(const Ss2d& p, int64_t image, int64_t first_channel)
-      : batch(image),
-        first(first_channel),
+      : batch(int(image)),
+        first(int(first_channel)),
         count(int(p.dim - first_channel < kChannels ? p.dim - first_channel : kChannels)) {}
 };
 
@@ -68,10 +67,12 @@ struct ProjectedRows {
                               const Shared<float>& rows) const {
     constexpr int kLanes = 16;
     const int width = rank + 2 * state, pitch = kDirections * width;
+#pragma unroll 1
     for (int step = threadIdx.x / kLanes; step < kTile; step += kThreads / kLanes) {
       const int pixel = pixels.at(tile, step);
       if (pixel < 0) break;
       const float* from = source + int64_t(pixel) * pitch;
+#pragma unroll 1
       for (int column = threadIdx.x % kLanes * kFloats; column < width; column += kLanes * kFloats)
         copy_async<kFloats>(rows, step * row + place(column), from + column);
     }
@@ -105,11 +106,13 @@ struct DirectionParameters {
     const int64_t first = direction * p.dim + channels.first;
     const float* A_logs = static_cast<const float*>(p.A_logs);
     const float* weight = static_cast<const float*>(p.dt_projs_weight);
+#pragma unroll 1
     for (int i = threadIdx.x; i < kChannels * rates.row; i += kThreads) {
       const int channel = i / rates.row, state = i % rates.row;
       const bool inside = channel < channels.count && state < p.state;
       rates.values[i] = inside ? -expf(A_logs[(first + channel) * p.state + state]) * kLog2E : 0.0f;
     }
+#pragma unroll 1
     for (int i = threadIdx.x; i < kChannels * dt_row; i += kThreads) {
       const int channel = i / dt_row, r = i % dt_row;
       const bool inside = channel < channels.count && r < p.rank;
@@ -121,6 +124,7 @@ struct DirectionParameters {
   __device__ float expand_dt(const Shared<float>& rows, const ProjectedRows& layout,
                              const PixelItem& item) const {
     float sum = 0;
+#pragma unroll 2
     for (int r = 0; r < layout.rank_padded; r += 4) {
       const float4 w = load4(dt_weight, item.channel * dt_row + r);
       const float4 v = load4(rows, item.step * layout.row + r);

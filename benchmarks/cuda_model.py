@@ -1,0 +1,239 @@
+"""A computed model of the CUDA kernels: bytes, exps and FMAs of each, and the least time on an H100 SXM.
+
+    python benchmarks/cuda_model.py            # rewrites the tables of docs/cuda-model.md
+    python benchmarks/cuda_model.py --check    # exits with an error if they are out of date
+
+Nothing here is measured. The counts are those of the algorithms in csrc/kernels/cuda.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+# NVIDIA H100 SXM data sheet: 3.35 TB/s and 67 TFLOP/s in float32, which with 132 multiprocessors of 128 FMA
+# lanes is a clock of 1.98 GHz. CUDA C++ Programming Guide, arithmetic throughput, compute capability 9.0:
+# 128 float32 FMAs and 16 special-function results per clock and multiprocessor.
+MULTIPROCESSORS = 132
+BYTES_PER_SECOND = 3.35e12
+FMAS_PER_SECOND = 67e12 / 2
+EXPS_PER_SECOND = FMAS_PER_SECOND / 8
+
+SHAPES = ((80, 80, 192), (40, 40, 384), (20, 20, 768), (10, 10, 1536))
+BATCHES = (1, 8, 32)
+STATE = 16
+TILE = 64  # steps of a tile: kTile
+POLYNOMIAL = 1 / 16  # share of the decays made on the FMA units: kPolynomialEvery
+POLYNOMIAL_FMAS = 10
+SOFTPLUS_FMAS = 16
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "cuda-model.md"
+
+
+@dataclass(frozen=True)
+class Work:
+    """Bytes of device memory, exps on the special-function units, instructions on the FMA units."""
+
+    bytes: float = 0
+    exps: float = 0
+    fmas: float = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.bytes + other.bytes, self.exps + other.exps, self.fmas + other.fmas)
+
+    def seconds(self) -> tuple[float, float, float]:
+        """Least time by memory, by special functions and by FMAs."""
+        return self.bytes / BYTES_PER_SECOND, self.exps / EXPS_PER_SECOND, self.fmas / FMAS_PER_SECOND
+
+    def floor(self) -> float:
+        return max(self.seconds())
+
+
+def divide_up(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One encoder stage's SS2D; ``element`` is the size of x in bytes."""
+
+    height: int
+    width: int
+    dim: int
+    batch: int
+    element: int = 4
+
+    @property
+    def length(self) -> int:
+        return self.height * self.width
+
+    @property
+    def rank(self) -> int:
+        return self.dim // 32
+
+    @property
+    def projected(self) -> int:
+        return self.rank + 2 * STATE
+
+    @property
+    def image(self) -> int:
+        """Elements of x."""
+        return self.batch * self.length * self.dim
+
+    @property
+    def steps(self) -> int:
+        """Steps of all directions and channels."""
+        return 4 * self.image
+
+    @property
+    def updates(self) -> int:
+        return self.steps * STATE
+
+    @property
+    def states_bytes(self) -> int:
+        """Saved states: one each 64 steps."""
+        return 4 * 4 * self.batch * ((self.length - 1) // TILE) * STATE * self.dim
+
+    @property
+    def projected_bytes(self) -> int:
+        return 4 * 4 * self.batch * self.length * self.projected
+
+
+def decays(p: Problem, fmas_per_update: float, fmas_per_step: float, chains: int) -> Work:
+    """A pass over all updates: each decay once, the decays over 8 steps, softplus; ``chains`` strings of warps."""
+    exps = p.updates * (1 - POLYNOMIAL + 1 / 8) + p.steps
+    fmas = p.updates * (1 + fmas_per_update + POLYNOMIAL * POLYNOMIAL_FMAS + (1 + chains) / 8)
+    return Work(0, exps, fmas + p.steps * (SOFTPLUS_FMAS + fmas_per_step))
+
+
+def merged_parts(p: Problem) -> int:
+    """Images of partial sums that the forward pass writes before the merge; none if a block has all directions."""
+    for directions in (4, 2, 1):
+        if 4 // directions * p.batch * divide_up(p.dim, 8) >= 2 * MULTIPROCESSORS:
+            break
+    return 0 if directions == 4 else 4 // directions
+
+
+def channel_parts(p: Problem) -> int:
+    tiles = divide_up(p.dim, 8)
+    for per_part in (24, 12, 6):
+        if divide_up(tiles, per_part) * p.batch * divide_up(p.length, TILE) >= 2 * MULTIPROCESSORS:
+            break
+    return divide_up(tiles, per_part)
+
+
+def ss2d_forward(p: Problem) -> Work:
+    parts = merged_parts(p)
+    output = 4 * p.image * (1 + 2 * parts)
+    memory = Work(p.element * p.image + p.projected_bytes + output + p.states_bytes)
+    return memory + decays(p, 4, p.rank + 4, 1)
+
+
+def ss2d_adjoint(p: Problem) -> Work:
+    memory = Work(4 * p.image + p.projected_bytes + p.states_bytes)
+    return memory + decays(p, 2, p.rank + 2, 1)
+
+
+def ss2d_gradient(p: Problem) -> Work:
+    tile_rows = 4 * 4 * p.batch * divide_up(p.length, TILE) * (STATE + p.rank + 2) * p.dim
+    sums = 2 * channel_parts(p) * p.projected_bytes + p.projected_bytes + 2 * tile_rows
+    inputs = 4 * (p.element + 4) * p.image + p.projected_bytes + 2 * p.states_bytes
+    memory = Work(inputs + 4 * p.image * 7 + sums)  # the gradient of x: written once, then three times added to
+    return memory + decays(p, 14, 3 * p.rank + 10, 2)
+
+
+def projections(p: Problem, products: int) -> Work:
+    """The matrix products in float32 without tensor cores: one forward, two backward."""
+    numbers = 4 * p.projected
+    fmas = products * p.image * numbers
+    return Work(products * (4 * p.image + p.projected_bytes), 0, fmas)
+
+
+def cross_copy(p: Problem) -> Work:
+    """cross_scan, cross_merge: one image and its four sequences."""
+    return Work(5 * p.element * p.image)
+
+
+def scan_forward(p: Problem) -> Work:
+    """selective_scan of the four sequences of all channels, B and C shared in four groups."""
+    matrices = 2 * 4 * p.element * p.batch * STATE * p.length
+    return Work(3 * 4 * p.element * p.image + matrices + p.states_bytes) + decays(p, 4, 4, 1)
+
+
+def scan_backward(p: Problem) -> Work:
+    matrices = 2 * 4 * p.batch * STATE * p.length
+    parts = divide_up(p.dim, 48)
+    adjoint = Work(2 * 4 * p.element * p.image + p.element * matrices / 2 + p.states_bytes) + decays(p, 2, 2, 1)
+    sums = 4 * matrices * 2 * parts + p.element * matrices
+    memory = Work(5 * 4 * p.element * p.image + p.element * matrices + 2 * p.states_bytes + sums)
+    return adjoint + memory + decays(p, 14, 10, 2)
+
+
+def least_ss2d(p: Problem, backward: bool = False) -> Work:
+    """What no kernel that spends each exp once can do without: the yardstick for measured times.
+
+    Forward: read x and the projected numbers, write y; one exp and three FMA-unit instructions for each update.
+    Backward: read x, the gradient of y and the projected numbers, write the gradients of x and of the projected
+    numbers; one exp and eleven instructions.
+    """
+    if backward:
+        return Work((p.element * 2 + 4) * p.image + 2 * p.projected_bytes, p.updates, 11 * p.updates)
+    return Work((p.element + 4) * p.image + p.projected_bytes, p.updates, 3 * p.updates)
+
+
+KERNELS = {
+    "cross_scan, cross_merge": cross_copy,
+    "selective_scan forward": scan_forward,
+    "selective_scan backward": scan_backward,
+    "ss2d forward": ss2d_forward,
+    "ss2d forward, projection": lambda p: projections(p, 1),
+    "ss2d backward, adjoint pass": ss2d_adjoint,
+    "ss2d backward, gradients": ss2d_gradient,
+    "ss2d backward, projections": lambda p: projections(p, 2),
+    "least work of ss2d forward": least_ss2d,
+    "least work of ss2d backward": lambda p: least_ss2d(p, backward=True),
+}
+
+
+def tables() -> str:
+    lines = []
+    for name, work_of in KERNELS.items():
+        lines += [
+            f"### {name}",
+            "",
+            "| H, W, D | batch | MB | exps (M) | FMAs (M) | memory (µs) | exps (µs) | FMAs (µs) | floor (µs) |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        ]
+        for shape in SHAPES:
+            for batch in BATCHES:
+                work = work_of(Problem(*shape, batch))
+                times = [f"{1e6 * t:.1f}" for t in (*work.seconds(), work.floor())]
+                counts = [f"{v / 1e6:.1f}" for v in (work.bytes, work.exps, work.fmas)]
+                lines.append("| " + " | ".join([", ".join(map(str, shape)), str(batch), *counts, *times]) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+BEGIN, END = "<!-- tables: python benchmarks/cuda_model.py -->\n\n", "<!-- end of tables -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only say whether the document is up to date")
+    check = parser.parse_args().check
+    text = DOCUMENT.read_text()
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    wanted = f"{before}{BEGIN}{tables()}\n{END}{after}"
+    if wanted == text:
+        print(f"{DOCUMENT.name} is up to date")
+    elif check:
+        sys.exit(f"{DOCUMENT.name} is out of date; run python benchmarks/cuda_model.py")
+    else:
+        DOCUMENT.write_text(wanted)
+        print(f"rewrote the tables of {DOCUMENT.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,333 @@
+"""Measure the operators on this machine's GPU and print one table. Started by benchmarks/gpu.sh.
+
+Times are medians of CUDA events. The baselines of ``ss2d`` are compositions as the published code has them: a
+cross-scan that copies the image four times, projections by einsum, mamba-ssm's scan, and a merge; (a) in plain
+PyTorch, (b) with cross-scan and merge under torch.compile. Both need the package mamba-ssm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from cuda_model import BATCHES, SHAPES, STATE, Problem, cross_copy, least_ss2d, scan_forward
+from torch import Tensor
+
+import swin_umamba_ext
+
+try:
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn as mamba_scan
+except ImportError:
+    mamba_scan = None
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+MEBIBYTE = 2**20
+
+
+def plain_cross_scan(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, 4, C, L)."""
+    forward = torch.stack([x.flatten(2), x.transpose(2, 3).flatten(2)], dim=1)
+    return torch.cat([forward, forward.flip(-1)], dim=1)
+
+
+def plain_cross_merge(y: Tensor, height: int, width: int) -> Tensor:
+    folded = y[:, :2] + y[:, 2:].flip(-1)
+    columns = folded[:, 1].unflatten(-1, (width, height)).transpose(2, 3)
+    return folded[:, 0].unflatten(-1, (height, width)) + columns
+
+
+def composition(scan: Callable, merge: Callable) -> Callable:
+    """ss2d from ``scan``, einsum, mamba-ssm's scan and ``merge``, with the arguments of the fused operator."""
+
+    def ss2d(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds):
+        _, height, width, _ = x.shape
+        rank, state = dt_projs_weight.shape[2], A_logs.shape[1]
+        xs = scan(x.permute(0, 3, 1, 2))
+        projected = torch.einsum("bkdl,kcd->bkcl", xs, x_proj_weight.to(xs.dtype))
+        dt, B, C = projected.split([rank, state, state], dim=2)
+        dts = torch.einsum("bkrl,kdr->bkdl", dt, dt_projs_weight.to(xs.dtype))
+        ys = mamba_scan(
+            xs.float().flatten(1, 2),
+            dts.float().flatten(1, 2).contiguous(),
+            -torch.exp(A_logs.float()),
+            B.float().contiguous(),
+            C.float().contiguous(),
+            Ds.float(),
+            delta_bias=dt_projs_bias.float().flatten(),
+            delta_softplus=True,
+        )
+        return merge(ys.unflatten(1, (4, -1)), height, width).permute(0, 2, 3, 1).contiguous()
+
+    return ss2d
+
+
+def image_arguments(shape: tuple[int, int, int], batch: int, dtype: torch.dtype) -> list[Tensor]:
+    height, width, dim = shape
+    rank = dim // 32
+    g = torch.Generator("cuda").manual_seed(0)
+
+    def normal(*size: int, scale: float = 1.0) -> Tensor:
+        return torch.randn(size, device="cuda", generator=g) * scale
+
+    rates = torch.arange(1, STATE + 1, device="cuda", dtype=torch.float32).log().repeat(4 * dim, 1)
+    parameters = [
+        normal(4, rank + 2 * STATE, dim, scale=dim**-0.5),
+        normal(4, dim, rank, scale=rank**-0.5),
+        normal(4, dim) - 4,
+        rates,
+        torch.ones(4 * dim, device="cuda"),
+    ]
+    return [t.requires_grad_() for t in (normal(batch, height, width, dim).to(dtype), *parameters)]
+
+
+def scan_arguments(shape: tuple[int, int, int], batch: int, dtype: torch.dtype) -> list[Tensor]:
+    """The selective scan that an ss2d of this shape contains."""
+    height, width, dim = shape
+    g = torch.Generator("cuda").manual_seed(0)
+
+    def normal(*size: int) -> Tensor:
+        return torch.randn(size, device="cuda", generator=g)
+
+    sequence, matrix = (batch, 4 * dim, height * width), (batch, 4, STATE, height * width)
+    rates = -torch.arange(1, STATE + 1, device="cuda", dtype=torch.float32).repeat(4 * dim, 1)
+    data = [normal(*sequence).to(dtype), normal(*sequence).to(dtype), rates, normal(*matrix).to(dtype)]
+    data += [normal(*matrix).to(dtype), normal(4 * dim)]
+    return [t.requires_grad_() for t in data]
+
+
+def median_time(run: Callable[[], object], seconds: float) -> float:
+    """Median seconds of one call, by CUDA events, over about ``seconds`` of repetitions."""
+    for _ in range(3):
+        run()
+    torch.cuda.synchronize()
+    begin = time.perf_counter()
+    run()
+    torch.cuda.synchronize()
+    once = max(time.perf_counter() - begin, 1e-5)
+    times = []
+    for _ in range(min(max(int(seconds / once), 5), 100)):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        run()
+        end.record()
+        times.append((start, end))
+    torch.cuda.synchronize()
+    return statistics.median(start.elapsed_time(end) for start, end in times) / 1e3
+
+
+def measure(function: Callable[..., Tensor], arguments: list[Tensor], seconds: float) -> dict[str, float] | None:
+    """Seconds forward and forward+backward, and peak mebibytes beyond the arguments; None if memory runs out."""
+    wanted = [a for a in arguments if a.requires_grad]
+    try:
+        with torch.no_grad():
+            grad = torch.randn_like(function(*arguments))
+            forward = median_time(lambda: function(*arguments), seconds)
+
+        def both() -> None:
+            torch.autograd.grad(function(*arguments), wanted, grad)
+
+        total = median_time(both, seconds)
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        both()
+        torch.cuda.synchronize()
+        peak = (torch.cuda.max_memory_allocated() - before) / MEBIBYTE
+    except torch.cuda.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return None
+    return {"forward": forward, "both": total, "peak": peak}
+
+
+class Table:
+    """Rows of text, printed as they come and written to a file after each."""
+
+    def __init__(self, path: Path | None, head: list[str]) -> None:
+        self.path, self.lines = path, []
+        for line in head:
+            self.add(line)
+
+    def add(self, line: str) -> None:
+        print(line, flush=True)
+        self.lines.append(line)
+        if self.path:
+            self.path.write_text("\n".join(self.lines) + "\n")
+
+
+def row(name: str, shape: str, batch: int, dtype: str, cells: list[str]) -> str:
+    return f"{name:16}{shape:>14}{batch:>6} {dtype:9}" + "".join(f"{cell:>11}" for cell in cells)
+
+
+HEAD = ["forward ms", "fwd+bwd ms", "floor ms", "% of floor", "peak MiB"]
+BASELINES = ["(a) ms", "times (a)", "(a) MiB", "(b) ms", "times (b)"]
+
+
+def operator_rows(table: Table, seconds: float) -> None:
+    compiled = torch.compile(plain_cross_scan, dynamic=False), torch.compile(plain_cross_merge, dynamic=False)
+    for shape in SHAPES:
+        height, width, dim = shape
+        label = f"{height}x{width}x{dim}"
+        for batch in BATCHES:
+            for dtype_name, dtype in DTYPES.items():
+                problem = Problem(*shape, batch, dtype.itemsize)
+
+                def add(name: str, result: dict | None, floor: float, cells: tuple = ()) -> None:
+                    if result is None:
+                        table.add(row(name, label, batch, dtype_name, ["out of memory"]))  # noqa: B023
+                        return
+                    numbers = [1e3 * result["forward"], 1e3 * result["both"], 1e3 * floor]
+                    own = [f"{n:.4f}" for n in numbers]
+                    own += [f"{100 * floor / result['forward']:.0f}", f"{result['peak']:.0f}"]
+                    table.add(row(name, label, batch, dtype_name, [*own, *cells]))  # noqa: B023
+
+                arguments = image_arguments(shape, batch, dtype)
+                ours = measure(swin_umamba_ext.ss2d, arguments, seconds)
+                cells = []
+                if mamba_scan is not None and ours is not None:
+                    plain = measure(composition(plain_cross_scan, plain_cross_merge), arguments, seconds)
+                    fast = measure(composition(*compiled), arguments, seconds)
+                    if plain:
+                        cells = [f"{1e3 * plain['both']:.4f}", f"{plain['both'] / ours['both']:.2f}"]
+                        cells += [f"{plain['peak']:.0f}"]
+                    if plain and fast:
+                        cells += [f"{1e3 * fast['both']:.4f}", f"{fast['both'] / ours['both']:.2f}"]
+                add("ss2d", ours, least_ss2d(problem).floor(), tuple(cells))
+                del arguments
+
+                arguments = scan_arguments(shape, batch, dtype)
+
+                def scan(u, delta, A, B, C, D, function=swin_umamba_ext.selective_scan):
+                    return function(u, delta, A, B, C, D, delta_softplus=True)
+
+                ours = measure(scan, arguments, seconds)
+                cells = []
+                if mamba_scan is not None and ours is not None:
+                    plain = measure(lambda *a: scan(*a, function=mamba_scan), arguments, seconds)
+                    if plain:
+                        cells = [f"{1e3 * plain['both']:.4f}", f"{plain['both'] / ours['both']:.2f}"]
+                        cells += [f"{plain['peak']:.0f}"]
+                add("selective_scan", ours, scan_forward(problem).floor(), tuple(cells))
+                del arguments
+
+                x = torch.randn(batch, dim, height, width, device="cuda").to(dtype).requires_grad_()
+                floor = cross_copy(problem).floor()
+                add("cross_scan", measure(swin_umamba_ext.cross_scan, [x], seconds), floor)
+                y = torch.randn(batch, 4, dim, height * width, device="cuda").to(dtype).requires_grad_()
+                merge = functools.partial(swin_umamba_ext.cross_merge, height=height, width=width)
+                add("cross_merge", measure(merge, [y], seconds), floor)
+                del x, y
+                torch.cuda.empty_cache()
+
+
+def training_step(batch: int, seconds: float) -> dict[str, float] | None:
+    """Seconds and peak mebibytes of a Swin-UMamba training step in bfloat16 autocast, 1 x 320 x 320."""
+    from swin_umamba.networks import SwinUMamba
+
+    try:
+        network = SwinUMamba(1, 14).cuda().to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(network.parameters())
+        image = torch.randn(batch, 1, 320, 320, device="cuda").to(memory_format=torch.channels_last)
+        label = torch.randint(14, (batch, 320, 320), device="cuda")
+
+        def step() -> None:
+            optimizer.zero_grad(set_to_none=True)
+            with torch.autocast("cuda", torch.bfloat16):
+                loss = torch.nn.functional.cross_entropy(network(image), label)
+            loss.backward()
+            optimizer.step()
+
+        taken = median_time(step, seconds)
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        torch.cuda.synchronize()
+        return {"both": taken, "peak": torch.cuda.max_memory_allocated() / MEBIBYTE}
+    except torch.cuda.OutOfMemoryError:
+        return None
+    finally:
+        torch.cuda.empty_cache()
+
+
+def training_rows(table: Table, seconds: float) -> None:
+    compiled = torch.compile(plain_cross_scan, dynamic=False), torch.compile(plain_cross_merge, dynamic=False)
+    baselines = [] if mamba_scan is None else [composition(plain_cross_scan, plain_cross_merge), composition(*compiled)]
+    fused = swin_umamba_ext.ss2d
+    for batch in (8, 32):
+        results = []
+        for function in [fused, *baselines]:
+            swin_umamba_ext.ss2d = function  # the networks call it by this name
+            try:
+                results.append(training_step(batch, seconds))
+            finally:
+                swin_umamba_ext.ss2d = fused
+        ours = results[0]
+        if ours is None:
+            table.add(row("training step", "1x320x320", batch, "autocast", ["out of memory"]))
+            continue
+        cells = ["", f"{1e3 * ours['both']:.2f}", "", "", f"{ours['peak']:.0f}"]
+        for number, plain in enumerate(results[1:]):
+            if plain is None:
+                cells += ["out of memory"]
+                break
+            cells += [f"{1e3 * plain['both']:.2f}", f"{plain['both'] / ours['both']:.2f}"]
+            if number == 0:
+                cells += [f"{plain['peak']:.0f}"]
+        table.add(row("training step", "1x320x320", batch, "autocast", cells))
+
+
+def sanitize() -> None:
+    """A few small calls of every kernel, for compute-sanitizer."""
+    for dtype in DTYPES.values():
+        for shape, batch in (((9, 15, 32), 2), ((1, 70, 64), 1)):
+            for function, arguments in (
+                (swin_umamba_ext.ss2d, image_arguments(shape, batch, dtype)),
+                (
+                    functools.partial(swin_umamba_ext.selective_scan, delta_softplus=True),
+                    scan_arguments(shape, batch, dtype),
+                ),
+            ):
+                torch.autograd.grad(function(*arguments).sum(), arguments)
+        x = torch.randn(1, 3, 33, 65, device="cuda").to(dtype)
+        swin_umamba_ext.cross_merge(swin_umamba_ext.cross_scan(x), 33, 65)
+    torch.cuda.synchronize()
+    print("every operator ran")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, help="file for the table, written row by row")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, no training steps")
+    parser.add_argument("--sanitize", action="store_true", help="only run each operator on small inputs")
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.exit(1, "gpu.py: torch sees no CUDA device; nothing to measure\n")
+    if arguments.sanitize:
+        sanitize()
+        return
+    device = torch.cuda.get_device_properties(0)
+    seconds = 0.02 if arguments.quick else 0.1
+    table = Table(
+        arguments.output,
+        [
+            f"{device.name}, {device.multi_processor_count} multiprocessors, torch {torch.__version__}, "
+            f"CUDA {torch.version.cuda}, swin-umamba-ext {swin_umamba_ext.__version__}",
+            "Medians of CUDA events. Floor: the model of docs/cuda-model.md for an H100 SXM (for ss2d the least work), "
+            "of the forward pass.",
+            "mamba-ssm is installed: (a) and (b) are the compositions around its scan"
+            if mamba_scan
+            else "mamba-ssm is not installed: no baselines (a) and (b)",
+            "",
+            row("operator", "HxWxD", 0, "dtype", [*HEAD, *BASELINES]).replace("     0 dtype", " batch dtype"),
+        ],
+    )
+    if not arguments.quick:
+        training_rows(table, 1.0)
+    operator_rows(table, seconds)
+
+
+if __name__ == "__main__":
+    main()
