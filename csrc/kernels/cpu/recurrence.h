@@ -45,22 +45,26 @@ struct StepCoefficients {
   }
 };
 
-// Asks, step by step, for rows that a later chunk reads: many short pieces a page or more apart, which the
-// processor does not foresee, and which stall it when asked for all at once.
-struct Ahead {
-  struct Rows {
-    const char* first;  // or null
-    int64_t count;
-  };
-  Rows arrays[4];
-  int64_t stride, bytes;
-
-  SWIN_INLINE void step(int64_t t, int64_t lanes) const {
-    const int64_t row = t % lanes, byte = t / lanes * 64;
-    if (byte >= bytes) return;
-    for (const Rows& rows : arrays)
-      if (row < rows.count) prefetch(rows.first + row * stride + byte);
+// The cache lines that the next chunk touches: many short pieces far apart, which the processor does not
+// foresee, and which stall it when asked for all at once. The recurrence asks for a few at each step.
+class Ahead {
+ public:
+  void clear() { count_ = per_step_ = 0; }
+  void add(const void* base, int64_t bytes) {
+    constexpr int64_t kLine = 64;
+    const char* line = static_cast<const char*>(base);
+    for (int64_t byte = 0; byte < bytes && count_ < kMost; byte += kLine) lines_[count_++] = line + byte;
+    per_step_ = (count_ + kChunk - 1) / kChunk;
   }
+  SWIN_INLINE void step(int64_t t) const {
+    for (int64_t i = t * per_step_; i < minimum((t + 1) * per_step_, count_); ++i)
+      __builtin_prefetch(lines_[i]);
+  }
+
+ private:
+  static constexpr int64_t kMost = 12 * kChunk;
+  const char* lines_[kMost];
+  int64_t count_ = 0, per_step_ = 0;
 };
 
 // Tiles of one chunk, (T) vectors each.
@@ -71,7 +75,7 @@ struct ForwardTiles {
   const V* dtu;  // dt * u
   Coefficients<V> B, C;
   V* y;  // added to
-  Ahead ahead;
+  const Ahead& ahead;
 };
 
 // Larger |dt A| than exp2_products takes is cut; the decay is 0 or infinity long before.
@@ -88,7 +92,7 @@ SWIN_INLINE void forward_states(const ForwardTiles<V>& p, int64_t n, const V* A2
   SWIN_UNROLL(16)
   for (int i = 0; i < STATES; ++i) h[i] = state[n + i];
   for (int64_t t = 0; t < p.steps; ++t) {
-    if (n == 0) p.ahead.step(t, Lanes<V>::kCount);
+    if (n == 0) p.ahead.step(t);
     const V dt = limited(p.dt[t], limit), dtu = p.dtu[t];
     const StepCoefficients<V, CONSTANT_B> B(p.B, t, n);
     const StepCoefficients<V, CONSTANT_C> C(p.C, t, n);
@@ -145,7 +149,7 @@ struct BackwardTiles {
   V* gdtu;  // added to: (5)
   V* gB;    // (T, STATES), added to, still one lane per channel: (4)
   V* gC;
-  Ahead ahead;
+  const Ahead& ahead;
 };
 
 // Scratch for the states of one chunk.
@@ -163,7 +167,7 @@ SWIN_INLINE void backward_states(const BackwardTiles<V>& p, int64_t n, const V* 
   SWIN_UNROLL(8)
   for (int i = 0; i < STATES; ++i) h[i] = state[n + i];
   for (int64_t t = 0; t < p.steps; ++t) {
-    if (n == 0) p.ahead.step(t, Lanes<V>::kCount);
+    if (n == 0) p.ahead.step(t);
     const V dt = limited(p.dt[t], limit), dtu = p.dtu[t];
     const StepCoefficients<V, CONSTANT_B> B(p.B, t, n);
     V a[STATES];

@@ -56,13 +56,48 @@ void read_state(const void* states, int64_t chunk, V* state, int64_t N, int64_t 
   for (int64_t n = 0; n < N; ++n) state[n] = load_some(from + n * dim, count);
 }
 
+// Steps that the forward pass over sequences loads at a time: whole pieces of a row, long enough for the
+// processor's own prefetching.
+constexpr int64_t kLoadedSteps = 256;
+
+// One block of channels in the forward pass.
+template <class V>
+struct ForwardBlock {
+  int64_t channel, count;
+  V *u, *dt, *dtu, *y;  // (kLoadedSteps)
+  Decay<V> decay;
+  V *state, *constant_B, *constant_C;  // (N)
+  V D, delta_bias;
+
+  static int64_t bytes(int64_t states) {
+    return 4 * Scratch::bytes<V>(kLoadedSteps) + Decay<V>::bytes(states) + 3 * Scratch::bytes<V>(states);
+  }
+  void take(Scratch& scratch, int64_t states) {
+    V** const tiles[] = {&u, &dt, &dtu, &y};
+    for (V** tile : tiles) *tile = scratch.take<V>(kLoadedSteps);
+    decay.take(scratch, states);
+    V** const rows[] = {&state, &constant_B, &constant_C};
+    for (V** row : rows) *row = scratch.take<V>(states);
+    D = delta_bias = V{};
+  }
+  // From step `first` of the tiles on, where u and dt are set; y becomes the scan's output with the skip.
+  void scan(int64_t first, int64_t steps, int64_t states, const Coefficients<V>& B, const Coefficients<V>& C,
+            const Ahead& ahead) {
+    for (int64_t t = first; t < first + steps; ++t) {
+      dtu[t] = dt[t] * u[t];
+      y[t] = D * u[t];
+    }
+    forward_chunk<V>({steps, dt + first, dtu + first, B, C, y + first, ahead}, states, decay.A2, decay.limit,
+                     state);
+  }
+};
+
 // One block of channels in the backward pass.
 template <class V>
 struct BackwardBlock {
   int64_t channel, count;
   V *u, *dt, *slope, *dtu, *gy, *gdt, *gdtu, *y;  // (T)
   Decay<V> decay;
-  Ahead ahead;                                             // what the next chunk reads
   V *state, *carry, *gA;                                   // (N)
   V *constant_B, *constant_C, *gconstant_B, *gconstant_C;  // (N), if constant
   V D, delta_bias, gD, gdelta_bias;
@@ -80,7 +115,6 @@ struct BackwardBlock {
       for (int64_t n = 0; n < states; ++n) (*row)[n] = V{};
     }
     D = delta_bias = gD = gdelta_bias = V{};
-    ahead = {};
   }
 };
 
@@ -143,6 +177,7 @@ struct BackwardPart {
   V *gB, *gC;                // (T, kBackwardStates)
   Element<V>*sum_B, *sum_C;  // (T, N), row stride `row`
   ChunkStates<V, kBackwardStates>* kept;
+  Ahead ahead;
 
   static int64_t bytes(int64_t states) {
     return 2 * Scratch::bytes<V>(kChunk * kBackwardStates) +
@@ -171,8 +206,8 @@ struct BackwardPart {
       BackwardBlock<V>& x = blocks[b];
       B.constant = constant_B ? x.constant_B : nullptr;
       C.constant = constant_C ? x.constant_C : nullptr;
-      const BackwardTiles<V> tiles{steps, x.dt,   x.dtu, x.gy, B,      C, want_y ? x.y : nullptr,
-                                   x.gdt, x.gdtu, gB,    gC,   x.ahead};
+      const BackwardTiles<V> tiles{steps, x.dt,   x.dtu, x.gy, B,    C, want_y ? x.y : nullptr,
+                                   x.gdt, x.gdtu, gB,    gC,   ahead};
       backward_group<V, STATES>(tiles, n, x.decay.A, x.decay.A2, x.decay.limit, x.state, x.carry, x.gA,
                                 *reinterpret_cast<ChunkStates<V, STATES>*>(kept));
       const auto sum_steps = [&](V* tile, V* sum) {

@@ -1,5 +1,7 @@
 // Selective scan, backward. One task is one part of a group's channels of one image: chunks from the
 // last to the first, each recomputed from its saved state (recurrence.h).
+#include <initializer_list>
+
 #include "kernels.h"
 #include "scan_block.h"
 
@@ -49,6 +51,7 @@ class PartTask {
     for (int64_t chunk = (p_.length - 1) / kChunk; chunk >= 0; --chunk) {
       const int64_t start = chunk * kChunk, steps = minimum(kChunk, p_.length - start);
       load_coefficients(start, steps);
+      sums_.ahead.clear();
       for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], chunk, start, steps);
       sums_.chunk(blocks_, block_count_, steps, {B_, row_, nullptr}, {C_, row_, nullptr}, p_.constant_B,
                   p_.constant_C, p_.z != nullptr);
@@ -89,13 +92,11 @@ class PartTask {
                  p_.dim, x.channel, x.count);
     else
       x.decay.clear(x.state, N);
-    const int64_t size = type_size(p_.type);
-    const auto rows_ahead = [&](const void* array) {
-      return Ahead::Rows{static_cast<const char*>(array) + at(x, start - kChunk) * size, x.count};
-    };
-    x.ahead = {{rows_ahead(p_.u), rows_ahead(p_.delta), rows_ahead(p_.grad_out)},
-               L * size,
-               chunk > 0 ? kChunk * size : 0};
+    for (const void* array : {p_.u, p_.delta, p_.grad_out})
+      for (int64_t c = 0; chunk > 0 && c < x.count; ++c)
+        sums_.ahead.add(
+            static_cast<const char*>(array) + (at(x, start - kChunk) + c * L) * type_size(p_.type),
+            kChunk * type_size(p_.type));
     load_channel_rows(x.u, p_.u, p_.type, at(x, start), L, steps, x.count);
     load_channel_rows(x.dt, p_.delta, p_.type, at(x, start), L, steps, x.count);
     load_channel_rows(x.gy, p_.grad_out, p_.type, at(x, start), L, steps, x.count);

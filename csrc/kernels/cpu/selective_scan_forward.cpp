@@ -1,4 +1,5 @@
-// Selective scan, forward. One task is one block of channels of one image, over the whole sequence.
+// Selective scan, forward. One task is one part of a group's channels of one image, over the whole
+// sequence; the blocks of the part share the tiles of B and C.
 #include "kernels.h"
 #include "scan_block.h"
 
@@ -6,92 +7,103 @@ namespace swin_umamba::SWIN_ISA {
 namespace {
 
 template <class V>
-void scan_block(const SelectiveScanForward& p, int64_t image, int64_t group, int64_t channel, int64_t count) {
+class PartTask {
   using E = Element<V>;
-  constexpr Type kCompute = compute_type<V>();
-  constexpr int64_t W = Lanes<V>::kCount;
-  const int64_t N = p.state, L = p.length, row = round_up(N, W);
-  Scratch scratch(4 * Scratch::bytes<V>(kChunk) + 2 * Scratch::bytes<E>(kChunk * row) + Decay<V>::bytes(N) +
-                  3 * Scratch::bytes<V>(N));
-  V* u = scratch.take<V>(kChunk);
-  V* dt = scratch.take<V>(kChunk);
-  V* dtu = scratch.take<V>(kChunk);
-  V* y = scratch.take<V>(kChunk);
-  E* B_steps = scratch.take<E>(kChunk * row);
-  E* C_steps = scratch.take<E>(kChunk * row);
-  Decay<V> decay;
-  decay.take(scratch, N);
-  V* state = scratch.take<V>(N);
-  V* B_constant = scratch.take<V>(N);
-  V* C_constant = scratch.take<V>(N);
+  static constexpr Type kCompute = compute_type<V>();
+  static constexpr int64_t W = Lanes<V>::kCount;
+  static constexpr int64_t kBlocks = (kChannelsPerPart + W - 1) / W;
 
-  load_channel_rows(decay.A, p.A, kCompute, channel * N, N, N, count);
-  decay.prepare(N);
-  decay.clear(state, N);
-  Coefficients<V> B{B_steps, row, nullptr}, C{C_steps, row, nullptr};
-  if (p.constant_B) {
-    load_channel_rows(B_constant, p.B, kCompute, channel * N, N, N, count);
-    B.constant = B_constant;
-  }
-  if (p.constant_C) {
-    load_channel_rows(C_constant, p.C, kCompute, channel * N, N, N, count);
-    C.constant = C_constant;
-  }
-  V D{}, delta_bias{};
-  if (p.D) read(D, p.D, kCompute, channel, count);
-  if (p.delta_bias) read(delta_bias, p.delta_bias, kCompute, channel, count);
-
-  const int64_t sequence = (image * p.dim + channel) * L;
-  for (int64_t start = 0, chunk = 0; start < L; start += kChunk, ++chunk) {
-    const int64_t steps = minimum(kChunk, L - start);
-    if (p.states && chunk > 0)
-      save_state(static_cast<E*>(p.states) + image * saved_states(L) * N * p.dim, chunk, state, N, p.dim,
-                 channel, count);
-    load_channel_rows(u, p.u, p.type, sequence + start, L, steps, count);
-    load_channel_rows(dt, p.delta, p.type, sequence + start, L, steps, count);
-    for (int64_t t = 0; t < steps; ++t) dt[t] += delta_bias;
-    if (p.softplus) softplus_all<V>(dt, nullptr, steps);
-    for (int64_t t = 0; t < steps; ++t) {
-      dtu[t] = dt[t] * u[t];
-      y[t] = D * u[t];
+ public:
+  PartTask(const SelectiveScanForward& p, int64_t image, int64_t group, int64_t part)
+      : p_(p), image_(image), group_(group), row_(round_up(p.state, W)), scratch_(bytes(p)) {
+    const int64_t N = p.state, per_group = p.dim / p.groups, first = part * kChannelsPerPart;
+    const int64_t channels = minimum(kChannelsPerPart, per_group - first);
+    block_count_ = (channels + W - 1) / W;
+    B_ = scratch_.take<E>(kLoadedSteps * row_);
+    C_ = scratch_.take<E>(kLoadedSteps * row_);
+    for (int64_t b = 0; b < block_count_; ++b) {
+      ForwardBlock<V>& x = blocks_[b];
+      x.take(scratch_, N);
+      x.channel = group * per_group + first + b * W;
+      x.count = minimum(W, channels - b * W);
+      load_channel_rows(x.decay.A, p.A, kCompute, x.channel * N, N, N, x.count);
+      x.decay.prepare(N);
+      x.decay.clear(x.state, N);
+      if (p.D) read(x.D, p.D, kCompute, x.channel, x.count);
+      if (p.delta_bias) read(x.delta_bias, p.delta_bias, kCompute, x.channel, x.count);
+      if (p.constant_B) load_channel_rows(x.constant_B, p.B, kCompute, x.channel * N, N, N, x.count);
+      if (p.constant_C) load_channel_rows(x.constant_C, p.C, kCompute, x.channel * N, N, N, x.count);
     }
-    const int64_t states = (image * p.groups + group) * N * L + start;
+  }
+
+  void run() {
+    const int64_t L = p_.length;
+    for (int64_t start = 0; start < L; start += kLoadedSteps) {
+      const int64_t steps = minimum(kLoadedSteps, L - start);
+      load_coefficients(start, steps);
+      for (int64_t b = 0; b < block_count_; ++b) scan_loaded(blocks_[b], start, steps);
+    }
+    for (int64_t b = 0; b < block_count_; ++b) {
+      const ForwardBlock<V>& x = blocks_[b];
+      store_channel_rows(x.state, p_.last_state, kCompute, (image_ * p_.dim + x.channel) * p_.state, p_.state,
+                         p_.state, x.count);
+    }
+  }
+
+ private:
+  static int64_t bytes(const SelectiveScanForward& p) {
+    return 2 * Scratch::bytes<E>(kLoadedSteps * round_up(p.state, W)) +
+           kBlocks * ForwardBlock<V>::bytes(p.state);
+  }
+
+  void load_coefficients(int64_t start, int64_t steps) {
+    const int64_t L = p_.length, N = p_.state, base = (image_ * p_.groups + group_) * N * L + start;
     for (int64_t n = 0; n < N; n += W) {
-      if (!p.constant_B)
-        load_channel_rows(reinterpret_cast<V*>(B_steps + n), p.B, p.type, states + n * L, L, steps, N - n,
-                          row / W);
-      if (!p.constant_C)
-        load_channel_rows(reinterpret_cast<V*>(C_steps + n), p.C, p.type, states + n * L, L, steps, N - n,
-                          row / W);
+      if (!p_.constant_B)
+        load_channel_rows(reinterpret_cast<V*>(B_ + n), p_.B, p_.type, base + n * L, L, steps, N - n,
+                          row_ / W);
+      if (!p_.constant_C)
+        load_channel_rows(reinterpret_cast<V*>(C_ + n), p_.C, p_.type, base + n * L, L, steps, N - n,
+                          row_ / W);
     }
-    const int64_t size = type_size(p.type);
-    const auto rows_ahead = [&](const void* array, int64_t at, int64_t rows) {
-      return Ahead::Rows{static_cast<const char*>(array) + (at + steps) * size, rows};
-    };
-    const Ahead ahead{
-        {rows_ahead(p.u, sequence + start, count), rows_ahead(p.delta, sequence + start, count),
-         rows_ahead(p.B, states, p.constant_B ? 0 : N), rows_ahead(p.C, states, p.constant_C ? 0 : N)},
-        L * size,
-        minimum(kChunk, L - start - steps) * size};
-    forward_chunk<V>({steps, dt, dtu, B, C, y, ahead}, N, decay.A2, decay.limit, state);
-    if (p.z) {
-      V* z = u;
-      load_channel_rows(z, p.z, p.type, sequence + start, L, steps, count);
-      for (int64_t t = 0; t < steps; ++t) y[t] *= z[t] * sigmoid(z[t]);
-    }
-    store_channel_rows(y, p.out, p.type, sequence + start, L, steps, count);
   }
-  store_channel_rows(state, p.last_state, kCompute, (image * p.dim + channel) * N, N, N, count);
-}
+
+  void scan_loaded(ForwardBlock<V>& x, int64_t start, int64_t steps) {
+    const int64_t L = p_.length, N = p_.state, at = (image_ * p_.dim + x.channel) * L + start;
+    load_channel_rows(x.u, p_.u, p_.type, at, L, steps, x.count);
+    load_channel_rows(x.dt, p_.delta, p_.type, at, L, steps, x.count);
+    for (int64_t t = 0; t < steps; ++t) x.dt[t] += x.delta_bias;
+    if (p_.softplus) softplus_all<V>(x.dt, nullptr, steps);
+    for (int64_t first = 0; first < steps; first += kChunk) {
+      if (p_.states && start + first > 0)
+        save_state(static_cast<E*>(p_.states) + image_ * saved_states(L) * N * p_.dim,
+                   (start + first) / kChunk, x.state, N, p_.dim, x.channel, x.count);
+      x.scan(first, minimum(kChunk, steps - first), N,
+             {B_ + first * row_, row_, p_.constant_B ? x.constant_B : nullptr},
+             {C_ + first * row_, row_, p_.constant_C ? x.constant_C : nullptr}, nothing_);
+    }
+    if (p_.z) {
+      V* z = x.u;
+      load_channel_rows(z, p_.z, p_.type, at, L, steps, x.count);
+      for (int64_t t = 0; t < steps; ++t) x.y[t] *= z[t] * sigmoid(z[t]);
+    }
+    store_channel_rows(x.y, p_.out, p_.type, at, L, steps, x.count);
+  }
+
+  const SelectiveScanForward& p_;
+  const int64_t image_, group_, row_;
+  int64_t block_count_;
+  Scratch scratch_;
+  E *B_, *C_;
+  Ahead nothing_;
+  ForwardBlock<V> blocks_[kBlocks];
+};
 
 template <class V>
 void run(const SelectiveScanForward& p, ParallelFor parallel) {
-  constexpr int64_t W = Lanes<V>::kCount;
-  const int64_t per_group = p.dim / p.groups, blocks = (per_group + W - 1) / W;
-  for_each_task(parallel, p.batch * p.groups * blocks, [&p, per_group, blocks](int64_t task) {
-    const int64_t first = task % blocks * W, group = task / blocks % p.groups;
-    scan_block<V>(p, task / blocks / p.groups, group, group * per_group + first,
-                  minimum(W, per_group - first));
+  const int64_t parts = channel_parts(p.dim / p.groups);
+  for_each_task(parallel, p.batch * p.groups * parts, [&p, parts](int64_t task) {
+    PartTask<V>(p, task / parts / p.groups, task / parts % p.groups, task % parts).run();
   });
 }
 

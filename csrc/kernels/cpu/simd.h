@@ -68,8 +68,6 @@ SWIN_INLINE V broadcast(Element<V> s) {
   return s - V{};  // x - 0 is x, so this is one broadcast
 }
 
-SWIN_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
-
 template <class V>
 SWIN_INLINE V load(const Element<V>* p) {
   V v;

@@ -65,6 +65,7 @@ class PartTask {
         memcpy(projected_ + t * P, rows_ + pixels_[t] * P, P * sizeof(E));
       }
       for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], chunk, steps);
+      look_ahead(chunk);
       sums_.chunk(blocks_, block_count_, steps, B, C, false, false, false);
       for (int64_t b = 0; b < block_count_; ++b) store_block(blocks_[b], b, steps);
       store_projected(chunk == last, steps);
@@ -77,6 +78,21 @@ class PartTask {
     return Scratch::bytes<E>(kChunk * p.projected()) + Scratch::bytes<E>(kChunk * p.rank) +
            Scratch::bytes<V>(kChunk * kBlocks) + BackwardPart<V>::bytes(p.state) +
            kBlocks * BackwardBlock<V>::bytes(p.state);
+  }
+
+  void look_ahead(int64_t chunk) {
+    sums_.ahead.clear();
+    if (chunk == 0) return;
+    PixelWalk walk(k_, (chunk - 1) * kChunk, p_.height, p_.width);
+    const int64_t channels = block_count_ * W;
+    for (int64_t t = 0; t < kChunk; ++t) {
+      const int64_t pixel = walk.next(), at = (image_ * p_.length() + pixel) * p_.dim + first_;
+      sums_.ahead.add(static_cast<const char*>(p_.x) + at * type_size(p_.type),
+                      channels * type_size(p_.type));
+      sums_.ahead.add(static_cast<const E*>(p_.grad_out) + at, channels * sizeof(E));
+      sums_.ahead.add(static_cast<const E*>(p_.grad_x) + at, channels * sizeof(E));
+      sums_.ahead.add(rows_ + pixel * p_.projected(), p_.projected() * sizeof(E));
+    }
   }
 
   void load_block(BackwardBlock<V>& x, int64_t chunk, int64_t steps) {

@@ -2,7 +2,7 @@
 //
 // The projections act on one pixel at a time, so they commute with the scan orders: every pixel is
 // projected once for each direction, in place, and a scan reads pixels by index. One scan task is one
-// block of channels of one image, which it walks in all four directions, adding into its own part of
+// part of the channels of one image, which it walks in all four directions, adding into its own part of
 // the output.
 #include "gemm.h"
 #include "image_rows.h"
@@ -34,67 +34,115 @@ void project_pixels(const Ss2dForward& p, const Weights<V>& weights, int64_t fir
 }
 
 template <class V>
-void scan_block(const Ss2dForward& p, const Weights<V>& weights, int64_t image, int64_t channel,
-                int64_t count) {
+class PartTask {
   using E = Element<V>;
-  constexpr Type kCompute = compute_type<V>();
-  constexpr int64_t W = Lanes<V>::kCount;
-  const int64_t N = p.state, R = p.rank, P = p.projected(), L = p.length(), D = p.dim;
-  Scratch scratch(4 * Scratch::bytes<V>(kChunk) + Scratch::bytes<E>(kChunk * P) + Decay<V>::bytes(N) +
-                  Scratch::bytes<V>(N));
-  V* x = scratch.take<V>(kChunk);
-  V* dt = scratch.take<V>(kChunk);
-  V* dtx = scratch.take<V>(kChunk);
-  V* y = scratch.take<V>(kChunk);
-  E* projected = scratch.take<E>(kChunk * P);
-  Decay<V> decay;
-  decay.take(scratch, N);
-  V* state = scratch.take<V>(N);
-  const Coefficients<V> B{projected + R, P, nullptr}, C{projected + R + N, P, nullptr};
+  static constexpr Type kCompute = compute_type<V>();
+  static constexpr int64_t W = Lanes<V>::kCount;
+  static constexpr int64_t kBlocks = (kChannelsPerPart + W - 1) / W;
 
-  for (int k = 0; k < kDirections; ++k) {
-    load_channel_rows(decay.A, p.A_logs, kCompute, (k * D + channel) * N, N, N, count);
-    decay.negative_exp(N);
-    decay.prepare(N);
-    decay.clear(state, N);
-    V skip, bias;
-    read(skip, p.Ds, kCompute, k * D + channel, count);
-    read(bias, p.dt_projs_bias, kCompute, k * D + channel, count);
-    const E* rows = static_cast<const E*>(p.projected_x) + (k * p.batch + image) * L * P;
-    E* states = static_cast<E*>(p.states);
-    if (states) states += (k * p.batch + image) * saved_states(L) * N * D;
+ public:
+  PartTask(const Ss2dForward& p, const Weights<V>& weights, int64_t image, int64_t part)
+      : p_(p),
+        dt_projs_(weights.dt_projs),
+        image_(image),
+        first_(part * kChannelsPerPart),
+        channels_(minimum(kChannelsPerPart, p.dim - first_)),
+        block_count_((channels_ + W - 1) / W),
+        scratch_(bytes(p)) {
+    projected_ = scratch_.take<E>(kChunk * p.projected());
+    delta_ = scratch_.take<V>(kChunk * kBlocks);
+    for (int64_t b = 0; b < block_count_; ++b) {
+      blocks_[b].take(scratch_, p.state);
+      blocks_[b].channel = first_ + b * W;
+      blocks_[b].count = minimum(W, channels_ - b * W);
+    }
+  }
 
-    for (int64_t start = 0, chunk = 0; start < L; start += kChunk, ++chunk) {
-      const int64_t steps = minimum(kChunk, L - start);
-      if (states && chunk > 0) save_state(states, chunk, state, N, D, channel, count);
-      PixelWalk walk(k, start, p.height, p.width);
+  void run() {
+    for (int k = 0; k < kDirections; ++k) {
+      for (int64_t b = 0; b < block_count_; ++b) start_direction(blocks_[b], k);
+      for (int64_t start = 0; start < p_.length(); start += kChunk) scan_chunk(k, start);
+    }
+  }
+
+ private:
+  static int64_t bytes(const Ss2dForward& p) {
+    return Scratch::bytes<E>(kChunk * p.projected()) + Scratch::bytes<V>(kChunk * kBlocks) +
+           kBlocks * ForwardBlock<V>::bytes(p.state);
+  }
+
+  void start_direction(ForwardBlock<V>& x, int k) {
+    const int64_t N = p_.state, vector = k * p_.dim + x.channel;
+    load_channel_rows(x.decay.A, p_.A_logs, kCompute, vector * N, N, N, x.count);
+    x.decay.negative_exp(N);
+    x.decay.prepare(N);
+    x.decay.clear(x.state, N);
+    read(x.D, p_.Ds, kCompute, vector, x.count);
+    read(x.delta_bias, p_.dt_projs_bias, kCompute, vector, x.count);
+  }
+
+  const E* projected_rows(int k) const {
+    return static_cast<const E*>(p_.projected_x) + (k * p_.batch + image_) * p_.length() * p_.projected();
+  }
+
+  void look_ahead(int k, int64_t next) {
+    ahead_.clear();
+    if (next >= p_.length()) return;
+    PixelWalk walk(k, next, p_.height, p_.width);
+    for (int64_t t = 0; t < minimum(kChunk, p_.length() - next); ++t) {
+      const int64_t pixel = walk.next(), at = (image_ * p_.length() + pixel) * p_.dim + first_;
+      ahead_.add(static_cast<const char*>(p_.x) + at * type_size(p_.type), channels_ * type_size(p_.type));
+      ahead_.add(static_cast<const E*>(p_.out) + at, channels_ * sizeof(E));
+      ahead_.add(projected_rows(k) + pixel * p_.projected(), p_.projected() * sizeof(E));
+    }
+  }
+
+  void scan_chunk(int k, int64_t start) {
+    const int64_t N = p_.state, R = p_.rank, P = p_.projected(), L = p_.length(), D = p_.dim;
+    const int64_t steps = minimum(kChunk, L - start);
+    const E* rows = projected_rows(k);
+    PixelWalk walk(k, start, p_.height, p_.width);
+    for (int64_t t = 0; t < steps; ++t) {
+      pixels_[t] = walk.next();
+      memcpy(projected_ + t * P, rows + pixels_[t] * P, P * sizeof(E));
+    }
+    gemm<V>(steps, block_count_ * W, R, {projected_, P, 1}, dt_projs_ + k * R * padded(D) + first_, padded(D),
+            reinterpret_cast<E*>(delta_), block_count_ * W, false);
+    look_ahead(k, start + steps);
+    for (int64_t b = 0; b < block_count_; ++b) {
+      ForwardBlock<V>& x = blocks_[b];
+      if (p_.states && start > 0)
+        save_state(static_cast<E*>(p_.states) + (k * p_.batch + image_) * saved_states(L) * N * D,
+                   start / kChunk, x.state, N, D, x.channel, x.count);
       for (int64_t t = 0; t < steps; ++t) {
-        const int64_t pixel = walk.next();
-        read(x[t], p.x, p.type, (image * L + pixel) * D + channel, count);
-        memcpy(projected + t * P, rows + pixel * P, P * sizeof(E));
+        read(x.u[t], p_.x, p_.type, (image_ * L + pixels_[t]) * D + x.channel, x.count);
+        x.dt[t] = delta_[t * block_count_ + b] + x.delta_bias;
       }
-      gemm<V>(steps, W, R, {projected, P, 1}, weights.dt_projs + k * R * padded(D) + channel, padded(D),
-              reinterpret_cast<E*>(dt), W, false);
-      for (int64_t t = 0; t < steps; ++t) dt[t] += bias;
-      softplus_all<V>(dt, nullptr, steps);
+      softplus_all<V>(x.dt, nullptr, steps);
+      x.scan(0, steps, N, {projected_ + R, P, nullptr}, {projected_ + R + N, P, nullptr},
+             b == 0 ? ahead_ : nothing_);
       for (int64_t t = 0; t < steps; ++t) {
-        dtx[t] = dt[t] * x[t];
-        y[t] = skip * x[t];
-      }
-      forward_chunk<V>({steps, dt, dtx, B, C, y, {}}, N, decay.A2, decay.limit, state);
-      walk = PixelWalk(k, start, p.height, p.width);
-      for (int64_t t = 0; t < steps; ++t) {
-        E* to = static_cast<E*>(p.out) + (image * L + walk.next()) * D + channel;
-        store_some(to, k == 0 ? y[t] : load_some(to, count) + y[t], count);
+        E* to = static_cast<E*>(p_.out) + (image_ * L + pixels_[t]) * D + x.channel;
+        store_some(to, k == 0 ? x.y[t] : load_some(to, x.count) + x.y[t], x.count);
       }
     }
   }
-}
+
+  const Ss2dForward& p_;
+  const E* dt_projs_;
+  const int64_t image_, first_, channels_, block_count_;
+  Scratch scratch_;
+  int64_t pixels_[kChunk];
+  E* projected_;
+  V* delta_;  // (T, blocks): dt before bias and softplus
+  Ahead ahead_;
+  Ahead nothing_;
+  ForwardBlock<V> blocks_[kBlocks];
+};
 
 template <class V>
 void run(const Ss2dForward& p, ParallelFor parallel) {
   using E = Element<V>;
-  constexpr int64_t W = Lanes<V>::kCount;
   const int64_t D = p.dim, P = p.projected(), R = p.rank;
   E* workspace = static_cast<E*>(p.workspace);
   const Weights<V> weights{workspace, workspace + kDirections * D * padded(P)};
@@ -112,11 +160,9 @@ void run(const Ss2dForward& p, ParallelFor parallel) {
     project_pixels<V>(p, weights, first, minimum(kProjectedRows, pixels - first));
   });
 
-  const int64_t blocks = (D + W - 1) / W;
-  for_each_task(parallel, p.batch * blocks, [&](int64_t task) {
-    const int64_t channel = task % blocks * W;
-    scan_block<V>(p, weights, task / blocks, channel, minimum(W, D - channel));
-  });
+  const int64_t parts = channel_parts(D);
+  for_each_task(parallel, p.batch * parts,
+                [&](int64_t task) { PartTask<V>(p, weights, task / parts, task % parts).run(); });
 }
 
 }  // namespace
