@@ -1,0 +1,45 @@
+# Everything is installed into $(VENV), with the versions that constraints.txt pins.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIN := -c constraints.txt
+SOURCES := setup.py pyproject.toml constraints.txt $(shell find csrc swin_umamba_ext python -type f \
+	-not -name '*.pyc' -not -name '*.so' -not -path '*/__pycache__/*')
+# torch's idle threads would spin and slow down everything beside them.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: train test test-slow lint format wheel clean
+
+train: $(STAMP)  ## Train Swin-UMamba† on the sample data set, score it and draw the result.
+	$(BIN)/python train.py
+
+test: $(STAMP)  ## Run the tests.
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP)  ## Run the tests that take longer than half a minute.
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP)  ## Check style.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	find csrc tests benchmarks -name '*.h' -o -name '*.cpp' -o -name '*.cu' | xargs $(BIN)/clang-format --dry-run --Werror
+
+format: $(STAMP)  ## Put the sources into style.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	find csrc tests benchmarks -name '*.h' -o -name '*.cpp' -o -name '*.cu' | xargs $(BIN)/clang-format -i
+
+wheel: $(STAMP)  ## Build the wheel into dist/ and audit its use of the limited API.
+	rm -rf dist build/lib* build/temp* build/bdist*
+	$(BIN)/pip wheel . --no-deps --no-build-isolation -w dist
+	$(BIN)/abi3audit --strict dist/*.whl
+
+$(STAMP): $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(PIN) torch==2.13.0 numpy setuptools ninja pip
+	$(BIN)/pip install $(PIN) --no-build-isolation '.[test,lint]'
+	touch $@
+
+clean:
+	rm -rf build dist $(VENV)
