@@ -15,8 +15,8 @@ std::tuple<Tensor, Tensor, Tensor> selective_scan(Tensor u, Tensor delta, Tensor
   const OnDeviceOf device(u);
   Tensor y = new_tensor(u, {p.batch, p.dim, p.length}, u.scalar_type());
   Tensor last_state = new_tensor(u, {p.batch, p.dim, p.state}, ScalarType::Float);
-  Tensor states =
-      new_tensor(u, {p.batch, save_states ? saved_states(p.length, kCudaChunk) : 0, p.state, p.dim}, ScalarType::Float);
+  Tensor states = new_tensor(
+      u, {p.batch, save_states ? saved_states(p.length, kCudaChunk) : 0, p.state, p.dim}, ScalarType::Float);
   p.out = out(y), p.last_state = out(last_state), p.states = out(states);
   check_launch(cuda::selective_scan_forward(p, device.stream()));
   return {y, last_state, states};

@@ -38,9 +38,9 @@ std::tuple<Tensor, Tensor, Tensor> ss2d(Tensor x, Tensor x_proj_weight, Tensor d
   Tensor projected_x = new_tensor(x, {kDirections, p.batch, p.length(), p.projected()}, ScalarType::Float);
   Tensor products = torch::stable::view(projected_x, {p.batch * p.length(), kDirections * p.projected()});
   multiply(pixels(x, p), torch::stable::transpose(weights(x_proj_weight, p), 0, 1), products);
-  Tensor states =
-      new_tensor(x, {kDirections, p.batch, save_states ? saved_states(p.length(), kCudaChunk) : 0, p.state, p.dim},
-                 ScalarType::Float);
+  Tensor states = new_tensor(
+      x, {kDirections, p.batch, save_states ? saved_states(p.length(), kCudaChunk) : 0, p.state, p.dim},
+      ScalarType::Float);
   Tensor workspace = new_tensor(x, {cuda::ss2d_forward_workspace(p, multiprocessors)}, ScalarType::Float);
   p.out = out(y), p.projected_x = out(projected_x), p.states = out(states), p.workspace = out(workspace);
   check_launch(cuda::ss2d_forward(p, multiprocessors, device.stream()));
