@@ -6,8 +6,20 @@
 
 #include "kernels.h"
 
+#if defined(SWIN_X86)
+#include <cpuid.h>
+#endif
+
 namespace swin_umamba {
 namespace {
+
+#if defined(SWIN_X86)
+// Clang before 16 has no __builtin_cpu_supports("f16c").
+bool has_f16c() {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
 
 #define SWIN_KERNELS(isa)        \
   {#isa,                         \
@@ -29,8 +41,7 @@ const Entry* entries(int& count) {
   static const Entry all[] = {
       {SWIN_KERNELS(portable), true},
 #if defined(SWIN_X86)
-      {SWIN_KERNELS(avx2),
-       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")},
+      {SWIN_KERNELS(avx2), __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()},
       {SWIN_KERNELS(avx512), __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")},
 #endif

@@ -36,7 +36,7 @@ struct StepCoefficients {
   const Element<V>* step;
 
   SWIN_INLINE StepCoefficients(const Coefficients<V>& c, int64_t t, int64_t n)
-      : constant(c.constant + n), step(c.steps + t * c.row + n) {}
+      : constant(CONSTANT ? c.constant + n : nullptr), step(c.steps + t * c.row + n) {}
   SWIN_INLINE V operator[](int i) const {
     if constexpr (CONSTANT)
       return constant[i];
