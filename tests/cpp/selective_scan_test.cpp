@@ -85,7 +85,7 @@ void test_selective_scan() {
   const Type types[] = {Type::kFloat32, Type::kBFloat16, Type::kFloat16};
   int next = 0;
   for (int64_t channels : {1, 3, 16, 17, 47, 48, 49, 100})
-    for (int64_t length : {1, 63, 64, 65, 129})
+    for (int64_t length : {int64_t(1), kChunk - 1, kChunk, kChunk + 1, int64_t(63), int64_t(129)})
       for (int repeat = 0; repeat < 2; ++repeat) {
         ScanSizes s{};
         s.groups = channels < 20 ? random.pick({1, 1, 2, 3}) : 1;
@@ -114,7 +114,7 @@ void test_selective_scan() {
 
 void test_selective_scan_float64() {
   Random random(5);
-  for (int64_t length : {1, 64, 65, 129, 200})
+  for (int64_t length : {int64_t(1), kChunk, kChunk + 1, 2 * kChunk + 1, int64_t(200)})
     for (int repeat = 0; repeat < 4; ++repeat) {
       ScanSizes s{};
       s.batch = random.pick({1, 2}), s.groups = random.pick({1, 2}), s.channels = random.pick({1, 3, 49});

@@ -59,7 +59,8 @@ Array definition(const ImageSizes& s, const Arrays& in) {
 void test_ss2d() {
   Random random(6);
   const Type types[] = {Type::kFloat32, Type::kBFloat16, Type::kFloat16};
-  const std::pair<int64_t, int64_t> images[] = {{1, 1}, {1, 63}, {64, 1}, {5, 13}, {1, 65}, {7, 9}, {43, 3}};
+  const std::pair<int64_t, int64_t> images[] = {{1, 1},  {1, kChunk - 1}, {kChunk, 1}, {1, kChunk + 1},
+                                                {5, 13}, {7, 9},          {43, 3}};
   int next = 0;
   for (int64_t dim : {1, 3, 16, 17, 47, 48, 49, 100})
     for (const auto& [height, width] : images) {
@@ -89,7 +90,7 @@ void test_ss2d() {
 
 void test_ss2d_float64() {
   Random random(7);
-  const std::pair<int64_t, int64_t> images[] = {{1, 1}, {1, 70}, {65, 1}, {8, 8}, {7, 19}};
+  const std::pair<int64_t, int64_t> images[] = {{1, 1}, {1, 70}, {kChunk + 1, 1}, {8, 8}, {7, 19}};
   for (const auto& [height, width] : images)
     for (int64_t dim : {1, 3, 49}) {
       const ImageSizes s{random.pick({1, 2}), height,        width, dim, random.pick({1, 5}),
