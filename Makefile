@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 PIN := -c constraints.txt
 SOURCES := setup.py pyproject.toml constraints.txt $(shell find csrc swin_umamba_ext python -type f \
 	-not -name '*.pyc' -not -name '*.so' -not -path '*/__pycache__/*')
+# The tests build with the cmake and ninja that are installed there.
+export PATH := $(abspath $(BIN)):$(PATH)
 # torch's idle threads would spin and slow down everything beside them.
 export OMP_WAIT_POLICY ?= PASSIVE
 

@@ -1,4 +1,4 @@
-// The operators as torch sees them. swin_umamba_ext/ops.py calls them with data tensors of one dtype
+// The operators as torch sees them. swin_umamba_ext/ops calls them with data tensors of one dtype
 // and parameters in compute dtype (float32, or float64 for float64 data), all contiguous.
 #include <torch/csrc/stable/library.h>
 

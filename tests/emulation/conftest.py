@@ -25,7 +25,6 @@ def build(folder: Path, *options: str) -> Path:
             "-B",
             str(folder),
             f"-DPython_EXECUTABLE={sys.executable}",
-            f"-DPYTHON_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
             *options,
         ],
