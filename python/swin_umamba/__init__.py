@@ -1,4 +1,4 @@
-"""Swin-UMamba for medical image segmentation: networks, pretrained weights, training with nnU-Net, evaluation.
+"""Swin-UMamba for medical image segmentation: networks, training with nnU-Net, evaluation.
 
 The networks are loaded on first use, so that ``import swin_umamba`` and the command line start fast.
 """
