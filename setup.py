@@ -49,6 +49,7 @@ CXX_FLAGS.append(f"-ffile-prefix-map={ROOT}=.")  # no paths of this machine in t
 if X86:
     CXX_FLAGS.append("-DSWIN_X86")
 NVCC_FLAGS = ["-std=c++17", "-O3", "--expt-relaxed-constexpr"]
+CUDA_HEADER = "include/cuda_runtime.h"
 CUDA_ARCHITECTURES = "8.0;8.6;8.9;9.0;10.0;12.0+PTX"
 
 
@@ -60,9 +61,8 @@ def find_nvcc() -> Path | None:
     homes = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH")]
     found = [Path(home) / "bin" / "nvcc" for home in homes if home] + [Path(p) for p in [shutil.which("nvcc")] if p]
     found += [Path("/usr/local/cuda/bin/nvcc"), *sorted(Path("/usr/local").glob("cuda-*/bin/nvcc"), reverse=True)]
-    return next(
-        (nvcc.resolve() for nvcc in found if nvcc.is_file() and (nvcc.resolve().parents[1] / "include").is_dir()), None
-    )
+    # A script of that name elsewhere may only forward to a toolkit, whose headers and libraries are needed too.
+    return next((nvcc for nvcc in found if nvcc.is_file() and list(nvcc.parents[1].glob(CUDA_HEADER))), None)
 
 
 def want_cuda() -> bool:
@@ -72,7 +72,7 @@ def want_cuda() -> bool:
     nvcc = find_nvcc()
     if choice == "1" and nvcc is None:
         sys.exit(
-            "swin-umamba-ext: SWIN_UMAMBA_CUDA=1, but nvcc was not found. Install the CUDA toolkit (version 12 or "
+            "swin-umamba-ext: SWIN_UMAMBA_CUDA=1, but no CUDA toolkit (bin/nvcc and its headers) was found. Install the CUDA toolkit (version 12 or "
             "later, for instance Debian's nvidia-cuda-toolkit or NVIDIA's cuda-toolkit package), put nvcc on PATH or "
             "set CUDA_HOME to the folder that holds bin/nvcc; or build for the CPU alone with SWIN_UMAMBA_CUDA=0."
         )
