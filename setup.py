@@ -72,9 +72,10 @@ def want_cuda() -> bool:
     nvcc = find_nvcc()
     if choice == "1" and nvcc is None:
         sys.exit(
-            "swin-umamba-ext: SWIN_UMAMBA_CUDA=1, but no CUDA toolkit (bin/nvcc and its headers) was found. Install the CUDA toolkit (version 12 or "
-            "later, for instance Debian's nvidia-cuda-toolkit or NVIDIA's cuda-toolkit package), put nvcc on PATH or "
-            "set CUDA_HOME to the folder that holds bin/nvcc; or build for the CPU alone with SWIN_UMAMBA_CUDA=0."
+            "swin-umamba-ext: SWIN_UMAMBA_CUDA=1, but no CUDA toolkit (bin/nvcc and its headers) was found. Install "
+            "version 12 or later (Debian: apt install nvidia-cuda-toolkit; or NVIDIA's package cuda-toolkit), put nvcc "
+            "on PATH or set CUDA_HOME to the folder that holds bin/nvcc; or build for the CPU alone with "
+            "SWIN_UMAMBA_CUDA=0."
         )
     wanted = choice == "1" or (choice == "auto" and torch.version.cuda is not None and nvcc is not None)
     if wanted:
