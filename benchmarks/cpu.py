@@ -161,7 +161,7 @@ def section_scan() -> list[str]:
                     return forward_only(lambda: function(*inputs))
                 return forward_backward(function, inputs)
 
-            t = times({"ours": call(ours), "mambapy": call(mambapy_scan), "plain": call(plain)}, runs=3)
+            t = times({"ours": call(ours), "mambapy": call(mambapy_scan), "plain": call(plain)}, runs=1)
             lines.append(
                 f"{dim:5} {length:5} {what:17} | {t['ours'] * 1e3:8.1f} | {t['mambapy'] * 1e3:8.0f} "
                 f"({t['mambapy'] / t['ours']:5.1f}x) | {t['plain'] * 1e3:8.0f} ({t['plain'] / t['ours']:5.1f}x)"
