@@ -33,7 +33,7 @@ def progress_bar(console: Console, *columns: TextColumn) -> Progress:
 
 
 class TrainingProgress:
-    """Shows loss and remaining time; an `swin_umamba.training.trainers.Observer`, and a context manager.
+    """Shows loss and remaining time; an `swin_umamba.training.paper_trainer.Observer`, and a context manager.
 
     Parameters
     ----------

@@ -16,11 +16,11 @@ from rich.table import Table
 
 from ..data import RawDataset
 from ..figures import PanelRow, draw_loss_curve, draw_panel
+from .paper_trainer import PaperTrainer
 from .progress import clock
 from .run_folder import RunFolder
 from .scores import CaseScores, summarise
 from .settings import Settings
-from .trainers import SwinUMambaTrainer
 
 PACKAGES = ("swin-umamba-ext", "torch", "nnunetv2", "monai", "numpy")
 
@@ -28,7 +28,7 @@ PACKAGES = ("swin-umamba-ext", "torch", "nnunetv2", "monai", "numpy")
 def collect_metrics(
     dataset: RawDataset,
     settings: Settings,
-    trainer: SwinUMambaTrainer,
+    trainer: PaperTrainer,
     scores: list[CaseScores],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def show_results(
 
 
 def draw_figures(
-    dataset: RawDataset, settings: Settings, folder: RunFolder, trainer: SwinUMambaTrainer, scores: list[CaseScores]
+    dataset: RawDataset, settings: Settings, folder: RunFolder, trainer: PaperTrainer, scores: list[CaseScores]
 ) -> None:
     """Draw the loss curve, and a panel of the worst, the median and the best held-out case."""
     log = trainer.logger

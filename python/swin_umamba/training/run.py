@@ -18,7 +18,7 @@ from rich.console import Console
 
 from ..data import Case, RawDataset
 from ..files import write_json
-from . import trainers
+from .paper_trainer import PaperTrainer
 from .planning import CONFIGURATION, plan_and_preprocess
 from .prediction import export_checkpoint, load_predictor, predict_cases
 from .progress import TrainingProgress, progress_bar
@@ -26,6 +26,7 @@ from .report import collect_metrics, draw_figures, show_results
 from .run_folder import RunFolder
 from .scores import CaseScores, score_cases
 from .settings import TRAINERS, Settings
+from .trainers import TRAINER_CLASSES
 
 
 def execute_run(
@@ -74,15 +75,13 @@ def execute_run(
     return metrics
 
 
-def make_trainer(
-    dataset: RawDataset, settings: Settings, plans: dict[str, Any], device: torch.device
-) -> trainers.SwinUMambaTrainer:
+def make_trainer(dataset: RawDataset, settings: Settings, plans: dict[str, Any], device: torch.device) -> PaperTrainer:
     """The initialised trainer of a run, after the last finished epoch if there is one on disk."""
     if device.type == "cpu":
         # Augment in the training process itself: a worker would take a core from the network, and hands over its
         # batches in an order that no seed fixes. nnU-Net's planner cannot do with 0 workers, its training can.
         os.environ.update(nnUNet_n_proc_DA="0")
-    trainer_class = getattr(trainers, TRAINERS[settings.model])
+    trainer_class = TRAINER_CLASSES[TRAINERS[settings.model]]
     trainer = trainer_class(
         plans={**plans, "continue_training": False},
         configuration=CONFIGURATION,
@@ -104,7 +103,7 @@ def make_trainer(
     return trainer
 
 
-def held_out_cases(dataset: RawDataset, settings: Settings, trainer: trainers.SwinUMambaTrainer) -> list[Case]:
+def held_out_cases(dataset: RawDataset, settings: Settings, trainer: PaperTrainer) -> list[Case]:
     """Labelled test cases of the data set, else the validation cases of the fold; none for fold ``all``."""
     if dataset.held_out:
         return list(dataset.held_out)
@@ -114,7 +113,7 @@ def held_out_cases(dataset: RawDataset, settings: Settings, trainer: trainers.Sw
     return [case for case in dataset.training if case.identifier in validation]
 
 
-def _train(trainer: trainers.SwinUMambaTrainer, settings: Settings, console: Console) -> None:
+def _train(trainer: PaperTrainer, settings: Settings, console: Console) -> None:
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     plan = trainer.configuration_manager
     console.print(
