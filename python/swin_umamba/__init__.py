@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .networks import SwinUMamba, SwinUMambaD
+    from .networks import SwinUMamba, SwinUMambaD, VMambaTiny
 
-__all__ = ["SwinUMamba", "SwinUMambaD"]
+__all__ = ["SwinUMamba", "SwinUMambaD", "VMambaTiny"]
 
 
 def __getattr__(name: str) -> object:
