@@ -1,4 +1,4 @@
-"""The networks of the paper: :class:`SwinUMamba`, :class:`SwinUMambaD` (Swin-UMamba†), their classifier :class:`VMambaTiny`."""
+"""The networks: :class:`SwinUMamba`, :class:`SwinUMambaD` (Swin-UMamba†), and :class:`VMambaTiny`."""
 
 from .swin_umamba import SwinUMamba
 from .swin_umamba_d import SwinUMambaD
