@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+def pad_to_multiple(x: Tensor, multiple: int | tuple[int, int], minimum: int | tuple[int, int] = 1) -> Tensor:
     """Pad an image at the bottom and at the right until its sizes are multiples of ``multiple``.
 
     The last row and column are repeated: that makes no edge, and unlike reflection it is possible for an
@@ -15,14 +15,20 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     Parameters
     ----------
     x : Tensor of shape (B, C, H, W), H and W >= 1
-    multiple : int
+    multiple : int or (int, int)
+        Of both axes, or of the rows and of the columns.
+    minimum : int or (int, int)
+        Smallest size of the result, itself a multiple.
 
     Returns
     -------
     Tensor of shape (B, C, H', W')
         ``x`` itself where nothing is to be padded.
     """
-    bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple
+    multiples, minima = ((n, n) if isinstance(n, int) else n for n in (multiple, minimum))
+    bottom, right = (
+        max(least, size + -size % n) - size for size, n, least in zip(x.shape[2:], multiples, minima, strict=True)
+    )
     if bottom == 0 and right == 0:
         return x
     return F.pad(x, (0, right, 0, bottom), mode="replicate")
@@ -34,7 +40,8 @@ def size_at_stride(size: int, stride: int) -> int:
     nnU-Net makes the targets of deep supervision with ``round(size * scale)``, where Python rounds halves to
     the even number. Never less than 1.
     """
-    return max(1, round(size / stride))
+    # In a trace the size is a tensor.
+    return max(1, round(int(size) / stride))
 
 
 def crop_to_size(y: Tensor, height: int, width: int) -> Tensor:

@@ -1,8 +1,10 @@
-"""What Swin-UMamba and Swin-UMamba† have in common."""
+"""What all segmentation networks of the package have in common."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +13,11 @@ from .padding import crop_to_size, pad_to_multiple, size_at_stride
 
 
 class SegmentationNetwork(nn.Module, ABC):
-    """A 2-D segmentation network around a VMamba encoder, for images of any size.
+    """A 2-D segmentation network for images of any size.
 
-    A subclass sets ``vssm_encoder`` and ``output_strides`` and implements :meth:`forward_padded`.
+    A subclass implements :meth:`forward_padded` and sets the attributes below. A network of another library is
+    made one by deriving from this class first and from the library's second, which leaves the names of its
+    parameters as they are.
 
     Parameters
     ----------
@@ -23,26 +27,39 @@ class SegmentationNetwork(nn.Module, ABC):
         Number of output channels (logits), background included, at least 1.
     deep_supervision : bool
         Return the outputs of all scales; can be set at any time.
-    embed_dim : int
-        Number of channels of the first VSS stage, even.
+    library_arguments : mapping
+        Arguments of the library's class, where there is one.
+
+    Attributes
+    ----------
+    size_multiple : (int, int)
+        What height and width that :meth:`forward_padded` sees are multiples of.
+    minimum_size : (int, int)
+        The least height and width that it sees.
+    output_strides : tuple of (int, int)
+        Vertical and horizontal stride of every output of deep supervision, full resolution first.
 
     Raises
     ------
     ValueError
-        If ``in_channels`` or ``num_classes`` is less than 1, or ``embed_dim`` is not a positive even number.
+        If ``in_channels`` or ``num_classes`` is less than 1.
     """
 
-    size_multiple = 32
-    output_strides: tuple[int, ...]
-    vssm_encoder: nn.Module
+    size_multiple: tuple[int, int]
+    minimum_size: tuple[int, int] = (1, 1)
+    output_strides: tuple[tuple[int, int], ...]
 
-    def __init__(self, in_channels: int, num_classes: int, deep_supervision: bool, embed_dim: int) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        deep_supervision: bool,
+        library_arguments: Mapping[str, Any] | None = None,
+    ) -> None:
         for name, value in (("in_channels", in_channels), ("num_classes", num_classes)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if embed_dim < 2 or embed_dim % 2:
-            raise ValueError(f"embed_dim must be a positive even number, got {embed_dim}")
+        super().__init__(**(library_arguments or {}))
         self.in_channels = in_channels
         self.num_classes = num_classes
         self.deep_supervision = deep_supervision
@@ -54,10 +71,10 @@ class SegmentationNetwork(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """Segment a batch of images.
 
-        Where H or W is not a multiple of 32, the image is padded at the bottom and at the right by
-        repeating its last row and column, and the outputs are cropped to match; where both are, nothing
-        is done. An image smaller than 32x32 is padded to 32x32, where the smallest map that instance
-        normalisation sees is 2x2, so that training works at any size.
+        Where H or W is not a multiple of ``size_multiple``, or less than ``minimum_size``, the image is padded
+        at the bottom and at the right by repeating its last row and column, and the outputs are cropped to
+        match; else nothing is done. ``minimum_size`` leaves instance normalisation more than one pixel, so
+        that training works at any size.
 
         Parameters
         ----------
@@ -80,12 +97,12 @@ class SegmentationNetwork(nn.Module, ABC):
         """
         self._check_input(x)
         height, width = x.shape[2:]
-        outputs = self.forward_padded(pad_to_multiple(x, self.size_multiple))
+        outputs = self.forward_padded(pad_to_multiple(x, self.size_multiple, self.minimum_size))
         if not self.deep_supervision:
             return crop_to_size(outputs[0], height, width)
         return [
-            crop_to_size(y, size_at_stride(height, stride), size_at_stride(width, stride))
-            for y, stride in zip(outputs, self.output_strides, strict=True)
+            crop_to_size(y, size_at_stride(height, rows), size_at_stride(width, columns))
+            for y, (rows, columns) in zip(outputs, self.output_strides, strict=True)
         ]
 
     def _check_input(self, x: Tensor) -> None:
@@ -103,19 +120,3 @@ class SegmentationNetwork(nn.Module, ABC):
             raise ValueError(f"the input must not be empty, got shape {shape}")
         if not torch.is_floating_point(x):
             raise TypeError(f"the input must be floating point, got {x.dtype}; convert it with .float()")
-
-    def freeze_encoder(self) -> None:
-        """Stop training the encoder's pretrained part: all of ``vssm_encoder`` except its patch embedding.
-
-        For the first epochs of training from ImageNet weights (paper, section 3.2).
-        """
-        self._set_encoder_trainable(False)
-
-    def unfreeze_encoder(self) -> None:
-        """Train the whole encoder: the inverse of :meth:`freeze_encoder`."""
-        self._set_encoder_trainable(True)
-
-    def _set_encoder_trainable(self, trainable: bool) -> None:
-        for name, parameter in self.vssm_encoder.named_parameters():
-            if not name.startswith("patch_embed."):
-                parameter.requires_grad_(trainable)

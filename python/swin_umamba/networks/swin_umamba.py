@@ -9,7 +9,7 @@ from monai.networks.blocks import UnetOutBlock, UnetrBasicBlock, UnetrUpBlock
 from torch import Tensor, nn
 
 from .instance_norm import InstanceNorm2d, replace_instance_norm
-from .segmentation_network import SegmentationNetwork
+from .vmamba_segmentation_network import VMambaSegmentationNetwork
 from .vssm_encoder import VSSMEncoder
 
 
@@ -27,7 +27,7 @@ def _up_block(in_channels: int, out_channels: int) -> nn.Module:
     )
 
 
-class SwinUMamba(SegmentationNetwork):
+class SwinUMamba(VMambaSegmentationNetwork):
     """Swin-UMamba (paper, sections 2.1-2.3).
 
     A 7x7 convolution of stride 2 and the stages of VMamba-Tiny make maps of 1/2, 1/4, 1/8, 1/16 and 1/32
@@ -64,7 +64,7 @@ class SwinUMamba(SegmentationNetwork):
     torch.Size([1, 8, 384, 640])
     """
 
-    output_strides = (1, 2, 4, 8)
+    output_strides = ((1, 1), (2, 2), (4, 4), (8, 8))
 
     def __init__(
         self,

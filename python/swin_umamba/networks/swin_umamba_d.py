@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .initialization import init_linear_and_norm
 from .patch_layers import PatchExpanding
-from .segmentation_network import SegmentationNetwork
+from .vmamba_segmentation_network import VMambaSegmentationNetwork
 from .vss_block import VSSStage
 from .vssm_encoder import VSSMEncoder
 
@@ -81,7 +81,7 @@ class VSSDecoder(nn.Module):
         )
 
 
-class SwinUMambaD(SegmentationNetwork):
+class SwinUMambaD(VMambaSegmentationNetwork):
     """Swin-UMamba†, the variant with a Mamba decoder (paper, section 2.4).
 
     VMamba-Tiny with its own 4x4 patch embedding, and a decoder of patch expanding and VSS blocks. Deep
@@ -118,7 +118,7 @@ class SwinUMambaD(SegmentationNetwork):
     [(320, 320), (80, 80), (40, 40), (20, 20)]
     """
 
-    output_strides = (1, 4, 8, 16)
+    output_strides = ((1, 1), (4, 4), (8, 8), (16, 16))
 
     def __init__(
         self,
