@@ -10,9 +10,17 @@ from collections.abc import Sequence
 from . import train
 from .command import OneLineParser, execute
 from .evaluation import evaluate_command
+from .nnunet_plugin import path_command
+from .prediction import predict_command
 from .prepare import prepare_command
 
-COMMANDS = {"prepare": prepare_command, "train": train, "evaluate": evaluate_command}
+COMMANDS = {
+    "prepare": prepare_command,
+    "train": train,
+    "predict": predict_command,
+    "evaluate": evaluate_command,
+    "nnunet-path": path_command,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

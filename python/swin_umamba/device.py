@@ -1,0 +1,39 @@
+"""The device that a command computes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICE_HELP = "cpu, cuda or cuda:N; auto takes a GPU if there is one (default: auto)"
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a device that is there, and make it torch's current one.
+
+    Raises
+    ------
+    UserError
+        No such device; the message says why.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()) or (kind == "cpu" and index):
+        raise UserError(f"--device {name}: must be auto, cpu, cuda or cuda:N")
+    if kind == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        why = "no GPU is visible" if torch.version.cuda else f"torch {torch.__version__} is built without CUDA"
+        raise UserError(f"--device {name}: {why}; use --device cpu")
+    if int(index or 0) >= torch.cuda.device_count():
+        raise UserError(f"--device {name}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+    device = torch.device("cuda", int(index or 0))
+    torch.cuda.set_device(device)
+    return device

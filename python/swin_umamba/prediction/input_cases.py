@@ -1,0 +1,123 @@
+"""Images to predict: finding them, and grouping files of one channel each into cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError
+from ..evaluation.label_files import ENDINGS, PLAIN_ENDINGS, label_ending
+
+_NUMBERED = re.compile(r"(.+)_(\d{4})")
+
+
+class CaseError(Exception):
+    """One case cannot be predicted, which does not keep others from it. The message says why, in one line."""
+
+
+@dataclass(frozen=True)
+class InputCase:
+    """One image: a file for each channel, or one file.
+
+    Attributes
+    ----------
+    identifier : str
+        Name of the files without channel number and ending; of the prediction too.
+    files : tuple of pathlib.Path
+        By channel.
+    ending : str
+        Of the files and of the prediction, in lower case, ``.nii.gz`` as one.
+    """
+
+    identifier: str
+    files: tuple[Path, ...]
+    ending: str
+
+
+def find_cases(location: Path, n_channels: int) -> tuple[list[InputCase], dict[str, str]]:
+    """List the cases of a folder, or the one that a file belongs to.
+
+    ``CASE_0000.png``, ``CASE_0001.png`` … are the channels of one case, as in nnU-Net, if they are just as many as the
+    model has channels; ``CASE_0000.png`` alone may hold all of them (RGB). Other numbers, as of the frames of a video,
+    and files without a number are cases of their own, named by the whole file name.
+
+    Parameters
+    ----------
+    location
+        A folder, whose files of unknown ending are passed over, or one image file.
+    n_channels
+        Channels of the model.
+
+    Returns
+    -------
+    cases : list of InputCase
+        Sorted by identifier.
+    incomplete : dict
+        From the identifier of cases with missing or surplus channels to what is wrong.
+
+    Raises
+    ------
+    UserError
+        There is no such file or folder, it holds no image, or two files claim one case.
+    """
+    if not location.exists():
+        raise UserError(f"{location} does not exist")
+    single = location if location.is_file() else None
+    if single is not None and label_ending(single) is None:
+        raise UserError(f"{single} is no image of a known format; known endings are {', '.join(ENDINGS)}")
+    incomplete: dict[str, str] = {}
+    cases: dict[str, InputCase] = {}
+    for identifier, channels, ending in _groups(location if single is None else location.parent):
+        if single is not None and single not in channels.values():
+            continue
+        try:
+            group = _split(identifier, channels, ending, n_channels)
+        except CaseError as error:
+            incomplete[identifier] = str(error)
+            continue
+        for case in group:
+            if single is not None and single not in case.files:
+                continue
+            if case.identifier in cases:
+                raise UserError(
+                    f"two files claim the case {case.identifier}: {cases[case.identifier].files[0]} and "
+                    f"{case.files[0]}; keep one"
+                )
+            cases[case.identifier] = case
+    if not cases and not incomplete:
+        raise UserError(f"{location} holds no image; known endings are {', '.join(ENDINGS)}")
+    return [cases[identifier] for identifier in sorted(cases)], incomplete
+
+
+def _groups(folder: Path) -> Iterator[tuple[str, dict[int | None, Path], str]]:
+    """Files of one name and ending by their number, ``None`` for a file without one."""
+    groups: dict[tuple[str, str, bool], dict[int | None, Path]] = {}
+    for path in sorted(folder.iterdir()):
+        ending = label_ending(path)
+        if ending is None or path.name.startswith(".") or not path.is_file():
+            continue
+        name = path.name[: -len(ending)]
+        match = _NUMBERED.fullmatch(name)
+        key = (match[1], ending, True) if match else (name, ending, False)
+        groups.setdefault(key, {})[int(match[2]) if match else None] = path
+    for (name, ending, _), channels in groups.items():
+        yield name, channels, ending
+
+
+def _split(name: str, channels: dict[int | None, Path], ending: str, n_channels: int) -> list[InputCase]:
+    numbers = list(channels)
+    if numbers == [None] or numbers == list(range(n_channels)):
+        return [InputCase(name, tuple(channels.values()), ending)]
+    # Without a number for each channel, one file must hold them all.
+    if n_channels == 1 or (n_channels in (3, 4) and ending in PLAIN_ENDINGS):
+        if numbers == [0]:
+            return [InputCase(name, (channels[0],), ending)]
+        return [InputCase(path.name[: -len(ending)], (path,), ending) for path in channels.values()]
+    raise CaseError(f"it has the channels {_span(numbers)}, the model wants {_span(range(n_channels))}")
+
+
+def _span(numbers: list[int] | range) -> str:
+    shown = [f"{number:04d}" for number in numbers]
+    return ", ".join(shown if len(shown) <= 4 else [*shown[:2], "...", shown[-1]])

@@ -1,0 +1,151 @@
+"""Reading images for prediction, and the checks that keep a wrong one from a wrong answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
+from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
+
+from ..evaluation.label_files import PLAIN_ENDINGS
+from .input_cases import CaseError, InputCase
+
+
+@dataclass(frozen=True)
+class InputImage:
+    """One image and how to go on with it.
+
+    Attributes
+    ----------
+    array : numpy.ndarray
+        float32 (C, Z, H, W); Z is 1 for a plain image.
+    properties : dict
+        What the reader wants back to write a label image on the same grid, and nnU-Net's ``spacing``.
+    reader : BaseReaderWriter
+        nnU-Net's class that read it.
+    slices_are_images : bool
+        Whether each slice is an image of its own to the model, as it was trained on plain images.
+    """
+
+    array: np.ndarray
+    properties: dict[str, Any]
+    reader: BaseReaderWriter
+    slices_are_images: bool
+
+
+def choose_reader(trained_with: type[BaseReaderWriter], ending: str) -> BaseReaderWriter:
+    """nnU-Net's reader for a file ending, if what it gives is what the model was trained on.
+
+    Parameters
+    ----------
+    trained_with
+        The reader of the training data.
+    ending
+        Of the files to read.
+
+    Raises
+    ------
+    CaseError
+        The model cannot be used on such files.
+    """
+    if ending in trained_with.supported_file_endings:
+        return trained_with()
+    if ending in PLAIN_ENDINGS:
+        if trained_with is NaturalImage2DIO:
+            return NaturalImage2DIO()
+        raise CaseError(
+            f"{ending} files have no pixel size in mm, and the model was trained on images that have one; convert them "
+            f"to NIfTI with their spacing"
+        )
+    # These have the axes of the file in the same order, and leave them as they are.
+    if trained_with in (NaturalImage2DIO, SimpleITKIO, NibabelIO):
+        return SimpleITKIO()
+    raise CaseError(
+        f"the model was trained on images read by {trained_with.__name__}, which reads no {ending} files; convert them "
+        f"to {' or '.join(trained_with.supported_file_endings)}"
+    )
+
+
+def read_image(case: InputCase, trained_with: type[BaseReaderWriter], n_channels: int) -> InputImage:
+    """Read all channels of a case.
+
+    Parameters
+    ----------
+    case
+        What to read.
+    trained_with
+        The reader of the training data.
+    n_channels
+        Channels of the model.
+
+    Raises
+    ------
+    CaseError
+        A file cannot be read, the channels do not belong together, their number is wrong, or values are not finite.
+    """
+    reader = choose_reader(trained_with, case.ending)
+    if isinstance(reader, Tiff3DIO) and not case.files[0].name.startswith(f"{case.identifier}_"):
+        raise CaseError("nnU-Net finds the spacing file of a 3-D TIFF by its channel number; name it _0000")
+    arrays, geometries = zip(*(_read_file(reader, path) for path in case.files), strict=True)
+    for path, array, geometry in zip(case.files[1:], arrays[1:], geometries[1:], strict=True):
+        if array.shape[1:] != arrays[0].shape[1:]:
+            raise CaseError(
+                f"its channels have different sizes: {case.files[0].name} {_size(arrays[0])}, "
+                f"{path.name} {_size(array)}"
+            )
+        for (name, value), (_, first) in zip(_numbers(geometry), _numbers(geometries[0]), strict=True):
+            if not np.allclose(value, first, rtol=1e-3, atol=1e-3):
+                raise CaseError(
+                    f"its channels lie elsewhere: {case.files[0].name} has {name} {np.round(first, 4).tolist()}, "
+                    f"{path.name} {np.round(value, 4).tolist()}; resample them to one grid"
+                )
+    array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    if len(array) != n_channels:
+        files = f" in {len(case.files)} files" if len(case.files) > 1 else ""
+        raise CaseError(f"it has {len(array)} channels{files}, the model was trained on {n_channels}")
+    if array.size == 0:
+        raise CaseError(f"it is empty, of size {_size(array)}")
+    if not np.isfinite(array).all():
+        raise CaseError("it holds NaN or infinite values")
+    plain_model = trained_with is NaturalImage2DIO
+    return InputImage(array, geometries[0], reader, plain_model and case.ending not in PLAIN_ENDINGS)
+
+
+def _read_file(reader: BaseReaderWriter, path: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    try:
+        array, properties = reader.read_images((str(path),))
+    # Readers raise whatever their libraries raise, which is no closed list.
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise CaseError(f"{path.name} cannot be read: {lines[-1] if lines else type(error).__name__}") from error
+    # A 4-D file or one with several values a voxel: nnU-Net's reader takes the first axis for channels.
+    if (
+        array.ndim != 4
+        or len(properties["spacing"]) != 3
+        or len(properties.get("sitk_stuff", {}).get("spacing", ())) > 3
+    ):
+        raise CaseError(
+            f"{path.name} is no image of 2 or 3 axes with one value a voxel; write each channel into its own file, "
+            f"named _0000, _0001, ..."
+        )
+    return array, properties
+
+
+def _numbers(properties: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
+    """The numbers of a reader's properties by name, which are all about geometry."""
+    for name, value in properties.items():
+        if isinstance(value, dict):
+            yield from _numbers(value)
+        elif not isinstance(value, str):
+            yield name, np.asarray(value, dtype=float)
+
+
+def _size(array: np.ndarray) -> str:
+    shape = array.shape[1:]
+    return "×".join(str(size) for size in (shape[1:] if shape[0] == 1 else shape))

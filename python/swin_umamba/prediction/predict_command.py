@@ -1,0 +1,154 @@
+"""``swin-umamba predict``: label images of new images, by a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..command import number_between
+from ..device import DEVICE_HELP, choose_device
+from ..errors import RunError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .input_cases import InputCase
+    from .trained_model import TrainedModel
+
+SUMMARY = "predict label images with a trained model, by nnU-Net's sliding window"
+
+EPILOG = """\
+Images are PNG, TIFF, BMP, NIfTI, NRRD, MetaImage or GIPL files, CASE.ending or CASE_0000.ending, CASE_0001.ending ...
+with one channel each. OUTPUT gets CASE.ending, the label image on the same grid, and predict.log.
+
+Exit codes: 0 done, 1 some images could not be predicted and are named, 2 wrong input (nothing was predicted),
+130 interrupted.
+
+examples:
+  swin-umamba predict images predictions --checkpoint results/Dataset152_MNITissue-swin-umamba-d/checkpoint.pth
+  swin-umamba predict scan.nii.gz predictions --checkpoint checkpoint.pth --probabilities --overlays --device cuda
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument("input", type=Path, metavar="INPUT", help="folder of images, or one image")
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the predictions; new or empty")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="checkpoint.pth of a run; or a checkpoint of nnU-Net, or its folder of a trained model, whose folds are "
+        "averaged",
+    )
+    parser.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="go on with former predictions in OUTPUT, of the same model with the same settings",
+    )
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="also write CASE.npz and CASE.pkl, as nnU-Net's --save_probabilities",
+    )
+    parser.add_argument("--overlays", action="store_true", help="also write overlays/CASE.png, labels over the image")
+    parser.add_argument(
+        "--mirroring",
+        action="store_true",
+        help="average over mirror images as well, which takes four times as long (default: as the paper, not)",
+    )
+    parser.add_argument(
+        "--step-size",
+        type=number_between(0, 1),
+        default=0.5,
+        metavar="S",
+        help="distance of neighbouring tiles as a share of the patch size (default: 0.5)",
+    )
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help=DEVICE_HELP)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Predict every image, and name those that could not be predicted.
+
+    Raises
+    ------
+    UserError
+        Wrong input, found before any prediction.
+    RunError
+        Some images could not be predicted, or OUTPUT cannot be written to.
+    """
+    _set_environment()
+    from rich.markup import escape
+
+    from ..console import capture_output
+    from ..training.progress import progress_bar
+    from .input_cases import find_cases
+    from .output_folder import OutputFolder
+    from .prediction import predict_cases
+    from .predictor import load_predictor
+    from .trained_model import read_model
+
+    source, output = args.input.expanduser(), OutputFolder(args.output.expanduser(), args.probabilities, args.overlays)
+    if not source.exists():
+        raise UserError(f"{source} does not exist; give a folder of images or one image as INPUT")
+    device = choose_device(args.device)
+    model = read_model(args.checkpoint.expanduser())
+    record = _record(model, args)
+    output.check(source, record, args.skip_existing)
+    with capture_output(None):
+        predictor = load_predictor(model, device, mirroring=args.mirroring, step_size=args.step_size)
+    cases, incomplete = find_cases(source, predictor.n_channels)
+    try:
+        output.open(record, {"plans.json": model.plans, "dataset.json": model.dataset_json})
+    except OSError as error:
+        raise UserError(f"cannot write to OUTPUT {output.root}: {error.strerror}") from error
+    with capture_output(output.log) as console:
+        console.print(
+            f"[bold]predicting[/bold] {len(cases)} images with {model.trainer_name} of {escape(str(model.files[0]))} "
+            f"on {device}"
+        )
+        with progress_bar(console) as bar:
+            images, tiles = bar.add_task("images", total=len(cases)), bar.add_task("", total=1.0)
+            predictor.on_progress = lambda share: bar.update(tiles, completed=share)
+
+            def show_progress() -> Iterator[InputCase]:
+                for number, case in enumerate(cases, start=1):
+                    bar.reset(tiles, description=escape(case.identifier))
+                    yield case
+                    bar.advance(images)
+                    if not console.is_terminal:
+                        console.print(f"{number}/{len(cases)} {escape(case.identifier)}")
+
+            outcome = predict_cases(predictor, show_progress(), output, skip_existing=args.skip_existing)
+        failed = {**incomplete, **outcome.failed}
+        there = f", {len(outcome.skipped)} were there" if outcome.skipped else ""
+        console.print(f"{len(outcome.predicted)} images predicted{there}; predictions in {escape(str(output.root))}")
+        for identifier, reason in failed.items():
+            console.print(f"[red]failed[/red] {escape(identifier)}: {escape(reason)}")
+    if failed:
+        raise RunError(
+            f"{len(failed)} of {len(cases) + len(incomplete)} images could not be predicted: {', '.join(failed)} "
+            f"(details in {output.log})"
+        )
+
+
+def _record(model: TrainedModel, args: argparse.Namespace) -> dict:
+    return {
+        "settings": {"model": model.digest, "mirroring": args.mirroring, "step_size": args.step_size},
+        "checkpoints": [str(path.resolve()) for path in model.files],
+        "trainer": model.trainer_name,
+        "configuration": model.configuration,
+    }
+
+
+def _set_environment() -> None:
+    """Threads and workers of nnU-Net, which reads them when it is imported, unless the user has set them."""
+    from ..training.run_folder import available_processors
+
+    os.environ.setdefault("nnUNet_def_n_proc", str(min(8, available_processors())))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,0 +1,179 @@
+"""nnU-Net's sliding-window predictor with the network of a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from ..errors import UserError
+from ..training.trainers import TRAINER_CLASSES, register_trainers
+from .trained_model import TrainedModel
+
+
+class SlidingWindowPredictor(nnUNetPredictor):
+    """nnU-Net's predictor, which tells how far it is.
+
+    Attributes
+    ----------
+    on_progress : callable
+        Called after each tile with the share of the image's tiles that are done, above 0 and at most 1.
+    """
+
+    on_progress: Callable[[float], object] | None = None
+    _tiles = _tiles_done = 0
+
+    @property
+    def n_channels(self) -> int:
+        """Channels that an image must have."""
+        return determine_num_input_channels(self.plans_manager, self.configuration_manager, self.dataset_json)
+
+    def start_image(self) -> None:
+        """Count tiles from 0 again."""
+        self._tiles_done = 0
+
+    def _internal_get_sliding_window_slicers(self, image_size: tuple[int, ...]) -> list[tuple]:
+        slicers = super()._internal_get_sliding_window_slicers(image_size)
+        self._tiles = len(slicers) * len(self.list_of_parameters)
+        return slicers
+
+    def _internal_maybe_mirror_and_predict(self, x: torch.Tensor) -> torch.Tensor:
+        prediction = super()._internal_maybe_mirror_and_predict(x)
+        self._tiles_done += 1
+        if self.on_progress is not None:
+            # More than all where nnU-Net starts again on the host because the device's memory did not do.
+            self.on_progress(min(1.0, self._tiles_done / self._tiles))
+        return prediction
+
+
+def load_predictor(
+    model: TrainedModel, device: torch.device, *, mirroring: bool = False, step_size: float = 0.5
+) -> SlidingWindowPredictor:
+    """Build the network of a model and give it to nnU-Net's predictor.
+
+    Parameters
+    ----------
+    model
+        What `read_model` gave.
+    device
+        Where to predict. On a GPU the sum over tiles is kept there, or on the host where it does not fit.
+    mirroring
+        Average over the image and its mirror images (test-time augmentation); the paper does not.
+    step_size
+        Distance of neighbouring tiles as a share of the patch size, above 0 and at most 1.
+
+    Raises
+    ------
+    UserError
+        The trainer is unknown, the weights do not fit its network, or the model cannot be predicted with alone.
+    """
+    if mirroring and not model.mirroring_axes:
+        raise UserError(f"--mirroring: {model.trainer_name} was trained without mirroring; leave it out")
+    plans = PlansManager(model.plans)
+    try:
+        configuration = plans.get_configuration(model.configuration)
+        previous_stage = configuration.previous_stage_name
+        labels = plans.get_label_manager(model.dataset_json)
+        n_channels = determine_num_input_channels(plans, configuration, model.dataset_json)
+    # Plans are free-form JSON; what is missing shows as any of these.
+    except (KeyError, TypeError, RuntimeError, AssertionError, AttributeError) as error:
+        raise UserError(f"cannot use the plans of {model.files[0]}: {type(error).__name__}: {error}") from error
+    if previous_stage is not None:
+        raise UserError(
+            f"{model.files[0]} is the configuration {model.configuration} of a cascade, which starts from the "
+            f"predictions of {previous_stage}; use nnUNetv2_predict"
+        )
+    network = _find_trainer(model).build_network_architecture(
+        plans, configuration, n_channels, labels.num_segmentation_heads, enable_deep_supervision=False
+    )
+    for file, weights in zip(model.files, model.weights, strict=True):
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            lines = [line.strip() for line in str(error).splitlines()]
+            raise UserError(
+                f"the weights of {file} do not fit the network of {model.trainer_name}: {' '.join(lines[1:2])}"
+            ) from error
+    predictor = SlidingWindowPredictor(
+        tile_step_size=step_size,
+        use_mirroring=mirroring,
+        perform_everything_on_device=device.type == "cuda",
+        device=device,
+        allow_tqdm=False,
+    )
+    predictor.manual_initialization(
+        network,
+        plans,
+        configuration,
+        list(model.weights),
+        model.dataset_json,
+        model.trainer_name,
+        model.mirroring_axes,
+    )
+    return predictor
+
+
+def predict_array(
+    predictor: SlidingWindowPredictor,
+    image: np.ndarray,
+    properties: dict[str, Any],
+    *,
+    with_probabilities: bool = False,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Preprocess one image as in training, predict it, and bring the result back to its grid.
+
+    Parameters
+    ----------
+    predictor
+        What `load_predictor` gave.
+    image
+        Float (C, Z, H, W), as nnU-Net's readers give it; Z is 1 for a 2-D image. Slices are predicted one by one
+        by a 2-D configuration.
+    properties
+        Has ``spacing``, of Z, H and W in the unit of the training data. What preprocessing did is added.
+    with_probabilities
+        Whether to return these too.
+
+    Returns
+    -------
+    labels : numpy.ndarray
+        Integer (Z, H, W).
+    probabilities : numpy.ndarray or None
+        float32 (classes, Z, H, W): softmax, or sigmoid for regions.
+    """
+    predictor.start_image()
+    preprocessor = predictor.configuration_manager.preprocessor_class(verbose=False)
+    data, _, properties = preprocessor.run_case_npy(
+        image, None, properties, predictor.plans_manager, predictor.configuration_manager, predictor.dataset_json
+    )
+    tensor = torch.from_numpy(data).to(dtype=torch.float32, memory_format=torch.contiguous_format)
+    logits = predictor.predict_logits_from_preprocessed_data(tensor)
+    del data, tensor
+    result = convert_predicted_logits_to_segmentation_with_correct_shape(
+        logits,
+        predictor.plans_manager,
+        predictor.configuration_manager,
+        predictor.label_manager,
+        properties,
+        return_probabilities=with_probabilities,
+    )
+    return result if with_probabilities else (result, None)
+
+
+def _find_trainer(model: TrainedModel) -> type:
+    register_trainers()
+    try:
+        return recursive_find_trainer_class_by_name(model.trainer_name)
+    # The search imports modules of other packages, which raise whatever they like.
+    except Exception as error:
+        raise UserError(
+            f"{model.files[0]} was trained by {model.trainer_name}, which is none of {', '.join(TRAINER_CLASSES)}, and "
+            f"nnU-Net does not find it: {' '.join(str(error).split())}"
+        ) from error
