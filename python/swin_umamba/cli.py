@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import train
+from . import pretrain, train
 from .command import OneLineParser, execute
 from .evaluation import evaluate_command
 from .nnunet_plugin import path_command
@@ -16,6 +16,7 @@ from .prepare import prepare_command
 
 COMMANDS = {
     "prepare": prepare_command,
+    "pretrain": pretrain,
     "train": train,
     "predict": predict_command,
     "evaluate": evaluate_command,

@@ -1,0 +1,133 @@
+"""One pretraining run, from a folder of images to weights that a segmentation starts from."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+
+from ..errors import UserError
+from ..files import write_json
+from ..training.progress import progress_bar
+from ..training.run_folder import RunFolder
+from . import checkpoint
+from .image_folder import ImageFolder, check_images, open_image_folder
+from .processes import Processes
+from .progress import PretrainingProgress
+from .settings import PretrainingSettings
+from .training import Pretraining
+
+
+class PretrainingFolder(RunFolder):
+    """Paths of a run."""
+
+    state = property(lambda self: self.root / "checkpoint_latest.pth")
+    weights = property(lambda self: self.root / "vmamba_tiny.pth")
+    averaged_weights = property(lambda self: self.root / "vmamba_tiny_ema.pth")
+
+
+def execute_run(
+    settings: PretrainingSettings, folder: PretrainingFolder, processes: Processes, workers: int, console: Console
+) -> dict[str, Any]:
+    """Check the images, train what is left to train, and write the weights.
+
+    Parameters
+    ----------
+    settings
+        What to do.
+    folder
+        Where the results go; a state that is there is gone on from.
+    processes
+        This process and the others that train with it. Only the first writes files.
+    workers
+        Processes that read and augment images for this one.
+    console
+        What the user sees.
+
+    Returns
+    -------
+    dict
+        The content of ``metrics.json``: ``history`` has for each epoch the mean training loss, loss and accuracy
+        on the validation images, and the accuracy of the averaged weights.
+
+    Raises
+    ------
+    UserError
+        Wrong input, found before any training.
+    RunError
+        The training failed.
+    """
+    images = _open_checked(settings, processes, console)
+    training = Pretraining(settings, images, processes, workers)
+    if folder.state.exists():
+        training.load_state(checkpoint.load(folder.state))
+        console.print(f"resumed after epoch {training.finished_epochs} of {settings.epochs}")
+    if processes.is_first:
+        folder.root.mkdir(parents=True, exist_ok=True)
+        write_json(folder.settings, dataclasses.asdict(settings))
+
+    with PretrainingProgress(console, settings.epochs, training.finished_epochs, training.steps_per_epoch) as progress:
+
+        def keep() -> None:
+            if processes.is_first:
+                checkpoint.save(training.state(), folder.state)
+            progress.epoch_done(training.history[-1])
+
+        training.train_epochs(progress.step_done, keep)
+    metrics = {
+        "settings": dataclasses.asdict(settings),
+        "images": {"training": len(images.training), "validation": len(images.validation)},
+        "classes": list(images.classes),
+        "processes": processes.count,
+        "device": str(processes.device),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "history": training.history,
+    }
+    if processes.is_first:
+        _write_weights(training, folder)
+        write_json(folder.metrics, metrics)
+        console.print(f"[bold]weights[/bold] {escape(str(folder.weights))}, averaged {folder.averaged_weights.name}")
+    return metrics
+
+
+def _open_checked(settings: PretrainingSettings, processes: Processes, console: Console) -> ImageFolder:
+    def list_images() -> ImageFolder:
+        return open_image_folder(Path(settings.data), settings.validation_fraction, settings.seed)
+
+    def check() -> None:
+        images = list_images()
+        total = len(images.training) + len(images.validation)
+        console.print(
+            f"[bold]checking[/bold] {total} images of {len(images.classes)} classes: {len(images.training)} for "
+            f"training, {len(images.validation)} for validation"
+        )
+        if settings.batch_size > len(images.training):
+            raise UserError(
+                f"--batch-size {settings.batch_size} is more than the {len(images.training)} images for training"
+            )
+        with progress_bar(console) as bar:
+            task = bar.add_task("checking", total=total)
+            small = check_images(images, settings.image_size, lambda: bar.advance(task))
+        if small:
+            console.print(
+                f"{len(small)} images are smaller than {settings.image_size}×{settings.image_size} and will be "
+                f"enlarged, for instance {escape(str(small[0]))}"
+            )
+
+    processes.first_does(check)
+    return list_images()
+
+
+def _write_weights(training: Pretraining, folder: PretrainingFolder) -> None:
+    facts = {"epoch": training.finished_epochs, "classes": list(training.images.classes)}
+    last = training.history[-1]
+    for path, weights, accuracy in (
+        (folder.weights, training.network.state_dict(), last["accuracy"]),
+        (folder.averaged_weights, training.averaged.module.state_dict(), last["accuracy_ema"]),
+    ):
+        checkpoint.save_weights(path, weights, {**facts, "accuracy": accuracy})
