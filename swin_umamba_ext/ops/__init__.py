@@ -1,5 +1,6 @@
 """The operators: argument checks, dtypes, autograd and fake tensors around the kernels."""
 
+from .. import flops as flops  # counts their operations in PyTorch's FlopCounterMode
 from .. import library as library  # loads the kernels
 from .cross_scan import cross_merge, cross_scan
 from .selective_scan import selective_scan
