@@ -37,7 +37,7 @@ class VSSDecoder(nn.Module):
         super().__init__()
         coarse_to_fine = dims[::-1]
         pairs = list(pairwise(coarse_to_fine))
-        rates = torch.linspace(drop_path_rate, 0, BLOCKS_PER_STAGE * len(dims)).split(BLOCKS_PER_STAGE)
+        rates = torch.linspace(drop_path_rate, 0, BLOCKS_PER_STAGE * len(dims), device="cpu").split(BLOCKS_PER_STAGE)
         self.expand_layers = nn.ModuleList(
             [PatchExpanding(below, 2, dim) for below, dim in pairs] + [PatchExpanding(dims[0], 4, dims[0])]
         )

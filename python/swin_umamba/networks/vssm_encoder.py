@@ -50,7 +50,7 @@ class VSSMEncoder(nn.Module):
         if len(depths) != len(dims):
             raise ValueError(f"depths must have {len(dims)} entries, one for each stage, got {tuple(depths)}")
         self.patch_embed = PatchEmbedding(in_channels, dims[0], patch_size)
-        rates = torch.linspace(0, drop_path_rate, sum(depths)).split(list(depths))
+        rates = torch.linspace(0, drop_path_rate, sum(depths), device="cpu").split(list(depths))
         self.layers = nn.ModuleList(
             VSSStage(dim, stage_rates.tolist(), d_state) for dim, stage_rates in zip(dims, rates, strict=True)
         )
