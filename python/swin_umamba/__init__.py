@@ -1,23 +1,30 @@
 """Swin-UMamba for medical image segmentation: networks, training with nnU-Net, evaluation.
 
-The networks are loaded on first use, so that ``import swin_umamba`` and the command line start fast.
+The names are loaded on first use, so that ``import swin_umamba`` and the command line start fast.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .networks import SwinUMamba, SwinUMambaD, VMambaTiny
+    from .pretrained import load_pretrained
 
-__all__ = ["SwinUMamba", "SwinUMambaD", "VMambaTiny"]
+_MODULES = {
+    "SwinUMamba": "networks",
+    "SwinUMambaD": "networks",
+    "VMambaTiny": "networks",
+    "load_pretrained": "pretrained",
+}
+
+__all__ = ["SwinUMamba", "SwinUMambaD", "VMambaTiny", "load_pretrained"]
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:
-        from . import networks
-
-        return getattr(networks, name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,0 +1,121 @@
+"""The weights of a network inside a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import CheckpointError
+from .placeholder import Placeholder
+
+# nnU-Net; VMamba, Swin Transformer and timm; MONAI, Lightning and OpenMMLab; many a tutorial.
+WEIGHT_KEYS = ("network_weights", "model", "state_dict", "model_state_dict")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of a network by name, without the prefixes of DDP and torch.compile.
+
+    Attributes
+    ----------
+    tensors : dict of Tensor
+    other_entries : tuple of str
+        Names of entries that are no tensors.
+    """
+
+    tensors: dict[str, Tensor]
+    other_entries: tuple[str, ...]
+
+
+def find_weights(checkpoint: Any, path: Path) -> Weights:
+    """Find the weights in what `read_checkpoint` returned.
+
+    Parameters
+    ----------
+    checkpoint
+        A state dict, or a dict with one under a key of `WEIGHT_KEYS`.
+    path
+        Of the file, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        There are none, or they hold NaN or infinity.
+    """
+    state = _state_dict(checkpoint, path)
+    new_names = strip_wrappers(state)
+    if len(set(new_names.values())) < len(state):
+        raise CheckpointError(f"{path} has tensors whose names differ only in the prefixes of DDP or torch.compile")
+    tensors = {new_names[name]: value for name, value in state.items() if isinstance(value, Tensor)}
+    _check_finite(tensors, path)
+    return Weights(tensors, tuple(name for name in state if name not in tensors and new_names[name] not in tensors))
+
+
+def strip_wrappers(names: Iterable[str]) -> dict[str, str]:
+    """Map each parameter name to the one without ``module.`` (DDP) and ``_orig_mod.`` (torch.compile).
+
+    DDP's prefix is one only if all names have it, since a network may have a submodule of that name;
+    torch.compile's can be anywhere, as submodules can be compiled.
+    """
+    stripped = {name: name.replace("_orig_mod.", "") for name in names}
+    while stripped and all(name.startswith("module.") for name in stripped.values()):
+        stripped = {name: new.removeprefix("module.") for name, new in stripped.items()}
+    return stripped
+
+
+def _state_dict(checkpoint: Any, path: Path) -> Mapping[str, Any]:
+    if _is_state_dict(checkpoint):
+        return checkpoint
+    if isinstance(checkpoint, dict):
+        for key in WEIGHT_KEYS:
+            value = checkpoint.get(key)
+            if _is_state_dict(value):
+                return value
+            if isinstance(value, Placeholder):
+                raise CheckpointError(
+                    f"{path} holds, under {key!r}, an object of the class {value.class_name}, which is not read "
+                    f"because that would run code of the file; where the file was made, write the network's "
+                    f"state_dict() instead"
+                )
+        keys = ", ".join(repr(key) for key in list(checkpoint)[:8])
+        content = f"a dict with the keys {keys}" if checkpoint else "an empty dict"
+    elif isinstance(checkpoint, Placeholder):
+        content = f"an object of the class {checkpoint.class_name}"
+    else:
+        content = f"an object of the type {type(checkpoint).__name__}"
+    raise CheckpointError(
+        f"{path} holds {content}, and no weights: expected is a state dict, alone or under one of the keys "
+        f"{', '.join(WEIGHT_KEYS)}"
+    )
+
+
+def _is_state_dict(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and all(isinstance(name, str) for name in value)
+        and any(isinstance(tensor, Tensor) for tensor in value.values())
+    )
+
+
+def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    bad = [name for name, tensor in tensors.items() if not is_finite(tensor)]
+    if bad:
+        raise CheckpointError(
+            f"{path} has NaN or infinite values in {len(bad)} of {len(tensors)} tensors, the first being {bad[0]}; "
+            f"the file is damaged or its training had diverged: take another or an earlier checkpoint"
+        )
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no element is NaN or infinite; in one pass, without a mask as large as the tensor."""
+    if not (tensor.is_floating_point() or tensor.is_complex()) or tensor.numel() == 0:
+        return True
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    low, high = torch.aminmax(tensor.float() if tensor.dtype.itemsize < 4 else tensor)
+    return bool(torch.isfinite(low) and torch.isfinite(high))
