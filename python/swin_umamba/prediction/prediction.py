@@ -59,20 +59,18 @@ def predict_cases(
         try:
             image = read_image(case, predictor.plans_manager.image_reader_writer_class, predictor.n_channels)
             labels, probabilities = predict_image(predictor, image, with_probabilities=output.probabilities)
+            _write(case, image, labels, probabilities, output)
         except CaseError as error:
             outcome.failed[case.identifier] = str(error)
-            continue
+        except RunError:
+            raise
         # Too little memory, a preprocessing step that refuses the intensities: of this image, not of the next.
         except Exception as error:
             traceback.print_exc()
             reason = " ".join(str(error).split()) or "no message"
             outcome.failed[case.identifier] = f"{type(error).__name__}: {reason}"
-            continue
-        try:
-            _write(case, image, labels, probabilities, output)
-        except OSError as error:
-            raise RunError(f"cannot write the prediction of {case.identifier} into {output.root}: {error}") from error
-        outcome.predicted.append(case.identifier)
+        else:
+            outcome.predicted.append(case.identifier)
     return outcome
 
 
@@ -105,11 +103,15 @@ def predict_image(
 def _write(
     case: InputCase, image: InputImage, labels: np.ndarray, probabilities: np.ndarray | None, output: OutputFolder
 ) -> None:
-    with output.writing(case) as folder:
-        if probabilities is not None:
-            np.savez_compressed(folder / f"{case.identifier}.npz", probabilities=probabilities)
-            save_pickle(image.properties, str(folder / f"{case.identifier}.pkl"))
-        if output.overlays:
-            (folder / "overlays").mkdir()
-            write_overlay(folder / "overlays" / f"{case.identifier}.png", image.array, labels)
-        image.reader.write_seg(labels, str(folder / f"{case.identifier}{case.ending}"), image.properties)
+    try:
+        with output.writing(case) as folder:
+            if probabilities is not None:
+                np.savez_compressed(folder / f"{case.identifier}.npz", probabilities=probabilities)
+                save_pickle(image.properties, str(folder / f"{case.identifier}.pkl"))
+            if output.overlays:
+                (folder / "overlays").mkdir()
+                write_overlay(folder / "overlays" / f"{case.identifier}.png", image.array, labels)
+            image.reader.write_seg(labels, str(folder / f"{case.identifier}{case.ending}"), image.properties)
+    except OSError as error:
+        # A full disk: of the next image too.
+        raise RunError(f"cannot write the prediction of {case.identifier} into {output.root}: {error}") from error

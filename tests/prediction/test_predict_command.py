@@ -1,0 +1,346 @@
+"""``swin-umamba predict``: formats, geometry, bad files, resuming, and what is never overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK
+from skimage.io import imread, imsave
+from swin_umamba.prediction import input_images, predict_array
+
+from .conftest import random_image
+
+OBLIQUE = (0.8, 0.6, 0.0, -0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    return folder
+
+
+def _write_volume(path, array, spacing=(1.5, 0.9, 4.0), origin=(-10.0, 20.0, 5.0)):
+    volume = SimpleITK.GetImageFromArray(array)
+    volume.SetSpacing(spacing)
+    volume.SetOrigin(origin)
+    volume.SetDirection(OBLIQUE)
+    SimpleITK.WriteImage(volume, str(path))
+
+
+def _expected(load, checkpoint, image):
+    return predict_array(load(checkpoint), image[None, None].astype(np.float32), {"spacing": (999, 1, 1)})[0][0]
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".tiff", ".bmp"])
+def test_plain_formats_give_the_same_labels(make_checkpoint, load, predict, images, tmp_path, ending):
+    image, checkpoint = random_image(40, 61), make_checkpoint()
+    imsave(images / f"a{ending}", image, check_contrast=False)
+    code, out, err = predict(images, tmp_path / "out", "--checkpoint", checkpoint)
+    assert (code, err) == (0, "")
+    assert "1 images predicted" in out
+    labels = imread(tmp_path / "out" / f"a{ending}")
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, _expected(load, checkpoint, image))
+
+
+def test_colour_in_one_file_or_three(make_checkpoint, predict, images, tmp_path):
+    image, checkpoint = random_image(40, 61, 3), make_checkpoint(n_channels=3, normalization="RGBTo01Normalization")
+    imsave(images / "together.png", image, check_contrast=False)
+    for channel in range(3):
+        imsave(images / f"apart_{channel:04d}.png", image[..., channel], check_contrast=False)
+    assert predict(images, tmp_path / "out", "--checkpoint", checkpoint)[0] == 0
+    together, apart = (imread(tmp_path / "out" / f"{name}.png") for name in ("together", "apart"))
+    np.testing.assert_array_equal(together, apart)
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_slices_of_a_volume_are_images_to_a_model_of_plain_images(
+    make_checkpoint, load, predict, images, tmp_path, ending
+):
+    array, checkpoint = np.stack([random_image(36, 52, seed=z) * (z + 1) for z in range(3)]), make_checkpoint()
+    _write_volume(images / f"v{ending}", array)
+    assert predict(images / f"v{ending}", tmp_path / "out", "--checkpoint", checkpoint)[0] == 0
+    labels = SimpleITK.ReadImage(str(tmp_path / "out" / f"v{ending}"))
+    for z in range(3):
+        np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(labels)[z], _expected(load, checkpoint, array[z]))
+    _assert_same_grid(labels, SimpleITK.ReadImage(str(images / f"v{ending}")))
+
+
+def _assert_same_grid(labels, image):
+    assert labels.GetSize() == image.GetSize()
+    for geometry in ("GetSpacing", "GetOrigin", "GetDirection"):
+        np.testing.assert_allclose(getattr(labels, geometry)(), getattr(image, geometry)(), atol=1e-5)
+
+
+@pytest.mark.parametrize("reader", ["SimpleITKIO", "NibabelIO", "NibabelIOWithReorient"])
+def test_geometry_of_a_resampled_volume_is_kept(make_checkpoint, predict, images, tmp_path, reader):
+    checkpoint = make_checkpoint(reader=reader, spacing=(1.1, 1.2))
+    _write_volume(images / "v_0000.nii.gz", np.stack([random_image(30, 44, seed=z) for z in range(2)]))
+    assert predict(images, tmp_path / "out", "--checkpoint", checkpoint)[0] == 0
+    labels = SimpleITK.ReadImage(str(tmp_path / "out" / "v.nii.gz"))
+    _assert_same_grid(labels, SimpleITK.ReadImage(str(images / "v_0000.nii.gz")))
+    assert len(np.unique(SimpleITK.GetArrayFromImage(labels))) > 1
+
+
+def test_a_2d_nifti_stays_2d(make_checkpoint, predict, images, tmp_path):
+    image = SimpleITK.GetImageFromArray(random_image(30, 44))
+    image.SetSpacing((0.5, 0.5))
+    SimpleITK.WriteImage(image, str(images / "s.nii.gz"))
+    checkpoint = make_checkpoint(reader="SimpleITKIO", spacing=(0.5, 0.5))
+    assert predict(images, tmp_path / "out", "--checkpoint", checkpoint)[0] == 0
+    assert SimpleITK.ReadImage(str(tmp_path / "out" / "s.nii.gz")).GetSize() == (44, 30)
+
+
+def test_bad_images_are_named_and_the_others_predicted(make_checkpoint, predict, images, tmp_path):
+    good = random_image(40, 50)
+    for name in ("a_good", "z_good"):
+        imsave(images / f"{name}.png", good, check_contrast=False)
+    imsave(images / "colour.png", random_image(40, 50, 3), check_contrast=False)
+    (images / "empty.png").touch()
+    (images / "text.png").write_text("no image")
+    (images / "truncated.png").write_bytes((images / "a_good.png").read_bytes()[:60])
+    imsave(images / "nan.tif", np.where(good > 200, np.nan, good).astype(np.float32), check_contrast=False)
+    four_axes = SimpleITK.GetImageFromArray(np.zeros((2, 2, 8, 8), np.float32), isVector=False)
+    SimpleITK.WriteImage(four_axes, str(images / "four_axes.nii.gz"))
+    SimpleITK.WriteImage(
+        SimpleITK.GetImageFromArray(np.zeros((2, 8, 8, 3), np.float32), isVector=True), str(images / "vector.nii.gz")
+    )
+    code, out, err = predict(images, tmp_path / "out", "--checkpoint", make_checkpoint())
+    assert code == 1
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a_good.png", "z_good.png"]
+    reasons = {
+        "colour": "it has 3 channels, the model was trained on 1",
+        "empty": "empty.png cannot be read",
+        "four_axes": "write each channel into its own file",
+        "nan": "it holds NaN or infinite values",
+        "text": "text.png cannot be read",
+        "truncated": "truncated.png cannot be read",
+        "vector": "write each channel into its own file",
+    }
+    for name, reason in reasons.items():
+        line = next(line for line in out.splitlines() if line.startswith(f"failed {name}: "))
+        assert reason in line
+    assert "7 of 9 images could not be predicted: " + ", ".join(reasons) in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": (30, 40)}, "different sizes: v_0000.nii.gz 2×30×44, v_0001.nii.gz 2×30×40"),
+        ({"spacing": (1.5, 0.9, 5.0)}, "lie elsewhere: v_0000.nii.gz has spacing"),
+        ({"origin": (-10.0, 20.0, 6.0)}, "has origin [-10.0, 20.0, 5.0], v_0001.nii.gz [-10.0, 20.0, 6.0]"),
+    ],
+)
+def test_channels_that_do_not_match_are_not_predicted(make_checkpoint, predict, images, tmp_path, change, message):
+    size = change.pop("size", (30, 44))
+    _write_volume(images / "v_0000.nii.gz", np.stack([random_image(30, 44)] * 2))
+    _write_volume(images / "v_0001.nii.gz", np.stack([random_image(*size)] * 2), **change)
+    checkpoint = make_checkpoint(n_channels=2, reader="SimpleITKIO")
+    code, out, _ = predict(images, tmp_path / "out", "--checkpoint", checkpoint)
+    assert code == 1
+    assert message in out
+
+
+def test_plain_images_have_no_size_in_mm(make_checkpoint, predict, images, tmp_path):
+    imsave(images / "a.png", random_image(40, 50), check_contrast=False)
+    code, out, _ = predict(images, tmp_path / "out", "--checkpoint", make_checkpoint(reader="SimpleITKIO"))
+    assert code == 1
+    assert "convert them to NIfTI" in out
+
+
+def test_other_orientations_are_not_read_without_reorienting(make_checkpoint, predict, images, tmp_path):
+    _write_volume(images / "v.nrrd", np.stack([random_image(30, 44)] * 2))
+    code, out, _ = predict(images, tmp_path / "out", "--checkpoint", make_checkpoint(reader="NibabelIOWithReorient"))
+    assert code == 1
+    assert "reads no .nrrd files; convert them to .nii or .nii.gz" in out
+
+
+def test_too_little_memory_for_one_image_is_not_the_end(make_checkpoint, predict, images, tmp_path, monkeypatch):
+    for name, width in (("large", 64), ("small", 50)):
+        imsave(images / f"{name}.png", random_image(40, width), check_contrast=False)
+
+    def crowded(predictor, image, *args, **kwargs):
+        if image.shape[-1] == 64:
+            raise MemoryError("Unable to allocate 1. TiB")
+        return predict_array(predictor, image, *args, **kwargs)
+
+    monkeypatch.setattr("swin_umamba.prediction.prediction.predict_array", crowded)
+    code, out, _ = predict(images, tmp_path / "out", "--checkpoint", make_checkpoint())
+    assert code == 1
+    assert "failed large: MemoryError: Unable to allocate 1. TiB" in out
+    assert (tmp_path / "out" / "small.png").exists()
+    assert "Traceback" in (tmp_path / "out" / "predict.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device"), "cannot write the prediction of a into"),
+        # As SimpleITK does.
+        (RuntimeError("file cannot be written"), "2 of 2 images could not be predicted: a, b"),
+    ],
+)
+def test_a_prediction_that_cannot_be_written(make_checkpoint, predict, images, tmp_path, monkeypatch, error, message):
+    for name in ("a", "b"):
+        imsave(images / f"{name}.png", random_image(40, 50), check_contrast=False)
+
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(input_images.NaturalImage2DIO, "write_seg", fail)
+    code, _, err = predict(images, tmp_path / "out", "--checkpoint", make_checkpoint())
+    assert code == 1
+    assert message in err
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+@pytest.fixture
+def former(make_checkpoint, predict, images, tmp_path):
+    """A folder with two predictions, and its checkpoint."""
+    for name in ("a", "b"):
+        imsave(images / f"{name}.png", random_image(40, 50), check_contrast=False)
+    checkpoint = make_checkpoint()
+    assert predict(images, tmp_path / "out", "--checkpoint", checkpoint)[0] == 0
+    return tmp_path / "out", checkpoint
+
+
+def test_skip_existing_predicts_what_is_missing(former, predict, images):
+    out, checkpoint = former
+    labels = imread(out / "b.png")
+    (out / "b.png").unlink()
+    os.utime(out / "a.png", (0, 0))
+    code, said, _ = predict(images, out, "--checkpoint", checkpoint, "--skip-existing")
+    assert code == 0
+    assert "1 images predicted, 1 were there" in said
+    assert (out / "a.png").stat().st_mtime == 0
+    np.testing.assert_array_equal(imread(out / "b.png"), labels)
+    # Asked for more, it makes the rest of the files too.
+    code, said, _ = predict(images, out, "--checkpoint", checkpoint, "--skip-existing", "--overlays", "--probabilities")
+    assert "2 images predicted" in said
+    assert sorted(path.name for path in (out / "overlays").iterdir()) == ["a.png", "b.png"]
+    code, said, _ = predict(images, out, "--checkpoint", checkpoint, "--skip-existing", "--overlays", "--probabilities")
+    assert "0 images predicted, 2 were there" in said
+
+
+@pytest.mark.parametrize("change", ["checkpoint", "mirroring", "step size"])
+def test_predictions_of_another_model_are_not_gone_on_with(former, predict, images, make_checkpoint, change):
+    out, checkpoint = former
+    options = {
+        "checkpoint": ["--checkpoint", make_checkpoint("other.pth", seed=1)],
+        "mirroring": ["--checkpoint", checkpoint, "--mirroring"],
+        "step size": ["--checkpoint", checkpoint, "--step-size", "0.75"],
+    }[change]
+    (out / "b.png").unlink()
+    code, _, err = predict(images, out, "--skip-existing", *options)
+    assert code == 2
+    assert f"predictions with another {'model' if change == 'checkpoint' else change}" in err
+    assert not (out / "b.png").exists()
+
+
+def test_a_moved_checkpoint_is_the_same(former, predict, images, tmp_path):
+    out, checkpoint = former
+    moved = shutil.move(checkpoint, tmp_path / "moved.pth")
+    assert predict(images, out, "--checkpoint", moved, "--skip-existing")[0] == 0
+
+
+def test_a_prediction_that_was_interrupted_does_not_count(former, predict, images, monkeypatch):
+    out, checkpoint = former
+    (out / "b.png").unlink()
+
+    def killed(self, labels, path, properties):
+        with open(path, "wb") as file:
+            file.write(b"half of the file")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(input_images.NaturalImage2DIO, "write_seg", killed)
+        assert predict(images, out, "--checkpoint", checkpoint, "--skip-existing")[0] == 130
+    assert not (out / "b.png").exists()
+    # What a killed process leaves is cleared away.
+    (out / ".unfinished-killed").mkdir()
+    (out / ".unfinished-killed" / "b.png").write_bytes(b"half")
+    assert predict(images, out, "--checkpoint", checkpoint, "--skip-existing")[0] == 0
+    assert imread(out / "b.png").shape == (40, 50)
+    assert not list(out.glob(".unfinished*"))
+
+
+def test_probabilities_are_as_nnunet_writes_them(make_checkpoint, predict, images, tmp_path):
+    _write_volume(images / "v.nii.gz", np.stack([random_image(36, 52, seed=z) for z in range(3)]))
+    imsave(images / "a.png", random_image(40, 50), check_contrast=False)
+    assert predict(images, tmp_path / "out", "--checkpoint", make_checkpoint(), "--probabilities")[0] == 0
+    for name, shape in (("a", (3, 1, 40, 50)), ("v", (3, 3, 36, 52))):
+        probabilities = np.load(tmp_path / "out" / f"{name}.npz")["probabilities"]
+        assert probabilities.shape == shape
+        assert probabilities.dtype == np.float32
+        properties = pickle.loads((tmp_path / "out" / f"{name}.pkl").read_bytes())
+        assert len(properties["spacing"]) == 3
+    labels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "out" / "v.nii.gz")))
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "v.npz")["probabilities"].argmax(axis=0), labels)
+    assert json.loads((tmp_path / "out" / "dataset.json").read_text())["labels"]["core"] == 2
+    assert "configurations" in json.loads((tmp_path / "out" / "plans.json").read_text())
+
+
+def test_overlays_show_image_and_labels(make_checkpoint, predict, images, tmp_path):
+    image = np.where(np.arange(50) < 25, 40, 200).astype(np.uint8) * np.ones((40, 1), np.uint8)
+    imsave(images / "a.png", image, check_contrast=False)
+    imsave(images / "flat.png", np.full((40, 50), 9, np.uint8), check_contrast=False)
+    assert predict(images, tmp_path / "out", "--checkpoint", make_checkpoint(seed=3), "--overlays")[0] == 0
+    overlay, labels = imread(tmp_path / "out" / "overlays" / "a.png"), imread(tmp_path / "out" / "a.png")
+    assert overlay.shape == (40, 50, 3)
+    assert 0 < np.count_nonzero(labels) < labels.size
+    grey = np.ptp(overlay.astype(int), axis=-1) == 0
+    np.testing.assert_array_equal(grey, labels == 0)
+    assert imread(tmp_path / "out" / "overlays" / "flat.png").shape == (40, 50, 3)
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("images", "is the folder of the images"),
+        ("images/a.png", "is a file"),
+        ("labels", "is not empty and holds no former predictions"),
+    ],
+)
+def test_nothing_is_overwritten(make_checkpoint, predict, images, tmp_path, output, message):
+    imsave(images / "a.png", random_image(40, 50), check_contrast=False)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.png").write_bytes(b"a reference")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    for source in (images, images / "a.png"):
+        code, _, err = predict(source, tmp_path / output, "--checkpoint", make_checkpoint())
+        assert code == 2
+        assert message in err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
+
+
+def test_former_predictions_are_not_overwritten(former, predict, images):
+    out, checkpoint = former
+    code, _, err = predict(images, out, "--checkpoint", checkpoint)
+    assert code == 2
+    assert "--skip-existing, or choose another OUTPUT" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "gpu"], "--device gpu: must be"),
+        (["--step-size", "0"], "must be above 0"),
+        (["--checkpoint", "none.pth"], "none.pth does not exist"),
+    ],
+)
+def test_wrong_options_end_with_2(make_checkpoint, images, tmp_path, predict, options, message, capfd):
+    imsave(images / "a.png", random_image(40, 50), check_contrast=False)
+    try:
+        code, _, err = predict(images, tmp_path / "out", "--checkpoint", make_checkpoint(), *options)
+    except SystemExit as exit_:
+        code, err = exit_.code, capfd.readouterr().err
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "out").exists()

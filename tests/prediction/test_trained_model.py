@@ -1,0 +1,121 @@
+"""Reading models: which files, what is missing, and that nothing in them runs."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from swin_umamba.errors import UserError
+from swin_umamba.prediction import load_predictor, read_model
+
+from .conftest import CPU
+
+
+def test_a_run_and_its_checkpoint_are_the_same_model(make_checkpoint):
+    path = make_checkpoint("run/checkpoint.pth")
+    by_file, by_folder = read_model(path), read_model(path.parent)
+    assert by_folder.files == by_file.files == (path,)
+    assert by_folder.digest == by_file.digest
+    assert by_file.configuration == "2d"
+    assert by_file.mirroring_axes == (0, 1)
+
+
+def test_folds_of_a_trained_model(make_checkpoint):
+    folder = make_checkpoint("model/fold_all/checkpoint_final.pth").parent.parent
+    assert [file.parent.name for file in read_model(folder).files] == ["fold_all"]
+    for fold in (1, 0):
+        make_checkpoint(f"model/fold_{fold}/checkpoint_final.pth", seed=fold)
+    assert [file.parent.name for file in read_model(folder).files] == ["fold_0", "fold_1"]
+    assert [file.parent.name for file in read_model(folder / "fold_1").files] == ["fold_1"]
+
+
+def test_plans_above_the_fold_go_before_those_in_the_checkpoint(make_checkpoint):
+    path = make_checkpoint("model/fold_0/checkpoint_final.pth")
+    inside = read_model(path)
+    plans = {**inside.plans, "plans_name": "edited"}
+    (path.parent.parent / "plans.json").write_text(json.dumps(plans))
+    assert read_model(path).plans["plans_name"] == "nnUNetPlans"
+    (path.parent.parent / "dataset.json").write_text(json.dumps(inside.dataset_json))
+    assert read_model(path).plans["plans_name"] == "edited"
+    assert read_model(path).digest != inside.digest
+    (path.parent.parent / "plans.json").write_text("{")
+    with pytest.raises(UserError, match=r"cannot read .*plans\.json"):
+        read_model(path)
+
+
+def test_what_a_training_leaves_beside_the_weights_is_read(make_checkpoint):
+    """nnU-Net's own checkpoints hold NumPy scalars and the optimizer, which weights_only=True refuses."""
+    path = make_checkpoint(logging={"dice": [np.float64(0.5)]}, optimizer_state={"step": torch.zeros(())})
+    assert read_model(path).trainer_name == "nnUNetTrainerTiny"
+
+
+class _Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_nothing_in_a_checkpoint_runs(make_checkpoint, tmp_path):
+    path = make_checkpoint(logging=_Evil(tmp_path / "was_here"))
+    read_model(path)
+    assert not (tmp_path / "was_here").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network_weights": None}, "has no 'network_weights'"),
+        ({"trainer_name": None}, "has no 'trainer_name'"),
+        ({"init_args": {}}, "does not say which configuration"),
+        ({"init_args": {"configuration": "2d"}}, "holds no plans"),
+    ],
+)
+def test_what_a_checkpoint_lacks_is_said(make_checkpoint, changes, message):
+    with pytest.raises(UserError, match=message):
+        read_model(make_checkpoint(**changes))
+
+
+def test_no_checkpoint_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        read_model(tmp_path / "none.pth")
+    with pytest.raises(UserError, match=r"holds no checkpoint\.pth"):
+        read_model(tmp_path)
+
+
+def test_a_truncated_checkpoint_is_an_error(make_checkpoint):
+    path = make_checkpoint()
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"checkpoint\.pth"):
+        read_model(path)
+
+
+def test_folds_of_two_trainers_are_refused(make_checkpoint):
+    make_checkpoint("model/fold_0/checkpoint_final.pth")
+    folder = make_checkpoint("model/fold_1/checkpoint_final.pth", trainer_name="nnUNetTrainer").parent.parent
+    with pytest.raises(UserError, match="give one of them"):
+        read_model(folder)
+
+
+def test_an_unknown_trainer_is_named(make_checkpoint, monkeypatch, capsys):
+    def not_found(name):
+        raise RuntimeError(f"Could not find requested nnunet trainer {name}")
+
+    monkeypatch.setattr("swin_umamba.prediction.predictor.recursive_find_trainer_class_by_name", not_found)
+    with pytest.raises(UserError, match="trained by nnUNetTrainerOther, which is none of nnUNetTrainerSwinUMamba"):
+        load_predictor(read_model(make_checkpoint(trainer_name="nnUNetTrainerOther")), CPU)
+
+
+def test_weights_that_do_not_fit_are_an_error(make_checkpoint, capsys):
+    with pytest.raises(UserError, match="do not fit the network of nnUNetTrainerTiny: Missing key"):
+        load_predictor(read_model(make_checkpoint(network_weights={"a": torch.zeros(1)})), CPU)
+
+
+def test_mirroring_a_model_trained_without_is_refused(make_checkpoint, capsys):
+    model = read_model(make_checkpoint(inference_allowed_mirroring_axes=None))
+    with pytest.raises(UserError, match="trained without mirroring"):
+        load_predictor(model, CPU, mirroring=True)
