@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
@@ -16,11 +18,28 @@ from .console import capture_output
 from .data import RawDataset, check_cases, open_raw_dataset, prepare_sample
 from .data.raw_dataset import check_fold
 from .data.sample import SAMPLE_NAME
+from .device import DEVICE_HELP, choose_device
 from .errors import RunError, UserError
 from .files import write_json
+from .training.find_dataset import find_dataset
+from .training.launch import launch
+from .training.paper_protocol import find_protocol
+from .training.pretrained_file import USUAL_PLACE, check_pretrained_file, find_pretrained_file
+from .training.processes import Place, Processes, check_batch_size, one_message
 from .training.progress import progress_bar
-from .training.run_folder import RunFolder, enter_environment
-from .training.settings import SAMPLE_SETTINGS, TRAINERS, Settings, choose_settings, read_settings
+from .training.run_folder import RunFolder, enter_environment, set_worker_defaults
+from .training.settings import (
+    AMP_CHOICES,
+    INPUT_CHANNELS_CHOICES,
+    PRETRAINABLE,
+    SAMPLE_SETTINGS,
+    TRAINERS,
+    Settings,
+    check_unchanged,
+    choose_settings,
+    default_settings,
+    read_settings,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -29,27 +48,30 @@ if TYPE_CHECKING:
 SUMMARY = "train on a data set, predict its held-out cases, score and draw them"
 
 DESCRIPTION = """\
-Train Swin-UMamba with nnU-Net, predict the held-out cases, score and draw them.
+Train Swin-UMamba, or another system of the paper's Table 2, with nnU-Net; predict the held-out cases, score
+and draw them.
 
-Without --dataset it makes a sample data set: axial slices of the MNI ICBM152 T1 template with grey and
+Without DATASET it makes a sample data set: axial slices of the MNI ICBM152 T1 template with grey and
 white matter as labels, from the package nilearn, without any download. Held-out slices come from slabs of
 the brain that lie apart from the training slabs. The defaults for the sample are chosen for two processor
-cores and some minutes; for other data sets they follow the paper."""
+cores and some minutes. The paper's data sets (702, 703, 704) are trained on as in the paper."""
 
 EPILOG = """\
 The results folder holds metrics.json, loss_curve.png, panel.png, predictions/, checkpoint.pth, train.log,
 and nnU-Net's own folders. The data set itself is never written to.
 
-Reproducibility: on a CPU the same seed, settings, machine and number of threads give the same weights, and
-so does a run that was killed and resumed. On a GPU the augmentation runs in worker processes and some CUDA
-kernels add in no fixed order; there, the seed fixes the initial weights only.
+Reproducibility: on a CPU the same seed, settings, machine and numbers of threads and devices give the same
+weights, and so does a run that was killed and resumed. On a GPU the augmentation runs in worker processes and
+some CUDA kernels add in no fixed order; there, the seed fixes the initial weights only.
 
 Exit codes: 0 done, 1 a run that failed, 2 wrong input (nothing was trained), 130 interrupted.
 
 examples:
   python train.py
   python train.py --resume
-  python train.py --dataset nnUNet_raw/Dataset702_AbdomenMR --model swin-umamba --device cuda
+  python train.py 702 --model swin-umamba --device cuda
+  python train.py nnUNet_raw/Dataset101_Liver --device cuda --devices 2
+  torchrun --nnodes 2 --nproc-per-node 4 ... -m swin_umamba.train 702
 """
 
 
@@ -58,15 +80,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
+    # The processes that --devices starts speak to the user by the same name.
+    parser.set_defaults(prog=parser.prog)
     sample, other = SAMPLE_SETTINGS, Settings(dataset="")
     parser.add_argument(
-        "--dataset",
-        metavar="DIR",
-        help="an nnU-Net raw data set: a folder DatasetXXX_Name with dataset.json, imagesTr and labelsTr. Held-out "
-        "cases are imagesTs with labelsTs where both are there, else the validation cases of the fold "
+        "dataset",
+        nargs="?",
+        metavar="DATASET",
+        help="an nnU-Net raw data set: a folder DatasetXXX_Name with dataset.json, imagesTr and labelsTr, or an id "
+        "(702) or name (AbdomenMR) below the folder nnUNet_raw, which the environment variable of that name can say. "
+        "Held-out cases are imagesTs with labelsTs where both are there, else the validation cases of the fold "
         "(default: the sample)",
     )
+    parser.add_argument("--dataset", dest="dataset_option", metavar="DATASET", help="the same as DATASET")
     parser.add_argument("--model", choices=list(TRAINERS), help=f"the network (default: {sample.model})")
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument(
+        "--pretrained",
+        metavar="FILE",
+        help="ImageNet weights of VMamba-Tiny for the encoder of Swin-UMamba and Swin-UMamba†, or a checkpoint of the "
+        "same network (default: for the paper's data sets the file that the environment variable "
+        f"SWIN_UMAMBA_PRETRAINED names, or else {USUAL_PLACE}; for others none)",
+    )
+    weights.add_argument("--no-pretrained", action="store_true", help="start from random weights")
+    parser.add_argument(
+        "--input-channels",
+        choices=INPUT_CHANNELS_CHOICES,
+        help="what becomes of the pretrained patch embedding where the images have other channels: left out, or its "
+        f"kernels summed or averaged over the channels (default: {other.input_channels})",
+    )
+    parser.add_argument(
+        "--freeze-epochs",
+        type=integer_between(0, 100_000),
+        metavar="N",
+        help="epochs for which the pretrained encoder, except its patch embedding, stays as it is "
+        f"(default: {other.freeze_epochs})",
+    )
     parser.add_argument(
         "--epochs",
         type=integer_between(1, 100_000),
@@ -84,7 +133,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-size",
         type=integer_between(1, 4096),
         metavar="N",
-        help=f"images of one iteration {_defaults(sample.batch_size, 'by nnU-Net')}",
+        help=f"images of one iteration, of all devices together {_defaults(sample.batch_size, 'by nnU-Net')}",
     )
     parser.add_argument(
         "--patch-size",
@@ -98,14 +147,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--learning-rate",
         type=number_between(0, 1),
         metavar="RATE",
-        help="of the first epoch; a cosine over the epochs takes it down to 1e-6 "
-        f"{_defaults(f'{sample.learning_rate:g}', f'{other.learning_rate:g}')}",
+        help="of the first epoch; the model's schedule takes it down from there, for Swin-UMamba a cosine to 1e-6 "
+        f"{_defaults(f'{sample.learning_rate:g}', 'of the model, for Swin-UMamba 1e-4')}",
     )
     parser.add_argument(
         "--fold",
         type=_fold,
         metavar="F",
         help="fold of nnU-Net's cross-validation, or all to train on every case (default: 0)",
+    )
+    parser.add_argument(
+        "--checkpoint-epoch",
+        type=integer_between(0, 99_999),
+        metavar="N",
+        help="epoch, counted from 0, whose weights predict the held-out cases (default: the last; for the paper's data "
+        "sets the paper's)",
+    )
+    parser.add_argument(
+        "--deep-supervision",
+        action=argparse.BooleanOptionalAction,
+        help="let the loss see all scales (default: as in the paper)",
     )
     parser.add_argument(
         "--nsd-tolerance",
@@ -115,16 +176,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"PNG (default: {sample.nsd_tolerance:g})",
     )
     parser.add_argument(
-        "--device",
-        default="auto",
-        metavar="DEVICE",
-        help="cpu, cuda or cuda:N; auto takes a GPU if there is one (default: auto)",
+        "--amp",
+        choices=AMP_CHOICES,
+        help="mixed precision; auto is bfloat16 on a GPU that has it, float16 with a gradient scaler on others, and "
+        "off on a CPU and for SegResNet, UNETR and SwinUNETR, as in the paper (default: auto)",
+    )
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help=DEVICE_HELP)
+    parser.add_argument(
+        "--devices",
+        type=integer_between(1, 1024),
+        default=1,
+        metavar="N",
+        help="train with N processes on this machine, one for each GPU, or on the CPU (default: 1)",
     )
     parser.add_argument(
         "--output",
         type=Path,
         metavar="DIR",
-        help="results folder; a former run is never overwritten (default: results/DATASET-MODEL)",
+        help="results folder; a former run is never overwritten (default: results/DATASET-MODEL, with -scratch after "
+        "--no-pretrained)",
     )
     parser.add_argument(
         "--resume",
@@ -149,32 +219,17 @@ def run(args: argparse.Namespace) -> None:
     RunError
         The run failed.
     """
-    dataset_folder = None if args.dataset is None else str(Path(args.dataset).expanduser().resolve())
-    model = args.model or SAMPLE_SETTINGS.model
-    folder = RunFolder((args.output or _default_output(dataset_folder, model)).expanduser().resolve())
-    stored = None
-    if args.resume:
-        folder.check_former()
-        stored = read_settings(folder.settings)
-    else:
-        folder.check_new()
-    fields = ("model", "epochs", "iterations", "batch_size", "learning_rate", "fold", "seed", "nsd_tolerance")
-    given = {name: getattr(args, name) for name in fields}
-    patch_size = None if args.patch_size is None else tuple(args.patch_size)
-    settings = choose_settings({**given, "dataset": dataset_folder, "patch_size": patch_size}, stored)
-    raw = folder.raw if settings.dataset is None else Path(settings.dataset).parent
-    enter_environment(raw, folder)
-    device = _choose_device(args.device)
-    dataset = None if settings.dataset is None else _open_checked(settings, folder)
-    if dataset is None and settings.fold not in (0, "all"):
-        raise UserError(f"--fold {settings.fold}: the sample has one split; use --fold 0 or --fold all")
-    try:
-        folder.root.mkdir(parents=True, exist_ok=True)
-        write_json(folder.settings, settings.as_json())
-    except OSError as error:
-        raise UserError(f"cannot write to the results folder {folder.root}: {error.strerror}") from error
-    with capture_output(folder.log) as console:
-        _execute(dataset, settings, folder, device, console)
+    place = Place.from_environment()
+    if args.devices > 1:
+        if place.count > 1:
+            raise UserError(f"--devices {args.devices}: the processes have been started already; leave it out")
+        set_worker_defaults(args.devices)
+        _check_devices(args.device, args.devices)
+        launch(run, argparse.Namespace(**{**vars(args), "devices": 1}), args.prog, args.devices)
+        return
+    set_worker_defaults(place.local_count)
+    processes = Processes(place)
+    one_message(processes, lambda: _run(args, processes))
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.train") -> int:
@@ -182,6 +237,123 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.t
     parser = OneLineParser(prog=prog)
     add_arguments(parser)
     return execute(run, parser.parse_args(argv), prog)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What the first process has found out for all.
+
+    Attributes
+    ----------
+    settings, folder
+        Of the run.
+    raw : Path
+        What stands for ``nnUNet_raw``.
+    dataset : RawDataset or None
+        Checked; ``None`` for a sample that is to be made.
+    is_done : bool
+        The same command has run before, and there is nothing to do.
+    """
+
+    settings: Settings
+    folder: RunFolder
+    raw: Path
+    dataset: RawDataset | None = None
+    is_done: bool = False
+
+
+def _run(args: argparse.Namespace, processes: Processes) -> None:
+    device = _choose_device(args.device, processes.place)
+    job = processes.first_does(lambda: _check(args, processes.count))
+    if job.is_done:
+        return
+    enter_environment(job.raw, job.folder)
+    processes.join(device)
+    with capture_output(job.folder.log if processes.is_first else None) as console:
+        console.quiet = not processes.is_first
+        _execute(job, device, console, processes)
+
+
+def _check(args: argparse.Namespace, processes: int) -> _Job:
+    if args.dataset is not None and args.dataset_option is not None:
+        raise UserError(f"two data sets were given, {args.dataset} and --dataset {args.dataset_option}")
+    model = args.model or SAMPLE_SETTINGS.model
+    named = args.dataset if args.dataset is not None else args.dataset_option
+    dataset_folder = None if named is None else str(find_dataset(named))
+    folder = RunFolder(
+        (args.output or _default_output(dataset_folder, model, args.no_pretrained)).expanduser().resolve()
+    )
+    said = _said(args, dataset_folder)
+    if args.resume:
+        folder.check_former()
+        settings = read_settings(folder.settings)
+        check_unchanged(said, settings, "leave it out, or start a new run with another --output")
+    else:
+        settings = _new_settings(said, dataset_folder, model)
+        if folder.settings.exists():
+            return _former_job(settings, folder)
+        folder.check_empty()
+    raw = folder.raw if settings.dataset is None else Path(settings.dataset).parent
+    enter_environment(raw, folder)
+    if settings.batch_size is not None:
+        check_batch_size(settings.batch_size, processes)
+    dataset = None if settings.dataset is None else _open_checked(settings, folder)
+    if dataset is None and settings.fold not in (0, "all"):
+        raise UserError(f"--fold {settings.fold}: the sample has one split; use --fold 0 or --fold all")
+    if settings.pretrained is not None and not args.resume:
+        _try_pretrained(settings, dataset)
+    try:
+        folder.root.mkdir(parents=True, exist_ok=True)
+        write_json(folder.settings, settings.as_json())
+    except OSError as error:
+        raise UserError(f"cannot write to the results folder {folder.root}: {error.strerror}") from error
+    return _Job(settings, folder, raw, dataset)
+
+
+def _said(args: argparse.Namespace, dataset_folder: str | None) -> dict[str, Any]:
+    """The settings that the user gave a value."""
+    fields = {field.name for field in dataclasses.fields(Settings)} - {"dataset", "pretrained", "patch_size"}
+    said = {name: getattr(args, name) for name in fields if getattr(args, name) is not None}
+    if dataset_folder is not None:
+        said["dataset"] = dataset_folder
+    if args.patch_size is not None:
+        said["patch_size"] = tuple(args.patch_size)
+    if args.no_pretrained:
+        said["pretrained"] = None
+    elif args.pretrained is not None:
+        said["pretrained"] = str(check_pretrained_file(args.pretrained, "--pretrained"))
+    return said
+
+
+def _new_settings(said: dict[str, Any], dataset_folder: str | None, model: str) -> Settings:
+    if "pretrained" in said and model not in PRETRAINABLE:
+        raise UserError(f"--pretrained and --no-pretrained: {model} has no VMamba encoder; leave them out")
+    is_papers = dataset_folder is not None and find_protocol(Path(dataset_folder).name) is not None
+    if "pretrained" not in said and is_papers and model in PRETRAINABLE:
+        said = {**said, "pretrained": str(find_pretrained_file("--no-pretrained"))}
+    return choose_settings(said, default_settings(dataset_folder, model, said.get("pretrained")))
+
+
+def _former_job(settings: Settings, folder: RunFolder) -> _Job:
+    """Show a finished run of the same settings; raise `UserError` for any other."""
+    advice = "choose another folder with --output"
+    if not folder.is_finished:
+        raise UserError(f"{folder.root} holds a former run that has not ended; go on with it by --resume, or {advice}")
+    stored = read_settings(folder.settings)
+    try:
+        check_unchanged({name: getattr(settings, name) for name in vars(settings)}, stored, advice)
+    except UserError as error:
+        raise UserError(f"{folder.root} holds a former run: {error}") from error
+    raw = folder.raw if settings.dataset is None else Path(settings.dataset).parent
+    enter_environment(raw, folder)
+    with capture_output(None) as console:
+        from .training.report import show_results
+
+        dataset = open_raw_dataset(settings.dataset or folder.raw / SAMPLE_NAME)
+        metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
+        console.print("this run has been done before; nothing was trained")
+        show_results(console, dataset, settings, folder, metrics)
+    return _Job(settings, folder, raw, dataset, is_done=True)
 
 
 def _open_checked(settings: Settings, folder: RunFolder) -> RawDataset:
@@ -199,51 +371,68 @@ def _open_checked(settings: Settings, folder: RunFolder) -> RawDataset:
     return dataset
 
 
-def _execute(
-    dataset: RawDataset | None, settings: Settings, folder: RunFolder, device: torch.device, console: Console
-) -> None:
+def _try_pretrained(settings: Settings, dataset: RawDataset | None) -> None:
+    """Raise `UserError` if the weights do not fit: better now than after hours of preprocessing."""
+    from .models import build_model
+    from .pretrained import load_pretrained
+
+    network = build_model(settings.model, 1 if dataset is None else dataset.n_channels)
+    load_pretrained(network, settings.pretrained, settings.input_channels)
+
+
+def _execute(job: _Job, device: torch.device, console: Console, processes: Processes) -> None:
     try:
+        dataset = job.dataset
         if dataset is None:
             console.print("[bold]preparing the sample data set[/bold] (slices of MNI ICBM152, from nilearn)")
-            dataset = open_raw_dataset(prepare_sample(folder.raw))
+            dataset = processes.first_does(lambda: open_raw_dataset(prepare_sample(job.folder.raw)))
         # Imported here: nnU-Net takes seconds to import, and reads its environment when it is imported.
         from .training.run import execute_run
 
-        execute_run(dataset, settings, folder, device, console)
+        execute_run(dataset, job.settings, job.folder, device, console, processes)
     except (UserError, RunError):
         raise
     except KeyboardInterrupt:
         console.print("stopped; go on with the same command and --resume")
         raise
     except Exception as error:
-        traceback.print_exc()
+        _log_traceback(job.folder.log)
         reason = " ".join(str(error).split()) or "no message"
-        raise RunError(f"failed with {type(error).__name__}: {reason} (details in {folder.log})") from error
+        raise RunError(f"failed with {type(error).__name__}: {reason} (details in {job.folder.log})") from error
 
 
-def _default_output(dataset_folder: str | None, model: str) -> Path:
+def _log_traceback(log: Path) -> None:
+    # Not by print: only the first process has the log as its output.
+    with open(log, "a", encoding="utf-8") as file:
+        file.write(traceback.format_exc())
+
+
+def _default_output(dataset_folder: str | None, model: str, no_pretrained: bool) -> Path:
     name = SAMPLE_NAME if dataset_folder is None else Path(dataset_folder).name
-    return Path("results") / f"{name}-{model}"
+    return Path("results") / f"{name}-{model}{'-scratch' if no_pretrained else ''}"
 
 
-def _choose_device(name: str) -> torch.device:
+def _check_devices(name: str, count: int) -> None:
+    """Raise `UserError` if there are not that many devices, before as many processes complain."""
+    import torch
+
+    if ":" in name:
+        raise UserError(f"--device {name}: with --devices {count} say --device {name.partition(':')[0]}")
+    device = choose_device(name)
+    if device.type == "cuda" and torch.cuda.device_count() < count:
+        raise UserError(f"--devices {count}: there are {torch.cuda.device_count()} GPUs; use fewer, or --device cpu")
+
+
+def _choose_device(name: str, place: Place) -> torch.device:
+    if place.count == 1:
+        return choose_device(name)
+    if ":" in name:
+        raise UserError(f"--device {name}: every process has a device of its own; say --device cuda")
     import torch
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()) or (kind == "cpu" and index):
-        raise UserError(f"--device {name}: must be auto, cpu, cuda or cuda:N")
-    if kind == "cpu":
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        why = "no GPU is visible" if torch.version.cuda else f"torch {torch.__version__} is built without CUDA"
-        raise UserError(f"--device {name}: {why}; use --device cpu")
-    if int(index or 0) >= torch.cuda.device_count():
-        raise UserError(f"--device {name}: there are {torch.cuda.device_count()} GPUs, counted from 0")
-    device = torch.device("cuda", int(index or 0))
-    torch.cuda.set_device(device)
-    return device
+    return choose_device(f"cuda:{place.local_rank}" if name == "cuda" else name)
 
 
 def _fold(text: str) -> int | str:

@@ -66,6 +66,6 @@ def discs(make_data_set, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(train_py: CommandLine, discs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The results folder of an uninterrupted run, and what it said."""
     cwd = tmp_path_factory.mktemp("finished")
-    done = train_py.run("--dataset", discs, *TINY, "--output", "run", cwd=cwd)
+    done = train_py.run(discs, *TINY, "--output", "run", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return cwd / "run", done.stdout

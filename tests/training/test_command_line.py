@@ -75,28 +75,46 @@ def test_the_checkpoint_alone_builds_the_network(finished):
     from swin_umamba.networks import SwinUMambaD
 
     folder, _ = finished
-    checkpoint = torch.load(folder / "checkpoint.pth", weights_only=False)
+    checkpoint = torch.load(folder / "checkpoint.pth", weights_only=True)
     SwinUMambaD(in_channels=1, num_classes=3).load_state_dict(checkpoint["network_weights"])
     assert checkpoint["init_args"]["configuration"] == "2d"
-    assert checkpoint["trainer_name"] == "nnUNetTrainerSwinUMambaD"
+    assert checkpoint["trainer_name"] == "nnUNetTrainerSwinUMambaDScratch"
 
 
 def test_the_data_set_is_not_written_to(finished, make_data_set, discs, tmp_path):
     assert _contents(discs) == _contents(make_data_set(tmp_path))
 
 
-def test_a_former_run_is_not_overwritten(train_py, finished, discs, capsys):
+def test_the_same_command_shows_the_finished_run_again(train_py, finished, discs, capfd, environment):
     folder, _ = finished
     before = _contents(folder)
-    assert main(["--dataset", str(discs), *train_py.tiny, "--output", str(folder)]) == 2
-    assert "holds a former run; go on with it by --resume" in capsys.readouterr().err
+    assert main([str(discs), *train_py.tiny, "--output", str(folder)]) == 0
+    stdout = capfd.readouterr().out
+    assert "this run has been done before; nothing was trained" in stdout
+    assert "NSD" in stdout
+    assert "checkpoint.pth" in stdout
     assert _contents(folder) == before
+
+
+def test_a_former_run_of_other_settings_is_not_overwritten(train_py, finished, discs, capsys):
+    folder, _ = finished
+    before = _contents(folder)
+    assert main([str(discs), *train_py.tiny, "--seed", "7", "--output", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert "holds a former run: --seed 7 differs from the former run, which has 0; choose another folder" in error
+    assert _contents(folder) == before
+
+
+def test_a_run_that_has_not_ended_is_not_overwritten(tmp_path, discs, capsys):
+    (tmp_path / "settings.json").write_text("{}")
+    assert main([str(discs), "--output", str(tmp_path)]) == 2
+    assert "holds a former run that has not ended; go on with it by --resume" in capsys.readouterr().err
 
 
 def test_resuming_with_other_settings_is_refused(finished, discs, capsys):
     folder, _ = finished
-    assert main(["--dataset", str(discs), "--epochs", "4", "--resume", "--output", str(folder)]) == 2
-    assert "--epochs 4 differs from the run to resume, which has 3" in capsys.readouterr().err
+    assert main([str(discs), "--epochs", "4", "--resume", "--output", str(folder)]) == 2
+    assert "--epochs 4 differs from the former run, which has 3" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [[str(ROOT / "train.py")], ["-m", "swin_umamba.train"]])
@@ -104,7 +122,8 @@ def test_help_names_every_option(command):
     done = subprocess.run([sys.executable, *command, "--help"], capture_output=True, text=True, check=True)
     for option in (
         *("dataset", "model", "epochs", "iterations", "batch-size", "patch-size", "device", "output", "resume"),
-        *("seed", "learning-rate", "fold", "nsd-tolerance"),
+        *("seed", "learning-rate", "fold", "nsd-tolerance", "pretrained", "no-pretrained", "freeze-epochs", "devices"),
+        *("amp", "checkpoint-epoch", "input-channels", "deep-supervision"),
     ):
         assert f"--{option}" in done.stdout
 
@@ -121,6 +140,7 @@ def environment(monkeypatch):
     """Undoes what a run sets in the environment of its process."""
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_def_n_proc", "nnUNet_n_proc_DA"):
         monkeypatch.setenv(name, "1")
+    monkeypatch.delenv("SWIN_UMAMBA_PRETRAINED", raising=False)
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
 
 
@@ -131,6 +151,9 @@ WRONG_NUMBERS = {
     "learning-rate": ["0", "-1", "nan", "inf", "2"],
     "fold": ["-1", "some"],
     "seed": ["-1", str(2**32)],
+    "devices": ["0", "two"],
+    "freeze-epochs": ["-1"],
+    "amp": ["on"],
     "nsd-tolerance": ["0", "nan"],
     "model": ["unet"],
 }
@@ -150,8 +173,14 @@ def test_a_wrong_option_is_refused_in_one_line(option, value, capsys, tmp_path, 
 
 
 WRONG_INPUT = {
-    "no data set": (["--dataset", "nothing"], "is not a folder"),
-    "a folder that is no data set": (["--dataset", "."], "is not an nnU-Net raw data set"),
+    "no data set": (["no/where"], "is not a folder"),
+    "an id that is not there": (["702"], "702 is not a folder, and cannot be looked for by id"),
+    "a folder that is no data set": (["."], "is not an nnU-Net raw data set"),
+    "two data sets": ([".", "--dataset", "."], "two data sets were given"),
+    "no weights": (["--pretrained", "gone.pth"], "--pretrained gone.pth: there is no such file"),
+    "weights for a baseline": (["--model", "unetr", "--no-pretrained"], "unetr has no VMamba encoder"),
+    "one device for two": (["--device", "cuda:0", "--devices", "2"], "with --devices 2 say --device cuda"),
+    "more GPUs than there are": (["--device", "cuda", "--devices", "99"], "--device"),
     "no GPU": (["--device", "cuda:99"], "--device cuda:99: "),
     "unknown device": (["--device", "gpu"], "must be auto, cpu, cuda or cuda:N"),
     "nothing to resume": (["--resume"], "holds no run"),
@@ -173,7 +202,7 @@ def test_wrong_input_is_refused_in_one_line(case, capsys, tmp_path, monkeypatch,
 def test_a_bad_data_set_ends_the_command_with_one_line_and_exit_code_2(train_py, make_data_set, tmp_path):
     folder = make_data_set(tmp_path)
     (folder / "imagesTr" / "disc_tr0_0000.png").write_bytes(b"no image")
-    done = train_py.run("--dataset", folder, cwd=tmp_path)
+    done = train_py.run(folder, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "cannot read image" in done.stderr
@@ -188,7 +217,7 @@ def test_an_output_that_is_no_empty_folder_is_refused(tmp_path, capsys):
 
 def test_an_output_inside_the_data_set_is_refused(make_data_set, tmp_path, capsys, environment):
     folder = make_data_set(tmp_path)
-    assert main(["--dataset", str(folder), "--output", str(folder / "results")]) == 2
+    assert main([str(folder), "--output", str(folder / "results")]) == 2
     assert "lies inside the data set" in capsys.readouterr().err
 
 
@@ -204,11 +233,11 @@ def test_swin_umamba_on_volumes_with_test_cases_of_their_own(train_py, make_data
     (folder / "dataset.json").write_text(json.dumps({**description, "file_ending": ".nii.gz"}))
 
     arguments = [*train_py.tiny, "--model", "swin-umamba", "--fold", "all", "--epochs", "1", "--output", "run"]
-    done = train_py.run("--dataset", folder, *arguments, cwd=tmp_path)
+    done = train_py.run(folder, *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert sorted(metrics["held_out"]["per_case"]) == ["disc_ts0", "disc_ts1"]
-    assert metrics["training"]["trainer"] == "nnUNetTrainerSwinUMamba"
+    assert metrics["training"]["trainer"] == "nnUNetTrainerSwinUMambaScratch"
     prediction = SimpleITK.ReadImage(str(tmp_path / "run" / "predictions" / "disc_ts0.nii.gz"))
     assert prediction.GetSize() == (40, 44, 3)
     assert prediction.GetSpacing() == (0.5, 0.5, 4)

@@ -23,7 +23,7 @@ def _wait_for(condition, process, seconds=600):
 
 
 def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(train_py, discs, finished, tmp_path):
-    arguments = ("--dataset", discs, *train_py.tiny, "--output", "run")
+    arguments = (discs, *train_py.tiny, "--output", "run")
     folder = tmp_path / "run"
     process = train_py.start(*arguments, cwd=tmp_path)
     try:
@@ -42,14 +42,14 @@ def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(train_py, discs
     assert twice["training"] == once["training"]
     assert twice["held_out"] == once["held_out"]
     weights = [
-        torch.load(run / "checkpoint.pth", weights_only=False)["network_weights"] for run in (finished[0], folder)
+        torch.load(run / "checkpoint.pth", weights_only=True)["network_weights"] for run in (finished[0], folder)
     ]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 @pytest.mark.slow
 def test_a_run_killed_while_preprocessing_goes_on(train_py, discs, tmp_path):
-    arguments = ("--dataset", discs, *train_py.tiny, "--output", "run")
+    arguments = (discs, *train_py.tiny, "--output", "run")
     process = train_py.start(*arguments, cwd=tmp_path)
     try:
         _wait_for(lambda: list((tmp_path / "run").rglob("nnUNetPlans.json")), process)
@@ -65,7 +65,7 @@ def test_resuming_a_finished_run_trains_nothing_and_scores_again(train_py, finis
     folder, _ = finished
     before = json.loads((folder / "metrics.json").read_text())
     (folder / "metrics.json").unlink()
-    done = train_py.run("--dataset", discs, "--resume", "--output", folder, cwd=folder.parent)
+    done = train_py.run(discs, "--resume", "--output", folder, cwd=folder.parent)
     assert done.returncode == 0, done.stderr
     after = json.loads((folder / "metrics.json").read_text())
     assert after["training"] == before["training"]

@@ -6,17 +6,75 @@ import json
 
 import pytest
 from swin_umamba.errors import UserError
-from swin_umamba.training.settings import SAMPLE_SETTINGS, Settings, choose_settings, read_settings
+from swin_umamba.training.settings import (
+    SAMPLE_SETTINGS,
+    Settings,
+    check_unchanged,
+    choose_settings,
+    default_settings,
+    read_settings,
+)
+
+AS_IN_THE_PAPER = {
+    "Dataset702_AbdomenMR": ((320, 320), 100, 99),
+    "Dataset704_Endovis17": ((384, 640), 350, 249),
+    "Dataset703_NeurIPSCell": ((512, 512), 450, 349),
+}
 
 
 def test_the_sample_and_other_data_sets_have_defaults_of_their_own():
-    assert choose_settings({"dataset": None}, None) == SAMPLE_SETTINGS
-    assert choose_settings({"dataset": "d", "epochs": 5}, None) == Settings(dataset="d", epochs=5)
+    assert default_settings(None, "swin-umamba-d", None) == SAMPLE_SETTINGS
+    assert default_settings("Dataset101_Liver", "swin-umamba-d", None) == Settings(dataset="Dataset101_Liver")
 
 
-def test_the_defaults_of_other_data_sets_are_the_papers():
-    settings = Settings(dataset="d")
-    assert (settings.epochs, settings.iterations, settings.learning_rate) == (100, 250, 1e-4)
+def test_another_model_keeps_its_learning_rate_on_the_sample():
+    assert default_settings(None, "segresnet", None).learning_rate is None
+
+
+@pytest.mark.parametrize("model", ["swin-umamba", "swin-umamba-d", "nnunet"])
+@pytest.mark.parametrize("name", AS_IN_THE_PAPER)
+def test_the_papers_data_sets_have_the_papers_settings(name, model):
+    settings = default_settings(f"raw/{name}", model, "weights.pth")
+    assert (settings.patch_size, settings.epochs, settings.checkpoint_epoch) == AS_IN_THE_PAPER[name]
+    assert settings.fold == "all"
+    assert settings.deep_supervision is None
+
+
+def test_an_id_with_another_name_is_not_the_papers_data_set():
+    assert default_settings("Dataset702_Liver", "swin-umamba", None) == Settings("Dataset702_Liver", "swin-umamba")
+
+
+def test_the_dagger_without_pretraining_on_abdomen_mr_is_a_special_case():
+    scratch = default_settings("Dataset702_AbdomenMR", "swin-umamba-d", None)
+    assert (scratch.epochs, scratch.deep_supervision, scratch.checkpoint_epoch) == (200, False, None)
+    assert scratch.trainer == "nnUNetTrainerSwinUMambaDScratch"
+    other = default_settings("Dataset702_AbdomenMR", "swin-umamba", None)
+    assert (other.epochs, other.deep_supervision) == (100, None)
+    assert default_settings("Dataset704_Endovis17", "swin-umamba-d", None).epochs == 350
+
+
+def test_what_the_user_says_comes_before_the_paper():
+    defaults = default_settings("Dataset704_Endovis17", "swin-umamba", "weights.pth")
+    assert choose_settings({"patch_size": (64, 64), "fold": 2}, defaults).checkpoint_epoch == 249
+    assert choose_settings({"epochs": 350}, defaults).checkpoint_epoch == 249
+    assert choose_settings({"epochs": 300}, defaults).checkpoint_epoch is None
+    assert choose_settings({"epochs": 300, "checkpoint_epoch": 20}, defaults).checkpoint_epoch == 20
+
+
+def test_a_checkpoint_after_the_last_epoch_is_refused():
+    with pytest.raises(UserError, match=r"--checkpoint-epoch 5: the 5 epochs are counted from 0 to 4"):
+        choose_settings({"epochs": 5, "checkpoint_epoch": 5}, Settings("d"))
+
+
+def test_deep_supervision_is_refused_where_there_is_none():
+    with pytest.raises(UserError, match="--deep-supervision: unetr has one output"):
+        choose_settings({"deep_supervision": True}, Settings("d", "unetr"))
+
+
+def test_the_trainer_tells_whether_weights_are_pretrained():
+    assert Settings("d", "swin-umamba", "file").trainer == "nnUNetTrainerSwinUMamba"
+    assert Settings("d", "swin-umamba").trainer == "nnUNetTrainerSwinUMambaScratch"
+    assert Settings("d", "unetr").trainer == "nnUNetTrainerUNETR"
 
 
 def test_settings_survive_the_file(tmp_path):
@@ -33,8 +91,16 @@ def test_a_damaged_file_is_named(tmp_path, content):
         read_settings(path)
 
 
-def test_a_resumed_run_keeps_its_settings():
-    stored = Settings(dataset="d", epochs=5, patch_size=(64, 64))
-    assert choose_settings({"epochs": 5, "seed": None}, stored) == stored
-    with pytest.raises(UserError, match="--patch-size 32 32 differs from the run to resume, which has 64 64"):
-        choose_settings({"patch_size": (32, 32)}, stored)
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"patch_size": (32, 32)}, "--patch-size 32 32 differs from the former run, which has 64 64; advice"),
+        ({"pretrained": None}, "--no-pretrained differs from the former run, which has weights.pth; advice"),
+        ({"deep_supervision": False}, "--no-deep-supervision differs from the former run, which has None; advice"),
+    ],
+)
+def test_other_settings_than_those_of_a_former_run_are_named(said, message):
+    stored = Settings(dataset="d", epochs=5, patch_size=(64, 64), pretrained="weights.pth")
+    check_unchanged({"epochs": 5, "patch_size": (64, 64)}, stored, "advice")
+    with pytest.raises(UserError, match=message):
+        check_unchanged(said, stored, "advice")

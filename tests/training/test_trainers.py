@@ -5,17 +5,27 @@ from __future__ import annotations
 import copy
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from swin_umamba.errors import RunError
+from swin_umamba.errors import RunError, UserError
+from swin_umamba.networks import SwinUMambaD
 from swin_umamba.training.schedule import CosineEpochSchedule, cosine_learning_rate
-from swin_umamba.training.trainers import nnUNetTrainerSwinUMamba, nnUNetTrainerSwinUMambaD, register_trainers
+from swin_umamba.training.settings import TRAINERS as TRAINER_NAMES
+from swin_umamba.training.trainers import (
+    TRAINER_CLASSES,
+    nnUNetTrainerSwinUMamba,
+    nnUNetTrainerSwinUMambaD,
+    nnUNetTrainerSwinUMambaDScratch,
+    nnUNetTrainerSwinUMambaScratch,
+    register_trainers,
+)
 
 SCALES = {
-    nnUNetTrainerSwinUMamba: [1, 1 / 2, 1 / 4, 1 / 8],
-    nnUNetTrainerSwinUMambaD: [1, 1 / 4, 1 / 8, 1 / 16],
+    nnUNetTrainerSwinUMambaScratch: [1, 1 / 2, 1 / 4, 1 / 8],
+    nnUNetTrainerSwinUMambaDScratch: [1, 1 / 4, 1 / 8, 1 / 16],
 }
 TRAINERS = pytest.mark.parametrize("trainer_class", SCALES, ids=lambda c: c.__name__)
 
@@ -24,15 +34,21 @@ TRAINERS = pytest.mark.parametrize("trainer_class", SCALES, ids=lambda c: c.__na
 def make_trainer(finished, discs, tmp_path, monkeypatch):
     """A function that makes an initialised trainer on the preprocessed data of the finished run."""
     folder, _ = finished
+    monkeypatch.delenv("SWIN_UMAMBA_PRETRAINED", raising=False)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("nnUNet_preprocessed", str(folder / "nnUNet_preprocessed"))
     monkeypatch.setenv("nnUNet_results", str(tmp_path))
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")
     plans = json.loads((folder / "nnUNet_preprocessed" / discs.name / "nnUNetPlans.json").read_text())
     dataset_json = json.loads((discs / "dataset.json").read_text())
 
-    def make(trainer_class, **attributes):
-        arguments = {**copy.deepcopy(plans), "continue_training": False}, "2d", 0, dataset_json, torch.device("cpu")
-        trainer = trainer_class(*arguments)
+    def make(trainer_class, dataset_name=None, **attributes):
+        own_plans = {**copy.deepcopy(plans), "continue_training": False}
+        if dataset_name is not None:
+            own_plans["dataset_name"] = dataset_name
+        trainer = trainer_class(own_plans, "2d", 0, dataset_json, torch.device("cpu"))
+        if dataset_name is not None:
+            return trainer
         trainer.seed = 0
         for name, value in attributes.items():
             setattr(trainer, name, value)
@@ -109,52 +125,257 @@ def test_a_step_trains_and_fits_the_scales(make_trainer, trainer_class):
     assert trainer.network(batch["data"]).shape == (2, 3, 32, 32)
 
 
+class TinySwinUMambaD(nnUNetTrainerSwinUMambaD):
+    """Swin-UMamba† small enough for many steps."""
+
+    @classmethod
+    def build_network_architecture(
+        cls, plans_manager, configuration_manager, n_in, n_out, enable_deep_supervision=True
+    ):
+        return SwinUMambaD(n_in, n_out, enable_deep_supervision, embed_dim=8, depths=(1, 1, 1, 1))
+
+
+@pytest.fixture
+def tiny_weights(tmp_path):
+    """A file that fits the encoder of `TinySwinUMambaD`."""
+    path = tmp_path / "weights.pth"
+    torch.save(SwinUMambaD(3, 3, embed_dim=8, depths=(1, 1, 1, 1)).state_dict(), path)
+    return path
+
+
+def _start_epoch(trainer, epoch):
+    trainer.current_epoch = epoch
+    trainer.logger.local_logger.my_fantastic_logging["lrs"] = [0.0] * epoch
+    trainer.on_train_epoch_start()
+
+
+def _pretrained_part(network):
+    return {
+        name: parameter.detach().clone()
+        for name, parameter in network.vssm_encoder.named_parameters()
+        if not name.startswith("patch_embed.")
+    }
+
+
 def test_only_a_pretrained_encoder_is_frozen_and_only_for_the_first_epochs(make_trainer):
     def trainable(trainer, epoch):
-        trainer.current_epoch = epoch
-        trainer.logger.local_logger.my_fantastic_logging["lrs"] = [0.0] * epoch
-        trainer.on_train_epoch_start()
+        _start_epoch(trainer, epoch)
         encoder = trainer.network.vssm_encoder.named_parameters()
         return {name.split(".")[0]: parameter.requires_grad for name, parameter in encoder}
 
-    pretrained = make_trainer(nnUNetTrainerSwinUMambaD, pretrained_encoder=True)
+    pretrained = make_trainer(TinySwinUMambaD)
     assert trainable(pretrained, 0) == {"patch_embed": True, "layers": False, "downsamples": False}
     assert trainable(pretrained, 9) == {"patch_embed": True, "layers": False, "downsamples": False}
     assert all(trainable(pretrained, 10).values())
-    assert all(trainable(make_trainer(nnUNetTrainerSwinUMambaD), 0).values())
+    assert all(trainable(make_trainer(TinySwinUMambaD, freeze_encoder_epochs=0), 0).values())
+    assert all(trainable(make_trainer(TinySwinUMambaD, pretrained=False), 0).values())
 
 
-def test_a_frozen_encoder_is_left_alone_by_weight_decay(make_trainer):
-    trainer = make_trainer(nnUNetTrainerSwinUMambaD, pretrained_encoder=True)
-    trainer.on_train_epoch_start()
-    before = {
-        name: parameter.detach().clone() for name, parameter in trainer.network.vssm_encoder.layers.named_parameters()
-    }
+def test_frozen_weights_stay_bit_by_bit_and_move_when_they_are_freed(make_trainer):
+    trainer = make_trainer(TinySwinUMambaD, freeze_encoder_epochs=2)
+    before = _pretrained_part(trainer.network)
+    patch_embedding = trainer.network.vssm_encoder.patch_embed.proj.weight.detach().clone()
+    for epoch in (0, 1):
+        _start_epoch(trainer, epoch)
+        trainer.train_step(_batch(trainer))
+        after = _pretrained_part(trainer.network)
+        assert all(torch.equal(after[name], before[name]) for name in before)
+    assert not torch.equal(trainer.network.vssm_encoder.patch_embed.proj.weight, patch_embedding)
+    _start_epoch(trainer, 2)
     trainer.train_step(_batch(trainer))
-    for name, parameter in trainer.network.vssm_encoder.layers.named_parameters():
-        assert torch.equal(parameter, before[name]), name
+    assert all(not torch.equal(value, before[name]) for name, value in _pretrained_part(trainer.network).items())
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(make_trainer, value):
-    trainer = make_trainer(nnUNetTrainerSwinUMambaD)
+def test_frozen_weights_stay_after_a_resume_with_momentum(make_trainer, tmp_path):
+    trainer = make_trainer(TinySwinUMambaD, freeze_encoder_epochs=0)
+    for epoch in (0, 1):
+        _start_epoch(trainer, epoch)
+        trainer.train_step(_batch(trainer))
+    trainer.save_checkpoint(str(tmp_path / "checkpoint.pth"))
+    resumed = make_trainer(TinySwinUMambaD, freeze_encoder_epochs=10)
+    resumed.load_checkpoint(str(tmp_path / "checkpoint.pth"))
+    assert resumed.current_epoch == 2
+    momentum = resumed.optimizer.state[next(resumed.network.vssm_encoder.layers.parameters())]["exp_avg"]
+    assert momentum.abs().max() > 0
+    before = _pretrained_part(resumed.network)
+    assert all(torch.equal(value, before[name]) for name, value in _pretrained_part(trainer.network).items())
+    _start_epoch(resumed, 2)
+    resumed.train_step(_batch(resumed))
+    after = _pretrained_part(resumed.network)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_pretrained_weights_are_read_when_the_training_starts_and_only_then(make_trainer, tiny_weights, tmp_path):
+    trainer = make_trainer(TinySwinUMambaD, pretrained_file=tiny_weights)
+    weights = torch.load(tiny_weights, weights_only=True)
+    name = "vssm_encoder.layers.0.blocks.0.self_attention.in_proj.weight"
+    assert not torch.equal(trainer.network.state_dict()[name], weights[name])
+    trainer.on_train_start()
+    assert torch.equal(trainer.network.state_dict()[name], weights[name])
+    (report,) = tmp_path.rglob("pretrained.json")
+    assert name in json.loads(report.read_text())["loaded"]
+
+    resumed = make_trainer(TinySwinUMambaD, pretrained_file=tmp_path / "gone.pth")
+    trainer.save_checkpoint(str(tmp_path / "checkpoint.pth"))
+    resumed.load_checkpoint(str(tmp_path / "checkpoint.pth"))
+    resumed.on_train_start()
+    assert resumed.pretrained_report is None
+
+
+def test_stock_nnunet_finds_the_weights_or_says_where_they_come_from(make_trainer, tiny_weights, monkeypatch):
+    with pytest.raises(UserError, match=r"ImageNet weights: vssmtiny.*SWIN_UMAMBA_PRETRAINED.*TinySwinUMambaDScratch"):
+        make_trainer(TinySwinUMambaD).on_train_start()
+    monkeypatch.setenv("SWIN_UMAMBA_PRETRAINED", str(tiny_weights))
+    trainer = make_trainer(TinySwinUMambaD)
+    trainer.on_train_start()
+    assert trainer.pretrained_report.path == tiny_weights
+
+
+@pytest.mark.parametrize("amp", ["off", "bfloat16", "float16"])
+def test_every_precision_trains(make_trainer, amp):
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False, amp=amp)
+    trainer.on_train_epoch_start()
+    assert (trainer.grad_scaler is not None) == (amp == "float16")
+    before = {name: parameter.detach().clone() for name, parameter in trainer.network.named_parameters()}
+    # The scaler may skip a first step to find its scale.
+    losses = [trainer.train_step(_batch(trainer))["loss"] for _ in range(3)]
+    assert np.isfinite(losses).all()
+    assert all(parameter.dtype == torch.float32 for parameter in trainer.network.parameters())
+    assert any(not torch.equal(parameter, before[name]) for name, parameter in trainer.network.named_parameters())
+    assert math.isfinite(trainer.validation_step(_batch(trainer))["loss"])
+
+
+def test_mixed_precision_computes_in_it_and_the_loss_in_float32(make_trainer):
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False, amp="bfloat16")
+    trainer.on_train_epoch_start()
+    seen = {}
+    trainer.network.decoder.seg_layers[-1].register_forward_hook(lambda *hook: seen.update(head=hook[2].dtype))
+    trainer.network.vssm_encoder.layers[0].blocks[0].self_attention.out_norm.register_forward_hook(
+        lambda *hook: seen.update(scan=hook[1][0].dtype)
+    )
+    trainer.loss.register_forward_pre_hook(lambda *hook: seen.update(loss=hook[1][0][0].dtype))
+    trainer.train_step(_batch(trainer))
+    assert seen == {"head": torch.bfloat16, "scan": torch.float32, "loss": torch.float32}
+
+
+@pytest.mark.slow
+def test_three_hundred_steps_in_bfloat16_stay_finite_and_learn(make_trainer):
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False, amp="bfloat16", initial_lr=1e-3)
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    losses = [float(trainer.train_step(next(trainer.dataloader_train))["loss"]) for _ in range(300)]
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-30:]) < np.mean(losses[:30]) - 0.2
+
+
+def _bad_step(trainer, batch, match):
+    """Run a step that must stop; return the file that it leaves, and check that nothing was touched."""
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
-    with pytest.raises(RunError, match=r"the loss became nan in epoch 1 .*--learning-rate"):
-        trainer.train_step(_batch(trainer, value))
-    assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.network.state_dict().items())
+    with pytest.raises(RunError, match=match) as stopped:
+        trainer.train_step(batch)
+    after = trainer.network.state_dict()
+    assert all(torch.equal(after[name], before[name]) or before[name].isnan().any() for name in before)
+    (path,) = Path(trainer.output_folder).glob("nonfinite_*.pth")
+    assert str(path) in str(stopped.value)
+    kept = torch.load(path, weights_only=True)
+    assert torch.equal(kept["batch"]["data"], batch["data"]) or batch["data"].isnan().any()
+    assert (kept["epoch"], kept["iteration"]) == (0, trainer._iteration)
+    assert set(kept["network_weights"]) == set(before)
+    return kept
+
+
+@pytest.mark.parametrize("amp", ["off", "bfloat16", "float16"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_bad_image_stops_the_training_and_is_named(make_trainer, value, amp):
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False, amp=amp)
+    trainer.on_train_epoch_start()
+    trainer.train_step(_batch(trainer))
+    batch = {**_batch(trainer, value), "keys": np.array(["disc_tr3", "disc_tr4"])}
+    kept = _bad_step(trainer, batch, r"the loss became nan in epoch 1, iteration 2; .* pixels in disc_tr3: look at")
+    assert kept["not_finite"]["images"] == [0]
+    assert not torch.isfinite(kept["batch"]["data"][0, 0, 3, 3])
+    assert kept["not_finite"]["parameters"] == []
+    assert kept["optimizer_state"]["state"]
+
+
+def test_a_poisoned_parameter_stops_the_training_and_is_named(make_trainer):
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False)
+    trainer.on_train_epoch_start()
+    name = "vssm_encoder.layers.1.blocks.0.ln_1.bias"
+    with torch.no_grad():
+        trainer.network.get_parameter(name)[0] = math.nan
+    kept = _bad_step(trainer, _batch(trainer), rf"1 parameters were NaN or infinite before this step, {name}")
+    assert kept["not_finite"]["parameters"] == [name]
+    assert kept["not_finite"]["images"] == []
+
+
+def test_a_gradient_that_is_not_finite_stops_the_training(make_trainer):
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False)
+    trainer.on_train_epoch_start()
+    name = "decoder.seg_layers.3.weight"
+    trainer.network.get_parameter(name).register_hook(lambda gradient: gradient * math.inf)
+    kept = _bad_step(trainer, _batch(trainer), r"the norm of the gradient became .* use a lower --learning-rate")
+    assert kept["not_finite"]["gradients"] == [name]
+
+
+def test_a_scaler_that_never_finds_a_scale_stops_the_training(make_trainer, monkeypatch):
+    monkeypatch.setattr("swin_umamba.training.paper_trainer.MAX_SKIPPED_STEPS", 2)
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False, amp="float16")
+    trainer.on_train_epoch_start()
+    trainer.network.get_parameter("decoder.seg_layers.3.weight").register_hook(lambda gradient: gradient * math.inf)
+    for _ in range(2):
+        trainer.train_step(_batch(trainer))
+    _bad_step(trainer, _batch(trainer), r"the norm of the gradient became")
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(make_trainer):
-    first, second, other = (make_trainer(nnUNetTrainerSwinUMambaD, seed=seed) for seed in (3, 3, 4))
+    first, second, other = (make_trainer(TinySwinUMambaD, seed=seed) for seed in (3, 3, 4))
     name = "vssm_encoder.patch_embed.proj.weight"
     weights = [trainer.network.state_dict()[name] for trainer in (first, second, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_nnunet_finds_the_trainers_by_name_without_importing_its_own():
+@pytest.mark.parametrize(
+    ("trainer_class", "dataset", "expected"),
+    [
+        (nnUNetTrainerSwinUMamba, "Dataset702_AbdomenMR", (100, 99, True)),
+        (nnUNetTrainerSwinUMambaD, "Dataset704_Endovis17", (350, 249, True)),
+        (nnUNetTrainerSwinUMambaDScratch, "Dataset703_NeurIPSCell", (450, 349, True)),
+        (nnUNetTrainerSwinUMambaDScratch, "Dataset702_AbdomenMR", (200, None, False)),
+        (nnUNetTrainerSwinUMambaScratch, "Dataset702_AbdomenMR", (100, 99, True)),
+        (nnUNetTrainerSwinUMamba, "Dataset702_Liver", (100, None, True)),
+        (TRAINER_CLASSES["nnUNetTrainerPlainConvUNet"], "Dataset704_Endovis17", (350, 249, True)),
+    ],
+)
+def test_stock_nnunet_gets_the_papers_epochs_by_data_set(make_trainer, trainer_class, dataset, expected):
+    trainer = make_trainer(trainer_class, dataset_name=dataset)
+    assert (trainer.num_epochs, trainer.checkpoint_epoch, trainer.enable_deep_supervision) == expected
+
+
+def test_the_checkpoint_of_the_papers_epoch_is_kept(make_trainer, monkeypatch):
+    epochs = {"num_iterations_per_epoch": 1, "num_val_iterations_per_epoch": 1, "num_epochs": 3, "checkpoint_epoch": 1}
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False, **epochs)
+    trainer.run_training()
+    kept, final = (
+        torch.load(Path(trainer.output_folder, f"checkpoint_{name}.pth"), weights_only=True)
+        for name in ("epoch_1", "final")
+    )
+    assert (kept["current_epoch"], final["current_epoch"]) == (2, 3)
+    name = "decoder.seg_layers.3.weight"
+    assert not torch.equal(kept["network_weights"][name], final["network_weights"][name])
+
+
+def test_a_damaged_checkpoint_is_named(make_trainer, tmp_path):
+    path = tmp_path / "checkpoint_latest.pth"
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(RunError, match=r"cannot read the checkpoint .*checkpoint_latest.pth"):
+        make_trainer(TinySwinUMambaD).load_checkpoint(str(path))
+
+
+def test_nnunet_finds_every_trainer_by_name_without_importing_its_own():
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
     register_trainers()
-    for trainer_class in SCALES:
-        assert recursive_find_trainer_class_by_name(trainer_class.__name__) is trainer_class
+    for name in (*TRAINER_NAMES.values(), "nnUNetTrainerSwinUMambaScratch", "nnUNetTrainerSwinUMambaDScratch"):
+        assert recursive_find_trainer_class_by_name(name) is TRAINER_CLASSES[name]

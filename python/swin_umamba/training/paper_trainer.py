@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import os
 import random
+import shutil
+from pathlib import Path
 from time import time
 from typing import Any, Protocol
 
@@ -14,14 +17,24 @@ import torch
 from batchgenerators.utilities.file_and_folder_operations import join
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from torch import nn
+from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
+from torch import distributed, nn
 from torch._dynamo import OptimizedModule
+from torch.nn.parallel import DistributedDataParallel
 
+from ..command import EXIT_FAILED
 from ..errors import RunError
-from ..files import link_atomically, replace_atomically
+from ..files import link_atomically, write_json
+from .checkpoint_files import read_checkpoint_of_run, write_checkpoint
+from .nonfinite import save_step
+from .paper_protocol import PaperProtocol, find_protocol
+from .processes import end_in_silence
 
 GRADIENT_NORM_LIMIT = 12  # nnU-Net's
+MAX_SKIPPED_STEPS = 30
+"""Steps in a row that the gradient scaler may skip; its scale of 65536 is below 1 after 17."""
 
 
 class Observer(Protocol):
@@ -44,11 +57,26 @@ class PaperTrainer(nnUNetTrainer):
     - ``configure_optimizers``, with ``initial_lr`` and ``weight_decay`` set in ``__init__``.
     - ``deep_supervision_scales``: resolution of each output relative to the image, full resolution first;
       ``None`` leaves it to nnU-Net. ``self.enable_deep_supervision = False`` in ``__init__`` turns it off.
-    - ``mixed_precision``: ``False`` trains in float32 on a GPU as well.
-    - ``on_train_epoch_start``, for instance to freeze a part of the network.
+    - ``mixed_precision``: ``False`` trains in float32 on a GPU as well, unless ``amp`` says otherwise.
+    - ``on_train_epoch_start``, for instance to freeze a part of the network (before calling this class's).
 
-    Attributes that may be set before ``initialize()``: ``num_epochs``, ``num_iterations_per_epoch``,
-    ``num_val_iterations_per_epoch``, ``initial_lr``, ``seed``, ``observer``.
+    What this class adds: the paper's epochs on the paper's data sets, a seed, an observer, checkpoints that are whole
+    whenever the process is killed, a stop where the loss is no longer finite, training on several CPUs or on the
+    GPUs of several nodes.
+
+    Attributes that may be set before ``initialize()``, beside nnU-Net's such as ``num_epochs``:
+
+    Attributes
+    ----------
+    seed : int or None
+        Of weights, sampling and augmentation; ``None`` leaves them to chance.
+    observer : Observer or None
+        Is told how the training goes.
+    checkpoint_epoch : int or None
+        An epoch, counted from 0, whose checkpoint is kept as ``checkpoint_epoch_N.pth``.
+    amp : str
+        Mixed precision: ``"bfloat16"``, ``"float16"`` (with a gradient scaler), ``"off"``, or ``"auto"``: on a GPU
+        bfloat16 where it has that, else float16; float32 on a CPU and for a class without ``mixed_precision``.
     """
 
     deep_supervision_scales: tuple[float, ...] | None = None
@@ -63,23 +91,64 @@ class PaperTrainer(nnUNetTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's signature
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        if not self.is_ddp:
-            # nnU-Net turns every CUDA device into the first one.
-            self.device = device
-        self.num_epochs = 100
+        # nnU-Net takes the first GPU, or with DDP the one with the number of the process among those of all nodes.
+        if device.type == "cuda" and device.index is None and self.is_ddp:
+            device = torch.device("cuda", torch.cuda.current_device())
+        self.device = device
+        protocol = self.find_paper_protocol()
+        if protocol is not None and protocol.deep_supervision is not None:
+            self.enable_deep_supervision = protocol.deep_supervision
+        self.num_epochs = 100 if protocol is None else protocol.epochs
+        self.checkpoint_epoch = None if protocol is None else protocol.checkpoint_epoch
         self.save_every = 1
         self.seed: int | None = None
         self.observer: Observer | None = None
-        if not self.mixed_precision:
-            self.grad_scaler = None
-        elif self.device.type == "cuda" and torch.cuda.is_bf16_supported():
-            # bfloat16 has the range of float32: no scaler needed, no overflow to NaN.
-            torch.set_autocast_dtype("cuda", torch.bfloat16)
-            self.grad_scaler = None
+        self.amp = "auto"
+        self._amp_dtype: torch.dtype | None = None
+        self._iteration = 0
+        self._skipped_steps = 0
+        self._trained_when_wrapped: list[bool] = []
+
+    def find_paper_protocol(self) -> PaperProtocol | None:
+        """The paper's protocol for the data set, or ``None`` for other data sets."""
+        return find_protocol(self.plans_manager.dataset_name)
 
     def initialize(self) -> None:
+        """Build network, optimizer and loss.
+
+        nnU-Net wraps the network in DDP here, for a GPU and for good. This is done at the start of an epoch instead,
+        since DDP must be told anew whenever other parameters are trained than before.
+        """
         self._seed_generators(epoch=0)
+        self._amp_dtype = self._choose_amp_dtype()
+        self.grad_scaler = torch.GradScaler(self.device.type) if self._amp_dtype is torch.float16 else None
+        if self.device.type == "cuda":
+            # What nnU-Net's validation and prediction use in this process.
+            torch.set_autocast_dtype("cuda", self._amp_dtype or torch.float32)
+        is_ddp, self.is_ddp = self.is_ddp, False
         super().initialize()
+        self.is_ddp = is_ddp
+        if is_ddp:
+            self._set_batch_size_and_oversample()
+            self.loss = self._build_loss()
+
+    def _choose_amp_dtype(self) -> torch.dtype | None:
+        if self.amp != "auto":
+            return None if self.amp == "off" else getattr(torch, self.amp)
+        if not self.mixed_precision or self.device.type != "cuda":
+            return None
+        # bfloat16 has the range of float32: no scaler needed, no overflow to NaN.
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+    def _build_loss(self) -> nn.Module:
+        loss = super()._build_loss()
+        if self.is_ddp and isinstance(loss, DeepSupervisionWrapper) and len(loss.weight_factors) > 1:
+            # nnU-Net gives the coarsest scale no weight, but with DDP a tiny one, as DDP wants to see every parameter
+            # used; here it is told that some may not be, and the loss is that of a single process.
+            weights = np.array(loss.weight_factors)
+            weights[-1] = 0
+            loss.weight_factors = tuple(weights / weights.sum())
+        return loss
 
     def _do_i_compile(self) -> bool:
         # nnU-Net compiles unless told not to; here it must be asked for by nnUNet_compile=true.
@@ -111,31 +180,136 @@ class PaperTrainer(nnUNetTrainer):
         self._seed_generators(self.current_epoch)
         super().on_epoch_start()
 
+    def on_train_start(self) -> None:
+        """Write what nnU-Net keeps beside the checkpoints, and start the data loaders.
+
+        Replaces nnU-Net's, in which every process of a distributed training writes these files.
+        """
+        if not self.was_initialized:
+            self.initialize()
+        if self.local_rank == 0:
+            self._write_files_of_the_start()
+        if self.is_ddp:
+            distributed.barrier()
+        self.dataloader_train, self.dataloader_val = self.get_dataloaders()
+        self.set_deep_supervision_enabled(self.enable_deep_supervision)
+        self.print_plans()
+        self._save_debug_information()
+
+    def _write_files_of_the_start(self) -> None:
+        os.makedirs(self.output_folder, exist_ok=True)
+        self.do_split()
+        self.dataset_class.unpack_dataset(
+            self.preprocessed_dataset_folder,
+            overwrite_existing=False,
+            num_processes=max(1, get_allowed_n_proc_DA() // 2),
+            verify=True,
+        )
+        write_json(join(self.output_folder_base, "plans.json"), self.plans_manager.plans)
+        write_json(join(self.output_folder_base, "dataset.json"), self.dataset_json)
+        fingerprint = "dataset_fingerprint.json"
+        shutil.copyfile(
+            join(self.preprocessed_dataset_folder_base, fingerprint), join(self.output_folder_base, fingerprint)
+        )
+
+    def on_train_epoch_start(self) -> None:
+        if self.is_ddp:
+            self._wrap_in_ddp()
+        self._iteration = 0
+        super().on_train_epoch_start()
+
+    def _wrap_in_ddp(self) -> None:
+        trained = [parameter.requires_grad for parameter in self.network.parameters()]
+        wrapped = isinstance(self.network, DistributedDataParallel)
+        if wrapped and trained == self._trained_when_wrapped:
+            return
+        network = self.network.module if wrapped else self.network
+        # The former wrapper takes its hooks off the parameters when it goes.
+        self.network = network
+        gc.collect()
+        on_gpu = self.device.type == "cuda"
+        if on_gpu:
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        self.network = DistributedDataParallel(
+            network,
+            device_ids=[self.device.index] if on_gpu else None,
+            # The head of the coarsest scale, which has no weight in the loss.
+            find_unused_parameters=True,
+        )
+        self._trained_when_wrapped = trained
+
     def train_step(self, batch: dict) -> dict:
         data, target = self._to_device(batch)
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
-            loss = self.loss(self.network(data), target)
+            output = self.network(data)
+        output = [scale.float() for scale in output] if isinstance(output, (list, tuple)) else output.float()
+        loss = self.loss(output, target)
         if self.grad_scaler is None:
             loss.backward()
         else:
             self.grad_scaler.scale(loss).backward()
             self.grad_scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM_LIMIT)
+        parameters = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters])
         value = loss.item()
-        if not math.isfinite(value):
-            raise RunError(self._stopped_message("the loss", value))
+        self._stop_unless_finite(value, norm.item(), batch)
+        nn.utils.clip_grads_with_norm_(parameters, GRADIENT_NORM_LIMIT, norm)
         if self.grad_scaler is None:
-            if not math.isfinite(norm.item()):
-                raise RunError(self._stopped_message("the norm of the gradient", norm.item()))
             self.optimizer.step()
         else:
-            # An infinite gradient is how the scaler learns that its scale is too large.
             self.grad_scaler.step(self.optimizer)
             self.grad_scaler.update()
+        self._iteration += 1
         if self.observer is not None:
             self.observer.iteration_done(value)
         return {"loss": np.asarray(value, dtype=np.float32)}
+
+    def _stop_unless_finite(self, loss: float, norm: float, batch: dict) -> None:
+        """Before the weights are touched: raise `RunError` where loss or gradient is NaN or infinite."""
+        norm_is_bad = not math.isfinite(norm)
+        if self.grad_scaler is not None:
+            # An infinite gradient is how the scaler learns that its scale is too large, and it skips the step.
+            self._skipped_steps = self._skipped_steps + 1 if norm_is_bad else 0
+            norm_is_bad = self._skipped_steps > MAX_SKIPPED_STEPS
+        where = self._first_process(not math.isfinite(loss)), self._first_process(norm_is_bad)
+        process = where[0] if where[0] is not None else where[1]
+        if process is None:
+            return
+        message = self._save_bad_step(loss, norm, batch) if process == self.local_rank else ""
+        if self.is_ddp:
+            distributed.barrier()
+        if process != self.local_rank:
+            end_in_silence(EXIT_FAILED)
+        raise RunError(message)
+
+    def _save_bad_step(self, loss: float, norm: float, batch: dict) -> str:
+        path = Path(self.output_folder, f"nonfinite_epoch{self.current_epoch}_iteration{self._iteration}.pth")
+        step = {
+            "epoch": self.current_epoch,
+            "iteration": self._iteration,
+            "loss": loss,
+            "gradient_norm": norm,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "optimizer_state": self.optimizer.state_dict(),
+            "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
+        }
+        cause = save_step(path, batch, self._bare_network(), step)
+        what, value = ("the norm of the gradient", norm) if math.isfinite(loss) else ("the loss", loss)
+        return (
+            f"training stopped because {what} became {value} in epoch {self.current_epoch + 1}, iteration "
+            f"{self._iteration + 1}; {cause}. The batch, the weights and the optimizer of that step are in {path}; "
+            f"checkpoints of finished epochs are kept"
+        )
+
+    def _first_process(self, here: bool) -> int | None:
+        """The lowest rank of the processes in which something is so, or ``None``."""
+        if not self.is_ddp:
+            return self.local_rank if here else None
+        count = distributed.get_world_size()
+        first = torch.tensor(self.local_rank if here else count, device=self.device)
+        distributed.all_reduce(first, distributed.ReduceOp.MIN)
+        return None if first.item() == count else int(first.item())
 
     def validation_step(self, batch: dict) -> dict:
         result = super().validation_step(batch)
@@ -164,9 +338,13 @@ class PaperTrainer(nnUNetTrainer):
             self._best_ema = smoothed
         last = self.current_epoch == self.num_epochs - 1
         latest = join(self.output_folder, "checkpoint_latest.pth")
-        if not last and (is_best or (self.current_epoch + 1) % self.save_every == 0):
+        is_kept = self.current_epoch == self.checkpoint_epoch
+        if not last and (is_best or is_kept or (self.current_epoch + 1) % self.save_every == 0):
             self.save_checkpoint(latest)
-        if is_best and self.local_rank == 0 and not self.disable_checkpointing:
+        writes = self.local_rank == 0 and not self.disable_checkpointing
+        if is_kept and not last and writes:
+            link_atomically(latest, join(self.output_folder, f"checkpoint_epoch_{self.current_epoch}.pth"))
+        if is_best and writes:
             best = join(self.output_folder, "checkpoint_best.pth")
             if last:
                 self.save_checkpoint(best)
@@ -190,16 +368,31 @@ class PaperTrainer(nnUNetTrainer):
             "logging": self.logger.get_checkpoint(),
             "_best_ema": self._best_ema,
             "current_epoch": self.current_epoch + 1,
-            "init_args": self.my_init_kwargs,
+            "init_args": {name: value for name, value in self.my_init_kwargs.items() if name != "device"},
             "trainer_name": self.__class__.__name__,
             "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
         }
-        with replace_atomically(filename) as file:
-            torch.save(checkpoint, file)
+        write_checkpoint(filename, checkpoint)
+
+    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
+        """Go on after a checkpoint that `save_checkpoint` wrote; reading it runs no code from the file."""
+        if not self.was_initialized:
+            self.initialize()
+        checkpoint = filename_or_checkpoint
+        if not isinstance(checkpoint, dict):
+            checkpoint = read_checkpoint_of_run(checkpoint, self.device)
+        self._bare_network().load_state_dict(checkpoint["network_weights"])
+        self.optimizer.load_state_dict(checkpoint["optimizer_state"])
+        if self.grad_scaler is not None and checkpoint["grad_scaler_state"] is not None:
+            self.grad_scaler.load_state_dict(checkpoint["grad_scaler_state"])
+        self.logger.load_checkpoint(checkpoint["logging"])
+        self._best_ema = checkpoint["_best_ema"]
+        self.current_epoch = checkpoint["current_epoch"]
+        self.inference_allowed_mirroring_axes = checkpoint["inference_allowed_mirroring_axes"]
 
     def _bare_network(self) -> nn.Module:
         """The network without the wrappers of DDP and torch.compile."""
-        network = self.network.module if self.is_ddp else self.network
+        network = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
         return network._orig_mod if isinstance(network, OptimizedModule) else network
 
     def _to_device(self, batch: dict) -> tuple[torch.Tensor, list[torch.Tensor] | torch.Tensor]:
@@ -210,8 +403,9 @@ class PaperTrainer(nnUNetTrainer):
         return data, target.to(self.device, non_blocking=True)
 
     def _autocast(self) -> contextlib.AbstractContextManager:
-        mixed = self.mixed_precision and self.device.type == "cuda"
-        return torch.autocast("cuda") if mixed else contextlib.nullcontext()
+        if self._amp_dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self._amp_dtype)
 
     def _seed_generators(self, epoch: int) -> None:
         if self.seed is None:
@@ -220,10 +414,3 @@ class PaperTrainer(nnUNetTrainer):
         random.seed(int(words[0]))
         np.random.seed(int(words[0]))  # noqa: NPY002 - the generator that nnU-Net's data loader draws from
         torch.manual_seed(int(words[1]))
-
-    def _stopped_message(self, what: str, value: float) -> str:
-        return (
-            f"training stopped because {what} became {value} in epoch {self.current_epoch + 1} "
-            f"(checkpoints of finished epochs are kept); start a new run with a lower --learning-rate, or look for "
-            f"images with extreme intensities"
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from batchgenerators.utilities.file_and_folder_operations import load_json
@@ -12,6 +13,7 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 
 from ..data import RawDataset
 from ..files import write_json
+from .processes import check_batch_size
 from .run_folder import RunFolder
 from .settings import Settings
 
@@ -20,7 +22,9 @@ PLANS_NAME = "nnUNetPlans"
 _DONE = "swin_umamba_preprocessed.json"
 
 
-def plan_and_preprocess(dataset: RawDataset, folder: RunFolder, settings: Settings) -> dict[str, Any]:
+def plan_and_preprocess(
+    dataset: RawDataset, folder: RunFolder, settings: Settings, processes: int = 1
+) -> dict[str, Any]:
     """Run nnU-Net's fingerprint, planner and preprocessor for the ``2d`` configuration.
 
     A run that was killed in here starts it again; one that was killed later does not.
@@ -33,16 +37,25 @@ def plan_and_preprocess(dataset: RawDataset, folder: RunFolder, settings: Settin
         Where the preprocessed data goes.
     settings
         Its batch and patch size, where given, replace the planned ones.
+    processes
+        How many share a batch. A planned batch size is rounded up to a multiple; one that was given is kept.
 
     Returns
     -------
     dict
         nnU-Net's plans, as they are on disk.
+
+    Raises
+    ------
+    UserError
+        The batch cannot be shared equally.
     """
     preprocessed = folder.preprocessed / dataset.name
     plans_file = preprocessed / f"{PLANS_NAME}.json"
     if (preprocessed / _DONE).exists():
-        return load_json(str(plans_file))
+        plans = load_json(str(plans_file))
+        check_batch_size(plans["configurations"][CONFIGURATION]["batch_size"], processes)
+        return plans
     # A former attempt may have died between any two of these steps.
     processes = min(default_num_processes, len(dataset.training))
     DatasetFingerprintExtractor(dataset.name, processes).run(overwrite_existing=True)
@@ -50,7 +63,7 @@ def plan_and_preprocess(dataset: RawDataset, folder: RunFolder, settings: Settin
     plans = load_json(str(plans_file))
     planned = plans["configurations"][CONFIGURATION]
     planned["patch_size"] = list(settings.patch_size or planned["patch_size"])
-    planned["batch_size"] = settings.batch_size or planned["batch_size"]
+    planned["batch_size"] = settings.batch_size or math.ceil(planned["batch_size"] / processes) * processes
     write_json(plans_file, plans)
     DefaultPreprocessor(verbose=False).run(dataset.name, CONFIGURATION, PLANS_NAME, processes)
     write_json(preprocessed / _DONE, {"plans": plans_file.name})

@@ -5,32 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from ..data import Case
-from ..files import replace_atomically
-from .trainers import register_trainers
-
-
-def load_predictor(model_folder: Path, fold: int | str, device: torch.device) -> nnUNetPredictor:
-    """nnU-Net's predictor with the final checkpoint of one fold, without mirroring, as in the paper.
-
-    Parameters
-    ----------
-    model_folder
-        nnU-Net's folder of a trained model, ``Trainer__Plans__configuration``.
-    fold
-        Which of its folds.
-    device
-        Where to predict.
-    """
-    register_trainers()
-    predictor = nnUNetPredictor(
-        use_mirroring=False, perform_everything_on_device=device.type == "cuda", device=device, allow_tqdm=False
-    )
-    predictor.initialize_from_trained_model_folder(str(model_folder), (fold,), "checkpoint_final.pth")
-    return predictor
+from .checkpoint_files import read_checkpoint_of_run, write_checkpoint
 
 
 def predict_cases(
@@ -51,10 +29,9 @@ def predict_cases(
 def export_checkpoint(source: Path, target: Path) -> None:
     """Write the weights of a checkpoint and what prediction needs, without the state of the optimizer.
 
-    The file has nnU-Net's keys ``network_weights``, ``init_args`` (plans, configuration, dataset.json),
-    ``trainer_name`` and ``inference_allowed_mirroring_axes``.
+    The file has nnU-Net's keys ``network_weights``, ``init_args`` (plans, configuration, fold, dataset.json),
+    ``trainer_name``, ``inference_allowed_mirroring_axes`` and ``current_epoch``, and holds plain data only.
     """
-    checkpoint = torch.load(source, map_location="cpu", weights_only=False)
+    checkpoint = read_checkpoint_of_run(source)
     kept = ("network_weights", "init_args", "trainer_name", "inference_allowed_mirroring_axes", "current_epoch")
-    with replace_atomically(target) as file:
-        torch.save({key: checkpoint[key] for key in kept}, file)
+    write_checkpoint(target, {key: checkpoint[key] for key in kept})

@@ -7,6 +7,7 @@ the last epoch.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,23 +16,35 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 
 from ..data import Case, RawDataset
+from ..evaluation import Evaluation, EvaluationError, evaluate_folders
 from ..files import write_json
+from ..prediction.predictor import load_predictor
+from ..prediction.trained_model import read_model
+from ..prepare.release_layout import INSTANCES
+from .paper_protocol import find_protocol
 from .paper_trainer import PaperTrainer
 from .planning import CONFIGURATION, plan_and_preprocess
-from .prediction import export_checkpoint, load_predictor, predict_cases
+from .prediction import export_checkpoint, predict_cases
+from .processes import Processes
 from .progress import TrainingProgress, progress_bar
 from .report import collect_metrics, draw_figures, show_results
 from .run_folder import RunFolder
 from .scores import CaseScores, score_cases
-from .settings import TRAINERS, Settings
+from .settings import Settings
 from .trainers import TRAINER_CLASSES
 
 
 def execute_run(
-    dataset: RawDataset, settings: Settings, folder: RunFolder, device: torch.device, console: Console
-) -> dict[str, Any]:
+    dataset: RawDataset,
+    settings: Settings,
+    folder: RunFolder,
+    device: torch.device,
+    console: Console,
+    processes: Processes,
+) -> None:
     """Train, predict the held-out cases, score and draw them.
 
     Parameters
@@ -46,33 +59,41 @@ def execute_run(
         Where to compute.
     console
         What the user sees.
-
-    Returns
-    -------
-    dict
-        The content of ``metrics.json``.
+    processes
+        Those that train together. The first alone preprocesses, predicts and writes.
 
     Raises
     ------
+    UserError
+        The pretrained weights do not fit, or the processes cannot share the batch.
     RunError
         The training cannot go on; the message says why.
     """
     seconds: dict[str, float] = {}
     start = time.monotonic()
-    with _phase(console, "planning and preprocessing", seconds, "preprocessing"):
-        plans = plan_and_preprocess(dataset, folder, settings)
+
+    def plan() -> dict[str, Any]:
+        with _phase(console, "planning and preprocessing", seconds, "preprocessing"):
+            return plan_and_preprocess(dataset, folder, settings, processes.count)
+
+    plans = processes.first_does(plan)
     trainer = make_trainer(dataset, settings, plans, device)
-    _train(trainer, settings, console)
-    fold_folder = Path(trainer.output_folder)
-    export_checkpoint(fold_folder / "checkpoint_final.pth", folder.checkpoint)
+    _train(trainer, settings, console, processes)
+    processes.leave()
+    if not processes.is_first:
+        return
+    export_checkpoint(_checkpoint_for_prediction(trainer, settings), folder.checkpoint)
     cases = held_out_cases(dataset, settings, trainer)
-    scores = _predict_and_score(dataset, settings, folder, fold_folder.parent, cases, device, console, seconds)
+    scores = _predict_and_score(dataset, settings, folder, cases, device, console, seconds)
+    evaluation = _evaluate_as_in_paper(dataset, folder, console)
     draw_figures(dataset, settings, folder, trainer, scores)
     seconds["total"] = time.monotonic() - start
     metrics = collect_metrics(dataset, settings, trainer, scores, seconds)
+    metrics["training"]["processes"] = processes.count
+    metrics["training"]["pretrained"] = _pretrained_report(trainer)
+    metrics["evaluation"] = None if evaluation is None else evaluation.summary()
     write_json(folder.metrics, metrics)
     show_results(console, dataset, settings, folder, metrics)
-    return metrics
 
 
 def make_trainer(dataset: RawDataset, settings: Settings, plans: dict[str, Any], device: torch.device) -> PaperTrainer:
@@ -81,8 +102,7 @@ def make_trainer(dataset: RawDataset, settings: Settings, plans: dict[str, Any],
         # Augment in the training process itself: a worker would take a core from the network, and hands over its
         # batches in an order that no seed fixes. nnU-Net's planner cannot do with 0 workers, its training can.
         os.environ.update(nnUNet_n_proc_DA="0")
-    trainer_class = TRAINER_CLASSES[TRAINERS[settings.model]]
-    trainer = trainer_class(
+    trainer = TRAINER_CLASSES[settings.trainer](
         plans={**plans, "continue_training": False},
         configuration=CONFIGURATION,
         fold=settings.fold,
@@ -92,8 +112,17 @@ def make_trainer(dataset: RawDataset, settings: Settings, plans: dict[str, Any],
     trainer.num_epochs = settings.epochs
     trainer.num_iterations_per_epoch = settings.iterations
     trainer.num_val_iterations_per_epoch = max(1, settings.iterations // 5)
-    trainer.initial_lr = settings.learning_rate
+    trainer.checkpoint_epoch = settings.checkpoint_epoch
+    trainer.amp = settings.amp
     trainer.seed = settings.seed
+    if settings.learning_rate is not None:
+        trainer.initial_lr = settings.learning_rate
+    if settings.deep_supervision is not None:
+        trainer.enable_deep_supervision = settings.deep_supervision
+    if settings.pretrained is not None:
+        trainer.pretrained_file = Path(settings.pretrained)
+        trainer.input_channels = settings.input_channels
+        trainer.freeze_encoder_epochs = settings.freeze_epochs
     trainer.initialize()
     for name in ("checkpoint_final.pth", "checkpoint_latest.pth"):
         checkpoint = Path(trainer.output_folder) / name
@@ -113,17 +142,24 @@ def held_out_cases(dataset: RawDataset, settings: Settings, trainer: PaperTraine
     return [case for case in dataset.training if case.identifier in validation]
 
 
-def _train(trainer: PaperTrainer, settings: Settings, console: Console) -> None:
+def _train(trainer: PaperTrainer, settings: Settings, console: Console, processes: Processes) -> None:
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     plan = trainer.configuration_manager
+    shared = f", shared by {processes.count} processes" if processes.count > 1 else ""
     console.print(
         f"[bold]training[/bold] {settings.model} ({parameters / 1e6:.1f} million parameters) on {trainer.device}: "
-        f"{settings.epochs} epochs of {settings.iterations} iterations, batch {plan.batch_size}, "
-        f"patch {'×'.join(map(str, plan.patch_size))}, learning rate {settings.learning_rate:g}"
+        f"{settings.epochs} epochs of {settings.iterations} iterations, batch {plan.batch_size}{shared}, "
+        f"patch {'×'.join(map(str, plan.patch_size))}, learning rate {trainer.initial_lr:g}"
     )
     if trainer.current_epoch:
         console.print(f"resumed after epoch {trainer.current_epoch} of {settings.epochs}")
+    elif settings.pretrained is not None:
+        trainer.load_pretrained_encoder()
+        console.print(escape(str(trainer.pretrained_report)))
     if trainer.current_epoch >= settings.epochs:
+        return
+    if not processes.is_first:
+        trainer.run_training()
         return
     steps = trainer.num_iterations_per_epoch + trainer.num_val_iterations_per_epoch
     with TrainingProgress(console, settings.epochs, trainer.current_epoch, steps) as progress:
@@ -131,11 +167,15 @@ def _train(trainer: PaperTrainer, settings: Settings, console: Console) -> None:
         trainer.run_training()
 
 
+def _checkpoint_for_prediction(trainer: PaperTrainer, settings: Settings) -> Path:
+    kept = Path(trainer.output_folder, f"checkpoint_epoch_{settings.checkpoint_epoch}.pth")
+    return kept if kept.exists() else Path(trainer.output_folder, "checkpoint_final.pth")
+
+
 def _predict_and_score(
     dataset: RawDataset,
     settings: Settings,
     folder: RunFolder,
-    model_folder: Path,
     cases: list[Case],
     device: torch.device,
     console: Console,
@@ -144,12 +184,40 @@ def _predict_and_score(
     if not cases:
         console.print("no held-out cases: fold all trains on every case, and the data set has no labelsTs")
         return []
-    predictor = load_predictor(model_folder, settings.fold, device)
+    predictor = load_predictor(read_model(folder.checkpoint), device)
     with _phase(console, f"predicting {len(cases)} held-out cases", seconds, "prediction") as count:
         predict_cases(predictor, cases, folder.predictions, count(len(cases)))
     reader = predictor.plans_manager.image_reader_writer_class()
     with _phase(console, "scoring", seconds, "scoring") as count:
         return score_cases(dataset, cases, folder.predictions, reader, settings.nsd_tolerance, count(len(cases)))
+
+
+def _evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: Console) -> Evaluation | None:
+    """The paper's metric, for the test cases of the paper's data sets."""
+    protocol = find_protocol(dataset.name)
+    if protocol is None or not dataset.held_out:
+        return None
+    references = dataset.folder / (INSTANCES if protocol.metric == "cells" else "labelsTs")
+    try:
+        evaluation = evaluate_folders(references, folder.predictions, protocol.metric)
+    except EvaluationError as error:
+        # The run is done; its other scores must not get lost with this one.
+        console.print(f"not evaluated with the paper's metric: {escape(str(error))}")
+        return None
+    evaluation.write(folder.evaluation)
+    scores = ", ".join(f"{key.upper()} {_number(evaluation.summary()[key]['mean'])}" for key in evaluation.keys)
+    console.print(f"the paper's metric ({protocol.metric}): {scores}, by case in {escape(str(folder.evaluation))}")
+    return evaluation
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _pretrained_report(trainer: PaperTrainer) -> dict[str, Any] | None:
+    # A resumed run has not loaded the weights itself.
+    path = Path(trainer.output_folder, "pretrained.json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 @contextlib.contextmanager

@@ -17,21 +17,24 @@ class RunFolder:
 
     settings = property(lambda self: self.root / "settings.json")
     metrics = property(lambda self: self.root / "metrics.json")
+    report = property(lambda self: self.root / "report.html")
     loss_curve = property(lambda self: self.root / "loss_curve.png")
     panel = property(lambda self: self.root / "panel.png")
     checkpoint = property(lambda self: self.root / "checkpoint.pth")
+    evaluation = property(lambda self: self.root / "evaluation")
     log = property(lambda self: self.root / "train.log")
     predictions = property(lambda self: self.root / "predictions")
     raw = property(lambda self: self.root / "nnUNet_raw")
     preprocessed = property(lambda self: self.root / "nnUNet_preprocessed")
     results = property(lambda self: self.root / "nnUNet_results")
 
-    def check_new(self) -> None:
-        """Raise `UserError` if the folder holds anything: a former run is never overwritten."""
-        if self.settings.exists():
-            raise UserError(
-                f"{self.root} holds a former run; go on with it by --resume, or choose another folder with --output"
-            )
+    @property
+    def is_finished(self) -> bool:
+        """Whether a run has gone to its end here."""
+        return self.metrics.exists() and self.checkpoint.exists()
+
+    def check_empty(self) -> None:
+        """Raise `UserError` if the folder holds anything."""
         if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
             raise UserError(f"{self.root} exists and is not empty; choose another folder with --output")
 
@@ -48,16 +51,26 @@ def available_processors() -> int:
     return os.cpu_count() or 1
 
 
-def enter_environment(raw: Path, folder: RunFolder) -> None:
-    """Point nnU-Net at its three folders, and set workers and threads unless the user has set them.
+def set_worker_defaults(processes: int = 1) -> None:
+    """Choose numbers of workers for nnU-Net, and how threads wait, unless the user has.
 
-    Must come before the first import of ``torch`` and ``nnunetv2``, which read some of these variables only then.
+    Must come before the first import of ``torch``, which reads some of these variables only then.
+
+    Parameters
+    ----------
+    processes
+        How many training processes share this machine.
     """
-    os.environ.update(
-        nnUNet_raw=str(raw), nnUNet_preprocessed=str(folder.preprocessed), nnUNet_results=str(folder.results)
-    )
-    os.environ.setdefault("nnUNet_def_n_proc", str(min(8, available_processors())))
-    os.environ.setdefault("nnUNet_n_proc_DA", str(min(12, available_processors())))
+    available = available_processors()
+    os.environ.setdefault("nnUNet_def_n_proc", str(min(8, available)))
+    os.environ.setdefault("nnUNet_n_proc_DA", str(min(12, max(1, available // processes))))
     # Threads that wait for each other by spinning take the processor from the one they wait for as soon as anything
     # else runs on the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def enter_environment(raw: Path, folder: RunFolder) -> None:
+    """Point nnU-Net at its three folders. Must come before the first import of ``nnunetv2``."""
+    os.environ.update(
+        nnUNet_raw=str(raw), nnUNet_preprocessed=str(folder.preprocessed), nnUNet_results=str(folder.results)
+    )

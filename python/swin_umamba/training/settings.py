@@ -1,4 +1,4 @@
-"""The settings of one training run, and the defaults of the sample and of other data sets."""
+"""The settings of one training run, and the defaults of the sample, the paper's and other data sets."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..models import SYSTEMS
+from .paper_protocol import find_protocol
 
 # Names on the command line and the classes of `swin_umamba.training.trainers`; kept apart from the
 # classes because importing those takes seconds, which `--help` should not.
-TRAINERS = {"swin-umamba": "nnUNetTrainerSwinUMamba", "swin-umamba-d": "nnUNetTrainerSwinUMambaD"}
+TRAINERS = {name: system.trainer for name, system in SYSTEMS.items()}
+
+PRETRAINABLE = ("swin-umamba", "swin-umamba-d")
+"""The models whose encoder takes ImageNet weights; without them they have trainers named ``...Scratch``."""
+
+AMP_CHOICES = ("auto", "off", "bfloat16", "float16")
+INPUT_CHANNELS_CHOICES = ("skip", "sum", "mean")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,16 +32,29 @@ class Settings:
         Folder of the raw data set; ``None`` for the sample.
     model : str
         A key of `TRAINERS`.
+    pretrained : str or None
+        File of the encoder's ImageNet weights; ``None`` starts from random weights.
+    input_channels : str
+        What becomes of the pretrained patch embedding where the images have other channels than it was made for, see
+        `swin_umamba.load_pretrained`.
+    freeze_epochs : int
+        Epochs for which pretrained weights stay as they are.
     epochs, iterations : int
         Epochs, and training iterations per epoch; a fifth as many validation iterations, as in nnU-Net.
     batch_size : int or None
-        ``None`` leaves it to nnU-Net's planner.
+        Images of one iteration, of all devices together; ``None`` leaves it to nnU-Net's planner.
     patch_size : tuple of int or None
         Height and width; ``None`` leaves it to nnU-Net's planner. A multiple of 32 wastes nothing on padding.
-    learning_rate : float
-        Of the first epoch; a cosine takes it down to 1e-6.
+    learning_rate : float or None
+        Of the first epoch; ``None`` takes the trainer's own.
+    deep_supervision : bool or None
+        Whether the loss sees all scales; ``None`` leaves it to the trainer.
     fold : int or str
         Fold of nnU-Net's cross-validation, or ``"all"``.
+    checkpoint_epoch : int or None
+        The epoch, counted from 0, whose weights predict the held-out cases; ``None`` for the last.
+    amp : str
+        Mixed precision, one of `AMP_CHOICES`.
     seed : int
         Of the weights, the sampling and the augmentation.
     nsd_tolerance : float
@@ -42,54 +63,115 @@ class Settings:
 
     dataset: str | None
     model: str = "swin-umamba-d"
+    pretrained: str | None = None
+    input_channels: str = "skip"
+    freeze_epochs: int = 10
     epochs: int = 100
     iterations: int = 250
     batch_size: int | None = None
     patch_size: tuple[int, int] | None = None
-    learning_rate: float = 1e-4
+    learning_rate: float | None = None
+    deep_supervision: bool | None = None
     fold: int | str = 0
+    checkpoint_epoch: int | None = None
+    amp: str = "auto"
     seed: int = 0
     nsd_tolerance: float = 1.0
+
+    @property
+    def trainer(self) -> str:
+        """Name of the trainer's class."""
+        scratch = self.model in PRETRAINABLE and self.pretrained is None
+        return TRAINERS[self.model] + ("Scratch" if scratch else "")
 
     def as_json(self) -> dict[str, Any]:
         values = dataclasses.asdict(self)
         return {**values, "patch_size": None if self.patch_size is None else list(self.patch_size)}
 
 
-# Chosen for two processor cores and some minutes, from random initialisation; the paper's protocol is
-# the defaults of `Settings`.
+# Chosen for two processor cores and some minutes, from random initialisation.
 SAMPLE_SETTINGS = Settings(
     dataset=None, epochs=10, iterations=20, batch_size=4, patch_size=(128, 128), learning_rate=1e-3
 )
 
 
-def choose_settings(given: dict[str, Any], stored: Settings | None) -> Settings:
-    """Complete what the user gave by the stored settings of a former run, or by the defaults.
+def default_settings(dataset: str | None, model: str, pretrained: str | None) -> Settings:
+    """The settings of a run about which nothing else was said.
 
     Parameters
     ----------
-    given
-        Fields of `Settings`, ``None`` where the user said nothing.
-    stored
-        The settings of the run to resume, or ``None`` for a new run.
+    dataset
+        Folder of the raw data set; ``None`` for the sample. The paper's data sets have the paper's settings.
+    model
+        A key of `TRAINERS`.
+    pretrained
+        File of the encoder's ImageNet weights, or ``None``.
+    """
+    said = {"model": model, "pretrained": pretrained}
+    if dataset is None:
+        # The rate of the sample suits AdamW on the Swin-UMambas; the others keep their own.
+        rate = SAMPLE_SETTINGS.learning_rate if model in PRETRAINABLE else None
+        return dataclasses.replace(SAMPLE_SETTINGS, learning_rate=rate, **said)
+    settings = Settings(dataset=dataset, **said)
+    protocol = find_protocol(Path(dataset).name, model, pretrained is not None)
+    if protocol is None:
+        return settings
+    return dataclasses.replace(
+        settings,
+        epochs=protocol.epochs,
+        patch_size=protocol.patch_size,
+        checkpoint_epoch=protocol.checkpoint_epoch,
+        deep_supervision=protocol.deep_supervision,
+        fold=protocol.fold,
+    )
+
+
+def choose_settings(said: dict[str, Any], defaults: Settings) -> Settings:
+    """Complete what the user said by the defaults.
+
+    Parameters
+    ----------
+    said
+        Fields of `Settings` that the user gave a value.
+    defaults
+        See `default_settings`.
 
     Raises
     ------
     UserError
-        A given value differs from the stored one.
+        ``checkpoint_epoch`` is not among the epochs, or the model has no deep supervision.
     """
-    said = {name: value for name, value in given.items() if value is not None}
-    if stored is not None:
-        for name, value in said.items():
-            former = getattr(stored, name)
-            if value != former:
-                raise UserError(
-                    f"--{name.replace('_', '-')} {_spell(value)} differs from the run to resume, which has "
-                    f"{_spell(former)}; leave it out, or start a new run with another --output"
-                )
-        return stored
-    defaults = SAMPLE_SETTINGS if said.get("dataset") is None else Settings(dataset=said["dataset"])
-    return dataclasses.replace(defaults, **said)
+    settings = dataclasses.replace(defaults, **said)
+    if settings.deep_supervision and not SYSTEMS[settings.model].deep_supervision:
+        raise UserError(f"--deep-supervision: {settings.model} has one output and no deep supervision; leave it out")
+    if "checkpoint_epoch" in said:
+        if said["checkpoint_epoch"] >= settings.epochs:
+            raise UserError(
+                f"--checkpoint-epoch {said['checkpoint_epoch']}: the {settings.epochs} epochs are counted from 0 to "
+                f"{settings.epochs - 1}"
+            )
+    elif settings.epochs != defaults.epochs:
+        # The paper's checkpoint means something only in a training of the paper's length.
+        settings = dataclasses.replace(settings, checkpoint_epoch=None)
+    return settings
+
+
+def check_unchanged(said: dict[str, Any], stored: Settings, advice: str) -> None:
+    """Raise `UserError` if the user said anything that a former run has otherwise.
+
+    Parameters
+    ----------
+    said
+        Fields of `Settings` that the user gave a value.
+    stored
+        The settings of the former run.
+    advice
+        The end of the message.
+    """
+    for name, value in said.items():
+        former = getattr(stored, name)
+        if value != former:
+            raise UserError(f"{_option(name, value)} differs from the former run, which has {_spell(former)}; {advice}")
 
 
 def read_settings(path: Path) -> Settings:
@@ -100,6 +182,13 @@ def read_settings(path: Path) -> Settings:
         return Settings(**{**values, "patch_size": None if patch_size is None else tuple(patch_size)})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"cannot read the settings of the former run in {path}: {error}") from error
+
+
+def _option(name: str, value: object) -> str:
+    option = name.replace("_", "-")
+    if value is None or value is False:
+        return f"--no-{option}"
+    return f"--{option}" if value is True else f"--{option} {_spell(value)}"
 
 
 def _spell(value: object) -> str:

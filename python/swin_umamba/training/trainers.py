@@ -8,11 +8,24 @@ from __future__ import annotations
 
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet_module
 
+from .baseline_trainers import BASELINE_TRAINERS
 from .paper_trainer import PaperTrainer
-from .swin_umamba_trainers import nnUNetTrainerSwinUMamba, nnUNetTrainerSwinUMambaD
+from .swin_umamba_trainers import (
+    nnUNetTrainerSwinUMamba,
+    nnUNetTrainerSwinUMambaD,
+    nnUNetTrainerSwinUMambaDScratch,
+    nnUNetTrainerSwinUMambaScratch,
+)
 
 TRAINER_CLASSES: dict[str, type[PaperTrainer]] = {
-    trainer.__name__: trainer for trainer in (nnUNetTrainerSwinUMamba, nnUNetTrainerSwinUMambaD)
+    trainer.__name__: trainer
+    for trainer in (
+        nnUNetTrainerSwinUMamba,
+        nnUNetTrainerSwinUMambaD,
+        nnUNetTrainerSwinUMambaScratch,
+        nnUNetTrainerSwinUMambaDScratch,
+        *BASELINE_TRAINERS,
+    )
 }
 
 
