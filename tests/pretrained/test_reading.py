@@ -220,6 +220,17 @@ def test_reads_safetensors_whatever_the_file_is_called(tmp_path, name):
     assert_same(read_checkpoint(tmp_path / name), weights)
 
 
+@pytest.mark.parametrize("beginning", [b"\x80\x02", b"\x1f\x8b", b"PK\x05"])
+def test_reads_safetensors_however_long_their_header_is(tmp_path, beginning):
+    """A safetensors file begins with the length of its header, which may look like another format's signature."""
+    save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors")
+    content = (tmp_path / "a.safetensors").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].ljust(int.from_bytes(beginning, "little"))
+    (tmp_path / "b").write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+    assert_same(read_checkpoint(tmp_path / "b"), {"a": torch.ones(2)})
+
+
 def test_a_damaged_bit_is_noticed(tmp_path):
     """torch.load reads it as another number."""
     path = tmp_path / "a.pth"

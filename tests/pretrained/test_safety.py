@@ -4,6 +4,7 @@ The pickles here run commands or code with pickle.load, or would like to. An aud
 compilation, process and lookup by pickle while `read_checkpoint` is at work.
 """
 
+import codecs
 import contextlib
 import copyreg
 import io
@@ -51,6 +52,8 @@ def nothing_runs():
 def _imported_before(tmp_path_factory):
     """What the first call imports for itself is not the file's doing."""
     read_checkpoint(write_torch_zip(tmp_path_factory.mktemp("before") / "a.pth", b"N."))
+    for codec in ("cp437", "raw_unicode_escape", "ascii", "latin1"):  # of zipfile and pickletools
+        codecs.lookup(codec)
 
 
 def text(string):

@@ -51,12 +51,15 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     path = Path(path)
     try:
         beginning = _read_beginning(path)
+        # First, since the length that such a file begins with may look like the beginning of any other.
+        if _has_safetensors_header(path, beginning):
+            return _read_safetensors(path)
         _refuse_other_files(path, beginning)
         if beginning.startswith(_ZIP):
             return read_zip_file(path)
         if beginning.startswith(_PICKLE):
             return read_legacy_file(path)
-        if path.suffix == ".safetensors" or beginning[8:9] == b"{":
+        if path.suffix == ".safetensors":
             return _read_safetensors(path)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
@@ -94,6 +97,12 @@ def _refuse_other_files(path: Path, beginning: bytes) -> None:
     if all(byte >= 32 or byte in b"\t\r\n\f" for byte in beginning) and _is_utf8(beginning):
         first_line = beginning.decode("utf-8", "replace").strip().split("\n", 1)[0].strip()[:60]
         raise CheckpointError(f"{path} is a text file ({first_line!r} …), not a checkpoint; download or copy it again")
+
+
+def _has_safetensors_header(path: Path, beginning: bytes) -> bool:
+    """Whether the file begins with the length of a JSON object, as 64 bits, and the object."""
+    length = int.from_bytes(beginning[:8], "little")
+    return beginning[8:9] == b"{" and length <= path.stat().st_size - 8
 
 
 def _is_utf8(content: bytes) -> bool:
