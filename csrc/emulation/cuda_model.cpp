@@ -42,6 +42,7 @@ struct Request {
   unsigned mask;
   uint64_t bits;
   int argument, width, line;
+  WarpOperation operation = nullptr;
 };
 
 struct Thread {
@@ -146,6 +147,12 @@ bool try_complete(int first_thread, const Request& request) {
       fail("lanes of one warp are at different collectives, lines " + std::to_string(request.line) + " and " +
            std::to_string(thread.request.line));
   }
+  if (request.kind == Collective::kTogether) {
+    void* lanes[32];
+    for (int lane = 0; lane < 32; ++lane)
+      lanes[lane] = reinterpret_cast<void*>(block->threads[first_thread + lane].request.bits);
+    request.operation(lanes);
+  }
   unsigned ballot = 0;
   for (int lane = 0; lane < 32; ++lane)
     if (request.mask >> lane & 1 && block->threads[first_thread + lane].request.bits) ballot |= 1u << lane;
@@ -230,16 +237,28 @@ int linear_thread() { return running.thread; }
 
 void barrier(int line) { give_way(State::kBarrier, line); }
 
-uint64_t collective(Collective kind, unsigned mask, uint64_t bits, int argument, int width, int line) {
+namespace {
+
+uint64_t join(const Request& request) {
   Thread& thread = current();
   const int lane = running.thread % 32;
-  if (!(mask >> lane & 1)) fail("a lane calls a warp collective whose mask leaves it out");
-  thread.request = {kind, mask, bits, argument, width, line};
+  if (!(request.mask >> lane & 1)) fail("a lane calls a warp collective whose mask leaves it out");
+  thread.request = request;
   thread.state = State::kCollective;
-  thread.line = line;
-  if (!try_complete(running.thread - lane, thread.request)) give_way(State::kCollective, line);
+  thread.line = request.line;
+  if (!try_complete(running.thread - lane, thread.request)) give_way(State::kCollective, request.line);
   running.warp_epoch = block->warp_epochs[running.warp];
   return thread.received;
+}
+
+}  // namespace
+
+uint64_t collective(Collective kind, unsigned mask, uint64_t bits, int argument, int width, int line) {
+  return join({kind, mask, bits, argument, width, line});
+}
+
+void together(void* mine, WarpOperation operation, int line) {
+  join({Collective::kTogether, 0xffffffffu, reinterpret_cast<uint64_t>(mine), 0, 32, line, operation});
 }
 
 void fail_race(const char* name, int64_t index, const char* access, int other) {

@@ -75,10 +75,14 @@ namespace emulation {
 
 void barrier(int line);
 
-enum class Collective { kShuffle, kShuffleUp, kShuffleDown, kShuffleXor, kBallot, kSync };
+enum class Collective { kShuffle, kShuffleUp, kShuffleDown, kShuffleXor, kBallot, kSync, kTogether };
 
 // Joins the lanes of `mask`; returns the bits of the value that this lane receives.
 uint64_t collective(Collective kind, unsigned mask, uint64_t bits, int argument, int width, int line);
+
+// An operation that a whole warp does as one: `operation` is called once, with what each lane gave.
+using WarpOperation = void (*)(void* const* lanes);
+void together(void* mine, WarpOperation operation, int line = __builtin_LINE());
 
 int linear_thread();
 

@@ -122,38 +122,40 @@ py::dict selective_scan_backward(const Array& u, const Array& delta, const Float
   return gradients;
 }
 
-// projected_x (B, H*W, 4, R+2N).
-Ss2d image_problem(const Array& x, const Floats& dt_projs_weight, const Floats& dt_projs_bias,
-                   const Floats& A_logs, const Floats& Ds) {
+Ss2d image_problem(const Array& x, const Floats& x_proj_weight, const Floats& dt_projs_weight,
+                   const Floats& dt_projs_bias, const Floats& A_logs, const Floats& Ds) {
   Ss2d p{};
   p.batch = x.shape(0), p.height = x.shape(1), p.width = x.shape(2), p.dim = x.shape(3);
   p.state = A_logs.shape(1), p.rank = dt_projs_weight.shape(2);
   p.type = type_of(x);
-  p.x = contiguous(x).data(), p.dt_projs_weight = dt_projs_weight.data(),
-  p.dt_projs_bias = dt_projs_bias.data();
+  p.x = contiguous(x).data(), p.x_proj_weight = x_proj_weight.data();
+  p.dt_projs_weight = dt_projs_weight.data(), p.dt_projs_bias = dt_projs_bias.data();
   p.A_logs = A_logs.data(), p.Ds = Ds.data();
   return p;
 }
 
-py::tuple ss2d_forward(const Array& x, const Floats& projected_x, const Floats& dt_projs_weight,
+// y, projected_x (B, H*W, 4, R+2N) and the states.
+py::tuple ss2d_forward(const Array& x, const Floats& x_proj_weight, const Floats& dt_projs_weight,
                        const Floats& dt_projs_bias, const Floats& A_logs, const Floats& Ds,
                        int multiprocessors) {
   Ss2dForward p{};
-  static_cast<Ss2d&>(p) = image_problem(x, dt_projs_weight, dt_projs_bias, A_logs, Ds);
+  static_cast<Ss2d&>(p) = image_problem(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds);
   Floats y = floats({p.batch, p.height, p.width, p.dim});
+  Floats projected_x = floats({p.batch, p.length(), kDirections, p.projected()});
   Floats states = floats({kDirections, p.batch, saved_states(p.length(), kCudaChunk), p.state, p.dim});
   Floats workspace = floats({cuda::ss2d_forward_workspace(p, multiprocessors)});
-  p.projected_x = const_cast<float*>(projected_x.data());
-  p.out = y.mutable_data(), p.states = states.mutable_data(), p.workspace = workspace.mutable_data();
+  p.projected_x = projected_x.mutable_data(), p.out = y.mutable_data();
+  p.states = states.mutable_data(), p.workspace = workspace.mutable_data();
   check(cuda::ss2d_forward(p, multiprocessors, nullptr));
-  return py::make_tuple(y, states);
+  return py::make_tuple(y, projected_x, states);
 }
 
-py::dict ss2d_backward(const Array& x, const Floats& projected_x, const Floats& dt_projs_weight,
+py::dict ss2d_backward(const Array& x, const Floats& x_proj_weight, const Floats& dt_projs_weight,
                        const Floats& dt_projs_bias, const Floats& A_logs, const Floats& Ds,
-                       const Floats& states, const Floats& grad_out, int multiprocessors) {
+                       const Floats& projected_x, const Floats& states, const Floats& grad_out,
+                       int multiprocessors) {
   Ss2dBackward p{};
-  static_cast<Ss2d&>(p) = image_problem(x, dt_projs_weight, dt_projs_bias, A_logs, Ds);
+  static_cast<Ss2d&>(p) = image_problem(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds);
   p.projected_x = projected_x.data(), p.states = states.data(), p.grad_out = grad_out.data();
   py::dict gradients;
   const auto gradient = [&](const char* name, const std::vector<py::ssize_t>& shape) {
@@ -161,16 +163,37 @@ py::dict ss2d_backward(const Array& x, const Floats& projected_x, const Floats& 
     gradients[name] = array;
     return array.mutable_data();
   };
-  p.grad_x = gradient("x", {p.batch, p.height, p.width, p.dim});
+  Array grad_x = poisoned(x.dtype(), {p.batch, p.height, p.width, p.dim});
+  gradients["x"] = grad_x;
+  p.grad_x = grad_x.mutable_data();
+  p.grad_x_proj_weight = gradient("x_proj_weight", {kDirections, p.projected(), p.dim});
   p.grad_dt_projs_weight = gradient("dt_projs_weight", {kDirections, p.dim, p.rank});
   p.grad_dt_projs_bias = gradient("dt_projs_bias", {kDirections, p.dim});
   p.grad_A_logs = gradient("A_logs", {kDirections * p.dim, p.state});
   p.grad_Ds = gradient("Ds", {kDirections * p.dim});
-  float* grad_projected_x = gradient("projected_x", {p.batch, p.length(), kDirections, p.projected()});
   Floats workspace = floats({cuda::ss2d_backward_workspace(p, multiprocessors)});
   p.workspace = workspace.mutable_data();
-  check(cuda::ss2d_backward(p, multiprocessors, grad_projected_x, nullptr));
+  check(cuda::ss2d_backward(p, multiprocessors, nullptr));
   return gradients;
+}
+
+// left right + add for one of the forms "nt", "nn" and "tn"; `dtype` is the type that the form leaves open.
+Array multiply(const std::string& form, const Array& left, const Array& right, const Optional& add,
+               const std::string& dtype, int multiprocessors) {
+  cuda::MatrixProduct p{};
+  p.rows = left.shape(form[0] == 't'), p.inner = left.shape(form[0] != 't');
+  p.columns = right.shape(form[1] != 't');
+  p.type = dtype == "float32" ? Type::kFloat32 : dtype == "float16" ? Type::kFloat16 : Type::kBFloat16;
+  p.left = contiguous(left).data(), p.right = contiguous(right).data(), p.add = add ? add->data() : nullptr;
+  const py::dtype type =
+      form == "nn" ? py::dtype(dtype == "bfloat16" ? "uint16" : dtype) : py::dtype("float32");
+  Array out = poisoned(type, {p.rows, p.columns});
+  Floats parts = floats({cuda::product_workspace(p.rows, p.columns, p.inner, multiprocessors)});
+  p.out = out.mutable_data(), p.parts = parts.mutable_data();
+  check((form == "nt"   ? cuda::multiply_nt
+         : form == "nn" ? cuda::multiply_nn
+                        : cuda::multiply_tn)(p, multiprocessors, nullptr));
+  return out;
 }
 
 }  // namespace
@@ -183,6 +206,7 @@ PYBIND11_MODULE(_emulation, m) {
   m.def("selective_scan_backward", selective_scan_backward);
   m.def("ss2d_forward", ss2d_forward);
   m.def("ss2d_backward", ss2d_backward);
+  m.def("multiply", multiply);
   m.def("run_test_kernel", [](const std::string& name) {
     Floats output({py::ssize_t(64)});
     emulation::run_test_kernel(name, output.mutable_data());

@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "../kernels/cuda/device.h"
+#include "../kernels/cuda/tensor_cores.h"
 
 namespace swin_umamba::cuda {
 namespace {
@@ -71,6 +71,14 @@ __global__ void shuffle_outside_mask(Arguments p) {
 
 __global__ void vote_without_lane(Arguments p) {
   if (threadIdx.x % 32 < 16) p.output[threadIdx.x] = float(__ballot_sync(kAllLanes, true));
+}
+
+__global__ void matrix_without_lane(Arguments p) {
+  if (threadIdx.x % 32 == 31) return;
+  float c[4] = {};
+  const float a[4] = {1, 1, 1, 1}, b[2] = {1, 1};
+  multiply_add(c, a, b);
+  p.output[threadIdx.x] = c[0];
 }
 
 __global__ void read_before_write(Arguments p) {
@@ -155,6 +163,7 @@ const std::map<std::string, void (*)(Arguments)>& kernels() {
                                                               SWIN_KERNEL(shuffle_without_lane),
                                                               SWIN_KERNEL(shuffle_outside_mask),
                                                               SWIN_KERNEL(vote_without_lane),
+                                                              SWIN_KERNEL(matrix_without_lane),
                                                               SWIN_KERNEL(read_before_write),
                                                               SWIN_KERNEL(read_before_copy_arrives),
                                                               SWIN_KERNEL(outside_shared),

@@ -110,7 +110,7 @@ class ScanProblem:
 
 @dataclass
 class ImageProblem:
-    """One ss2d. ``projected_x`` is made by the definition's projection, as a matrix product would."""
+    """One ss2d."""
 
     batch: int
     height: int
@@ -138,13 +138,12 @@ class ImageProblem:
         }
         self.grad_out = normal(self.batch, self.height, self.width, self.dim)
 
-    def project(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, H*W, 4, R+2N)."""
-        return torch.einsum("blc,krc->blkr", x.double().flatten(1, 2), self.x_proj_weight.double())
+    def project(self) -> torch.Tensor:
+        """(B, H*W, 4, R+2N), in float64."""
+        return torch.einsum("blc,krc->blkr", self.x.double().flatten(1, 2), self.x_proj_weight.double())
 
     def arrays(self) -> list[np.ndarray]:
-        projected = to_numpy(self.project(self.x).float())
-        return [to_numpy(self.x), projected, *map(to_numpy, self.parameters.values())]
+        return [*map(to_numpy, (self.x, self.x_proj_weight, *self.parameters.values()))]
 
     def forward(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Output and the differentiable inputs x, x_proj_weight and the rest, in float64."""

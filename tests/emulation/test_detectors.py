@@ -28,6 +28,7 @@ def test_warp_barrier_orders_its_warp(emulation):
         ("shuffle_without_lane", "lane that is not there"),
         ("shuffle_outside_mask", "reads lane .*, which is not there"),
         ("vote_without_lane", "lane that is not there"),
+        ("matrix_without_lane", "lane that is not there"),
         ("read_before_write", r"read of values\[5\] in shared memory before any write"),
         ("read_before_copy_arrives", "before any write"),
         ("outside_shared", "index 64 is outside the shared array values of 64"),

@@ -87,14 +87,15 @@ images = st.builds(
 @few
 @given(images, st.sampled_from([1, 3, 1000]))
 def test_ss2d(emulation: ModuleType, problem: ImageProblem, multiprocessors: int):
-    y, _ = emulation.ss2d_forward(*problem.arrays(), multiprocessors)
+    y, projected, _ = emulation.ss2d_forward(*problem.arrays(), multiprocessors)
     assert_close("y", y, problem.forward()[0].detach())
+    assert_close("projected_x", projected, problem.project())
 
 
 @pytest.mark.parametrize("multiprocessors", [1, 2, 1000])
 def test_ss2d_shares_out_the_directions(emulation, multiprocessors):
     problem = ImageProblem(batch=2, height=9, width=15, dim=17, state=16, rank=6)
-    y, _ = emulation.ss2d_forward(*problem.arrays(), multiprocessors)
+    y, *_ = emulation.ss2d_forward(*problem.arrays(), multiprocessors)
     assert_close("y", y, problem.forward()[0].detach())
 
 

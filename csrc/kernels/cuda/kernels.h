@@ -8,12 +8,11 @@
 // (cross_scan and cross_merge also take float64); gradients are final, summed over parts and images:
 //   SelectiveScanBackward  grad_A (D, N), grad_D (D), grad_delta_bias (D): float32;
 //                          grad_B, grad_C: as B and C in shape and type;
-//   Ss2dForward            projected_x is input, (B, H*W, 4, R+2N): one matrix product of x with the
-//                          weights of all directions; workspace is ss2d_forward_workspace(p, ...) floats;
-//   Ss2dBackward           grad_x is the scan's part only, and grad_x_proj_weight is not touched: both
-//                          are finished by matrix products with grad_projected_x (B, H*W, 4, R+2N);
-//                          workspace is ss2d_backward_workspace(p, ...) floats; grad_dt_projs_weight,
-//                          grad_dt_projs_bias, grad_A_logs, grad_Ds: as the parameters in shape.
+//   Ss2dForward            projected_x is (B, H*W, 4, R+2N): one matrix product of x with the weights of
+//                          all directions; workspace is ss2d_forward_workspace(p, ...) floats;
+//   Ss2dBackward           grad_x is of the type of x; grad_dt_projs_weight, grad_dt_projs_bias,
+//                          grad_A_logs, grad_Ds: as the parameters in shape; workspace is
+//                          ss2d_backward_workspace(p, ...) floats.
 #pragma once
 
 #include "../problem.h"
@@ -32,14 +31,33 @@ const char* selective_scan_forward(const SelectiveScanForward& p, Stream stream)
 int64_t selective_scan_backward_workspace(const SelectiveScan& p);
 const char* selective_scan_backward(const SelectiveScanBackward& p, float* workspace, Stream stream);
 
-// `multiprocessors` of the device decides how many directions one block scans after another, and with
-// it how much is written before the merge: 0, 2 or 4 images of partial sums.
+// `multiprocessors` of the device decides how the work is divided among blocks where there is little of it:
+// how many directions one block scans after another, and with it how much is written before the merge (0, 2
+// or 4 images of partial sums), and how long the sums of the matrix products are.
 int64_t ss2d_forward_workspace(const Ss2d& p, int multiprocessors);
 const char* ss2d_forward(const Ss2dForward& p, int multiprocessors, Stream stream);
 
-// Here it decides how many channels a block sums dB and dC over.
+// Here also how many channels a block sums dB and dC over.
 int64_t ss2d_backward_workspace(const Ss2d& p, int multiprocessors);
-const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, float* grad_projected_x, Stream stream);
+const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, Stream stream);
+
+// out (rows, columns) = left right, of float32 accuracy. The letters are those of BLAS: t for a factor that
+// lies transposed in memory.
+struct MatrixProduct {
+  int64_t rows, columns, inner;
+  Type type;
+  const void *left, *right;
+  const float* add;  // (rows, columns), added to the product; null: none. It may be `out`.
+  void* out;
+  float* parts;  // product_workspace(...) floats
+};
+int64_t product_workspace(int64_t rows, int64_t columns, int64_t inner, int multiprocessors);
+// left (rows, inner) of `type`, right (columns, inner) and out float32.
+const char* multiply_nt(const MatrixProduct& p, int multiprocessors, Stream stream);
+// left (rows, inner) and right (inner, columns) float32, out of `type`.
+const char* multiply_nn(const MatrixProduct& p, int multiprocessors, Stream stream);
+// left (inner, rows) float32, right (inner, columns) of `type`, out float32.
+const char* multiply_tn(const MatrixProduct& p, int multiprocessors, Stream stream);
 
 // Parts are float32.
 const char* sum_parts(const SumParts& p, Stream stream);

@@ -1,6 +1,6 @@
 // The recurrence on one tile in shared memory: 64 steps of 8 channels, 16 states at a time.
 //
-// A block of 8 warps takes a tile; each warp has 8 consecutive steps of all 8 channels, and each
+// A block takes a tile; each of its warps has a few consecutive steps of all 8 channels, and each
 // thread the 4 states of a quarter of one channel's 16. Because a decay does not depend on the
 // state, a thread makes its decays once and keeps them in registers; it runs its steps from state
 // zero, one thread for each channel and state then strings the warps' results together, and the steps
@@ -15,10 +15,7 @@
 
 namespace swin_umamba::cuda {
 
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / 32;
-constexpr int kSteps = 8;  // of one thread in one tile
-constexpr int kTile = kWarps * kSteps;
+constexpr int kTile = 64;
 static_assert(kTile == kCudaChunk, "a state is saved at the start of each tile");
 constexpr int kChannels = 8;
 constexpr int kQuarters = 4;
@@ -33,19 +30,30 @@ constexpr int kTileSize = kTile * kRow;
 constexpr int kStateRow = kGroup + 4;
 constexpr int kWarpStates = kChannels * kStateRow;
 
-// Values of one thread in a tile for the work that goes by (step, channel).
-constexpr int kItems = kTile * kChannels / kThreads;
+// The threads of a block, and what each has of a tile.
+template <int kWarpCount>
+struct TeamOf {
+  static constexpr int kWarps = kWarpCount;
+  static constexpr int kThreads = 32 * kWarps;
+  static constexpr int kSteps = kTile / kWarps;                // in the recurrence
+  static constexpr int kItems = kTile * kChannels / kThreads;  // of the work that goes by (step, channel)
+};
+// Long runs of steps cost least; short ones leave registers for the gradients.
+using LongRuns = TeamOf<8>;
+using ShortRuns = TeamOf<16>;
 
 __host__ __device__ inline int padded_states(int64_t states) {
   return int(divide_up(states, kGroup)) * kGroup;
 }
 
 // Where a thread stands in the recurrence.
+template <class Team>
 struct Place {
   int warp, channel, quarter;
   __device__ explicit Place(int thread)
       : warp(thread / 32), channel(thread % 32 / kQuarters), quarter(thread % kQuarters) {}
-  __device__ int value(int i) const { return (warp * kSteps + i) * kRow + channel; }
+  __device__ int step(int i) const { return warp * Team::kSteps + i; }
+  __device__ int value(int i) const { return step(i) * kRow + channel; }
   __device__ int states() const { return warp * kWarpStates + channel * kStateRow + quarter * kStates; }
 };
 
@@ -71,18 +79,21 @@ struct DecayRates {
   __device__ float4 at(int channel, int state) const { return load4(values, channel * row + state); }
 };
 
-// What one warp's 8 steps do to the states: new = decay * old + end. Later: the state before them.
+// What one warp's steps do to the states: new = decay * old + end. Later: the state before them.
+template <class Team>
 struct WarpStates {
   Shared<float> decay, end;
   template <class Memory>
   __host__ __device__ explicit WarpStates(Memory& memory)
-      : decay(memory.template take<float>(kWarps * kWarpStates, "warp decay")),
-        end(memory.template take<float>(kWarps * kWarpStates, "warp end")) {}
+      : decay(memory.template take<float>(Team::kWarps * kWarpStates, "warp decay")),
+        end(memory.template take<float>(Team::kWarps * kWarpStates, "warp end")) {}
 };
 
 // Sums over the four threads of a channel: afterwards thread `quarter` has the sums of the steps
-// `quarter` and 4 + `quarter`.
-__device__ inline void sum_quarters(const float (&values)[kSteps], int quarter, float (&sums)[2]) {
+// `quarter`, 4 + `quarter`, ...
+template <int kSteps>
+__device__ inline void sum_quarters(const float (&values)[kSteps], int quarter,
+                                    float (&sums)[kSteps / kQuarters]) {
   float half[kSteps / 2];
 #pragma unroll
   for (int i = 0; i < kSteps / 2; ++i) {
@@ -92,7 +103,7 @@ __device__ inline void sum_quarters(const float (&values)[kSteps], int quarter, 
     half[i] = keep + __shfl_xor_sync(kAllLanes, send, 1);
   }
 #pragma unroll
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < kSteps / kQuarters; ++i) {
     const bool high = quarter & 2;
     const float keep = high ? half[2 * i + 1] : half[2 * i];
     const float send = high ? half[2 * i] : half[2 * i + 1];
@@ -101,20 +112,22 @@ __device__ inline void sum_quarters(const float (&values)[kSteps], int quarter, 
 }
 
 // Sets each step's value to the sum over the states of the first group, and adds those of the others.
-__device__ inline void add_over_quarters(const Place& at, const float (&values)[kSteps], int group,
+template <class Team, int kSteps>
+__device__ inline void add_over_quarters(const Place<Team>& at, const float (&values)[kSteps], int group,
                                          const Shared<float>& to) {
-  float sums[2];
+  float sums[kSteps / kQuarters];
   sum_quarters(values, at.quarter, sums);
 #pragma unroll
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < kSteps / kQuarters; ++i) {
     const int index = at.value(i * kQuarters + at.quarter);
     to[index] = group == 0 ? sums[i] : float(to[index]) + sums[i];
   }
 }
 
 // The decays exp(dt * A) of a thread's steps and the sum of their dt.
-__device__ inline float make_decays(const Place& at, const Shared<float>& dt, const float (&rate)[kStates],
-                                    float (&decay)[kSteps][kStates]) {
+template <class Team, int kSteps>
+__device__ inline float make_decays(const Place<Team>& at, const Shared<float>& dt,
+                                    const float (&rate)[kStates], float (&decay)[kSteps][kStates]) {
   float sum = 0;
 #pragma unroll
   for (int i = 0; i < kSteps; ++i) {
@@ -126,8 +139,9 @@ __device__ inline float make_decays(const Place& at, const Shared<float>& dt, co
   return sum;
 }
 
-// The decay over all of a thread's steps: one exp instead of a product of eight.
-__device__ inline void store_whole_decay(const Place& at, float sum, const float (&rate)[kStates],
+// The decay over all of a thread's steps: one exp instead of a product.
+template <class Team>
+__device__ inline void store_whole_decay(const Place<Team>& at, float sum, const float (&rate)[kStates],
                                          const Shared<float>& decay) {
   float whole[kStates];
 #pragma unroll
@@ -137,12 +151,12 @@ __device__ inline void store_whole_decay(const Place& at, float sum, const float
 
 // Strings the warps together for one channel and state: each warp's `end` is replaced by the state
 // before it. Returns the state after the tile.
-template <bool kReverse>
+template <class Team, bool kReverse>
 __device__ inline float chain_warps(const Shared<float>& decay, const Shared<float>& end, int channel,
                                     int state, float value) {
 #pragma unroll
-  for (int i = 0; i < kWarps; ++i) {
-    const int index = (kReverse ? kWarps - 1 - i : i) * kWarpStates + channel * kStateRow + state;
+  for (int i = 0; i < Team::kWarps; ++i) {
+    const int index = (kReverse ? Team::kWarps - 1 - i : i) * kWarpStates + channel * kStateRow + state;
     const float next = fmaf(decay[index], value, float(end[index]));
     end[index] = value;
     value = next;
@@ -153,13 +167,14 @@ __device__ inline float chain_warps(const Shared<float>& decay, const Shared<flo
 // The forward recurrence of one tile and one group of 16 states, in three phases with a barrier
 // between each and the next; every thread of the block takes part.
 struct ForwardTile {
+  static constexpr int kSteps = LongRuns::kSteps;
   // The inputs of the later steps are made again: with more of them kept, some architectures run out of 128
   // registers.
   static constexpr int kKeptInputs = 2;
   float decay[kSteps][kStates], input[kKeptInputs][kStates];
 
-  __device__ void local(const Place& at, const Shared<float>& dt, const Shared<float>& dt_u, const Matrix& B,
-                        const DecayRates& A, int group, const WarpStates& warps) {
+  __device__ void local(const Place<LongRuns>& at, const Shared<float>& dt, const Shared<float>& dt_u,
+                        const Matrix& B, const DecayRates& A, int group, const WarpStates<LongRuns>& warps) {
     const int state = group * kGroup + at.quarter * kStates;
     float rate[kStates], h[kStates] = {};
     unpack(A.at(at.channel, state), rate);
@@ -167,7 +182,7 @@ struct ForwardTile {
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       float b[kStates];
-      unpack(B.at(at.warp * kSteps + i, at.channel, state), b);
+      unpack(B.at(at.step(i), at.channel, state), b);
       const float scale = dt_u[at.value(i)];
 #pragma unroll
       for (int j = 0; j < kStates; ++j) {
@@ -181,17 +196,18 @@ struct ForwardTile {
   }
 
   // Adds <C, h> of each step to y, or sets y for the first group.
-  __device__ void outputs(const Place& at, const Shared<float>& dt_u, const Matrix& B, const Matrix& C,
-                          int group, const WarpStates& warps, const Shared<float>& y) {
+  __device__ void outputs(const Place<LongRuns>& at, const Shared<float>& dt_u, const Matrix& B,
+                          const Matrix& C, int group, const WarpStates<LongRuns>& warps,
+                          const Shared<float>& y) {
     const int state = group * kGroup + at.quarter * kStates;
     float h[kStates], dot[kSteps];
     unpack(load4(warps.end, at.states()), h);
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       float c[kStates], b[kStates], scale;
-      unpack(C.at(at.warp * kSteps + i, at.channel, state), c);
+      unpack(C.at(at.step(i), at.channel, state), c);
       if (i >= kKeptInputs) {
-        unpack(B.at(at.warp * kSteps + i, at.channel, state), b);
+        unpack(B.at(at.step(i), at.channel, state), b);
         scale = dt_u[at.value(i)];
       }
       dot[i] = 0;

@@ -21,7 +21,7 @@ struct BackwardValues {
   Shared<float> dt, dt_u, grad_y;
   Shared<float> state_input;  // <B_t, g_t>
   Shared<float> state_decay;  // <A, a_t h_(t-1) g_t>
-  WarpStates warps;
+  WarpStates<ShortRuns> warps;
   Shared<float> adjoint;  // of each warp, as `warps.end` is for the states
 
   template <class Memory>
@@ -32,17 +32,19 @@ struct BackwardValues {
         state_input(memory.template take<float>(kTileSize, "state_input")),
         state_decay(memory.template take<float>(kTileSize, "state_decay")),
         warps(memory),
-        adjoint(memory.template take<float>(kWarps * kWarpStates, "adjoint")) {}
+        adjoint(memory.template take<float>(ShortRuns::kWarps * kWarpStates, "adjoint")) {}
 };
 
 // v before a warp's steps, from zero after them; the decays are ready.
-__device__ inline void local_adjoint(const Place& at, const Shared<float>& grad_y, const Matrix& C, int state,
-                                     const float (&decay)[kSteps][kStates], const Shared<float>& adjoint) {
+template <class Team, int kSteps>
+__device__ inline void local_adjoint(const Place<Team>& at, const Shared<float>& grad_y, const Matrix& C,
+                                     int state, const float (&decay)[kSteps][kStates],
+                                     const Shared<float>& adjoint) {
   float v[kStates] = {};
 #pragma unroll
   for (int i = kSteps - 1; i >= 0; --i) {
     float c[kStates];
-    unpack(C.at(at.warp * kSteps + i, at.channel, state), c);
+    unpack(C.at(at.step(i), at.channel, state), c);
     const float dy = grad_y[at.value(i)];
 #pragma unroll
     for (int j = 0; j < kStates; ++j) v[j] = decay[i][j] * fmaf(c[j], dy, v[j]);
@@ -51,12 +53,13 @@ __device__ inline void local_adjoint(const Place& at, const Shared<float>& grad_
 }
 
 // The adjoint alone, for the pass that finds v at the ends of the tiles.
-__device__ inline void local_adjoint_only(const Place& at, const Shared<float>& dt,
+template <class Team>
+__device__ inline void local_adjoint_only(const Place<Team>& at, const Shared<float>& dt,
                                           const Shared<float>& grad_y, const Matrix& C, const DecayRates& A,
                                           int group, const Shared<float>& whole_decay,
                                           const Shared<float>& adjoint) {
   const int state = group * kGroup + at.quarter * kStates;
-  float rate[kStates], decay[kSteps][kStates];
+  float rate[kStates], decay[Team::kSteps][kStates];
   unpack(A.at(at.channel, state), rate);
   store_whole_decay(at, make_decays(at, dt, rate, decay), rate, whole_decay);
   local_adjoint(at, grad_y, C, state, decay, adjoint);
@@ -64,9 +67,11 @@ __device__ inline void local_adjoint_only(const Place& at, const Shared<float>& 
 
 // Sums of B's and C's gradients over the channels of the tiles that a block goes through.
 struct MatrixGradients {
-  float B[kSteps][kStates], C[kSteps][kStates];
+  static constexpr int kSteps = ShortRuns::kSteps;
+  using Values = float[kSteps][kStates];
+  Values B, C;
 
-  __device__ static void clear(float (&values)[kSteps][kStates]) {
+  __device__ static void clear(Values& values) {
 #pragma unroll
     for (int i = 0; i < kSteps; ++i)
 #pragma unroll
@@ -78,41 +83,52 @@ struct MatrixGradients {
   }
 };
 
-// Sums over the eight channels of a warp: afterwards a thread has the sums of step `channel`.
-__device__ inline void sum_channels(const float (&values)[kSteps][kStates], int channel,
-                                    float (&sums)[kStates]) {
-  float half[4][kStates], quarter[2][kStates];
-  const auto exchange = [](float even, float odd, bool keep_odd, int lanes) {
-    return (keep_odd ? odd : even) + __shfl_xor_sync(kAllLanes, keep_odd ? even : odd, lanes);
-  };
+// Sums over the eight channels of a warp: afterwards a thread has those of one step and two of its states.
+struct ChannelSums {
+  static constexpr int kCount = kStates / 2;
+  int step, state;  // of the warp's steps, of the group's states
+  float values[kCount];
+
+  __device__ ChannelSums(const Place<ShortRuns>& at, const MatrixGradients::Values& of)
+      : step(at.channel % 4), state(at.quarter * kStates + at.channel / 4 * kCount) {
+    static_assert(MatrixGradients::kSteps == 4 && kChannels == 8 && kCount == 2);
+    float half[2][kStates], quarter[kStates];
 #pragma unroll
-  for (int j = 0; j < kStates; ++j) {
+    for (int j = 0; j < kStates; ++j) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i)
-      half[i][j] = exchange(values[2 * i][j], values[2 * i + 1][j], channel & 1, kQuarters);
+      for (int i = 0; i < 2; ++i)
+        half[i][j] = exchange(of[2 * i][j], of[2 * i + 1][j], at.channel & 1, kQuarters);
+      quarter[j] = exchange(half[0][j], half[1][j], at.channel & 2, 2 * kQuarters);
+    }
 #pragma unroll
-    for (int i = 0; i < 2; ++i)
-      quarter[i][j] = exchange(half[2 * i][j], half[2 * i + 1][j], channel & 2, 2 * kQuarters);
-    sums[j] = exchange(quarter[0][j], quarter[1][j], channel & 4, 4 * kQuarters);
+    for (int j = 0; j < kCount; ++j)
+      values[j] = exchange(quarter[j], quarter[kCount + j], at.channel & 4, 4 * kQuarters);
   }
-}
+
+ private:
+  // Of two sums, one lane goes on with the even and its partner with the odd.
+  __device__ static float exchange(float even, float odd, bool keep_odd, int lanes) {
+    return (keep_odd ? odd : even) + __shfl_xor_sync(kAllLanes, keep_odd ? even : odd, lanes);
+  }
+};
 
 // Sums over a thread's steps, for constant B or C.
-__device__ inline void sum_steps(const float (&values)[kSteps][kStates], float (&sums)[kStates]) {
+__device__ inline float4 sum_steps(const MatrixGradients::Values& values) {
+  float sums[kStates] = {};
 #pragma unroll
-  for (int j = 0; j < kStates; ++j) {
-    sums[j] = 0;
+  for (int i = 0; i < MatrixGradients::kSteps; ++i)
 #pragma unroll
-    for (int i = 0; i < kSteps; ++i) sums[j] += values[i][j];
-  }
+    for (int j = 0; j < kStates; ++j) sums[j] += values[i][j];
+  return pack(sums);
 }
 
 // The recurrence and its adjoint for one tile and one group of 16 states, in two phases with chain_warps
 // and a barrier on either side of it between them.
 struct BackwardTile {
+  static constexpr int kSteps = ShortRuns::kSteps;
   float decay[kSteps][kStates];
 
-  __device__ void local(const Place& at, const BackwardValues& s, const Matrix& B, const Matrix& C,
+  __device__ void local(const Place<ShortRuns>& at, const BackwardValues& s, const Matrix& B, const Matrix& C,
                         const DecayRates& A, int group) {
     const int state = group * kGroup + at.quarter * kStates;
     float rate[kStates], h[kStates] = {};
@@ -121,7 +137,7 @@ struct BackwardTile {
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       float b[kStates];
-      unpack(B.at(at.warp * kSteps + i, at.channel, state), b);
+      unpack(B.at(at.step(i), at.channel, state), b);
       const float scale = s.dt_u[at.value(i)];
 #pragma unroll
       for (int j = 0; j < kStates; ++j) h[j] = fmaf(decay[i][j], h[j], scale * b[j]);
@@ -133,18 +149,17 @@ struct BackwardTile {
   // Sets or, after the first group, adds to the sums over the states; adds to `matrices`; leaves dA of
   // the thread's steps in warps.decay. With kOutput, <C_t, h_t> goes to `output`.
   template <bool kOutput>
-  __device__ void gradients(const Place& at, const BackwardValues& s, const Matrix& B, const Matrix& C,
-                            const DecayRates& A, int group, MatrixGradients& matrices,
+  __device__ void gradients(const Place<ShortRuns>& at, const BackwardValues& s, const Matrix& B,
+                            const Matrix& C, const DecayRates& A, int group, MatrixGradients& matrices,
                             const Shared<float>& output) {
     const int state = group * kGroup + at.quarter * kStates;
     float h[kStates], v[kStates], before[kSteps][kStates];
     unpack(load4(s.warps.end, at.states()), h);
     unpack(load4(s.adjoint, at.states()), v);
-    float dot[kSteps];
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       float b[kStates];
-      unpack(B.at(at.warp * kSteps + i, at.channel, state), b);
+      unpack(B.at(at.step(i), at.channel, state), b);
       const float scale = s.dt_u[at.value(i)], dy = s.grad_y[at.value(i)];
 #pragma unroll
       for (int j = 0; j < kStates; ++j) {
@@ -152,25 +167,17 @@ struct BackwardTile {
         h[j] = fmaf(decay[i][j], h[j], scale * b[j]);
         matrices.C[i][j] = fmaf(dy, h[j], matrices.C[i][j]);
       }
-      if constexpr (kOutput) {
-        float c[kStates];
-        unpack(C.at(at.warp * kSteps + i, at.channel, state), c);
-        dot[i] = 0;
-#pragma unroll
-        for (int j = 0; j < kStates; ++j) dot[i] = fmaf(c[j], h[j], dot[i]);
-      }
     }
-    if constexpr (kOutput) add_over_quarters(at, dot, group, output);
 
-    float rate[kStates], rate_gradient[kStates] = {}, input[kSteps];
+    float rate[kStates], rate_gradient[kStates] = {}, input[kSteps], dot[kSteps], y[kSteps];
     unpack(A.at(at.channel, state), rate);
 #pragma unroll
     for (int i = kSteps - 1; i >= 0; --i) {
       float b[kStates], c[kStates];
-      unpack(B.at(at.warp * kSteps + i, at.channel, state), b);
-      unpack(C.at(at.warp * kSteps + i, at.channel, state), c);
+      unpack(B.at(at.step(i), at.channel, state), b);
+      unpack(C.at(at.step(i), at.channel, state), c);
       const float dt = s.dt[at.value(i)], scale = s.dt_u[at.value(i)], dy = s.grad_y[at.value(i)];
-      input[i] = dot[i] = 0;
+      input[i] = dot[i] = y[i] = 0;
 #pragma unroll
       for (int j = 0; j < kStates; ++j) {
         const float g = fmaf(c[j], dy, v[j]);
@@ -180,31 +187,43 @@ struct BackwardTile {
         dot[i] = fmaf(rate[j], decayed, dot[i]);
         input[i] = fmaf(b[j], g, input[i]);
         matrices.B[i][j] = fmaf(scale, g, matrices.B[i][j]);
+        if constexpr (kOutput) y[i] = fmaf(c[j], fmaf(decay[i][j], before[i][j], scale * b[j]), y[i]);
       }
       dot[i] *= kLn2;
     }
     add_over_quarters(at, input, group, s.state_input);
     add_over_quarters(at, dot, group, s.state_decay);
+    if constexpr (kOutput) add_over_quarters(at, y, group, output);
     store4(s.warps.decay, at.states(), pack(rate_gradient));
   }
 };
 
-// In the backward pass one half of the block chains the states and the other half the adjoints.
+// Some threads chain the states, as many others the adjoints, and the rest wait.
 struct TwoChains {
-  bool adjoint;
+  static constexpr int kCount = kChannels * kGroup;
+  bool active, adjoint;
   int channel, state;
-  __device__ TwoChains()
-      : adjoint(threadIdx.x >= kThreads / 2),
-        channel(threadIdx.x % kChannels),
-        state(threadIdx.x / kChannels % kGroup) {}
+  __device__ explicit TwoChains(int thread)
+      : active(thread < 2 * kCount),
+        adjoint(thread >= kCount),
+        channel(thread % kChannels),
+        state(thread / kChannels % kGroup) {}
+
+  __device__ void run(const BackwardValues& s, float start) const {
+    if (!active) return;
+    if (adjoint)
+      chain_warps<ShortRuns, true>(s.warps.decay, s.adjoint, channel, state, start);
+    else
+      chain_warps<ShortRuns, false>(s.warps.decay, s.warps.end, channel, state, start);
+  }
 };
-static_assert(2 * kChannels * kGroup == kThreads);
+static_assert(2 * TwoChains::kCount <= ShortRuns::kThreads);
 
 // The sum over the warps of what each left for one channel and state.
 __device__ inline float sum_warps(const Shared<float>& values, int channel, int state) {
   float sum = 0;
 #pragma unroll
-  for (int i = 0; i < kWarps; ++i) sum += values[i * kWarpStates + channel * kStateRow + state];
+  for (int i = 0; i < ShortRuns::kWarps; ++i) sum += values[i * kWarpStates + channel * kStateRow + state];
   return sum;
 }
 

@@ -34,7 +34,7 @@ struct Arguments {
     const int64_t matrix = channel_parts(p.dim / p.groups) * p.batch * p.groups * p.state * p.length;
     int64_t used = 0;
     const auto take = [&](int64_t count) {
-      float* array = workspace + used;
+      float* array = workspace ? workspace + used : nullptr;
       used += count;
       return array;
     };
@@ -59,7 +59,7 @@ struct OutputGradient {
 
 struct AdjointStorage {
   Shared<float> dt, grad_y;
-  WarpStates warps;
+  WarpStates<LongRuns> warps;
   Shared<float> carry;
   DecayRates rates;
   MatrixTile C;
@@ -76,12 +76,12 @@ struct AdjointStorage {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments arguments) {
+__global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Arguments arguments) {
   const SelectiveScanBackward& p = arguments.p;
   SharedMemory memory;
   const AdjointStorage s(memory, p);
   const ChannelTile channels = tile_of_block(p, blockIdx.x);
-  const Place at(threadIdx.x);
+  const Place<LongRuns> at(threadIdx.x);
   const Chain chain(threadIdx.x);
   const int groups = padded_states(p.state) / kGroup;
   const int64_t tiles = divide_up(p.length, kTile);
@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
 
   load_rates(s.rates, p, channels);
   if (p.constant_C) s.C.load_constant(static_cast<const float*>(p.C), p, channels);
-  for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += kThreads) {
+  for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) {
     const int state = i / kChannels, channel = i % kChannels;
     const bool inside = last && state < p.state && channel < channels.count;
     s.carry[i] = inside ? last[(channels.batch * p.dim + channels.first + channel) * p.state + state] : 0.0f;
@@ -99,8 +99,8 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
   for (int64_t tile = tiles - 1; tile > 0; --tile) {
     const int64_t start = tile * kTile;
 #pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const SequenceItem item(i);
+    for (int i = 0; i < LongRuns::kItems; ++i) {
+      const SequenceItem<LongRuns> item(i);
       const bool inside = item.channel < channels.count && start + item.step < p.length;
       const int64_t channel = channels.first + item.channel;
       const int64_t offset = (channels.batch * p.dim + channel) * p.length + start + item.step;
@@ -123,8 +123,8 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
       __syncthreads();
       if (chain.active) {
         const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
-        const float v =
-            chain_warps<true>(s.warps.decay, s.warps.end, chain.channel, chain.state, s.carry[index]);
+        const float v = chain_warps<LongRuns, true>(s.warps.decay, s.warps.end, chain.channel, chain.state,
+                                                    s.carry[index]);
         s.carry[index] = v;
         if (state < p.state && chain.channel < channels.count)
           arguments.adjoint[((channels.batch * (tiles - 1) + tile - 1) * p.state + state) * p.dim +
@@ -152,125 +152,140 @@ struct Storage {
 };
 
 // Adds up dB or dC of the block's channels into its part, (N, L) of one group.
-__device__ inline void write_matrix(const Place& at, const float (&values)[kSteps][kStates],
+__device__ inline void write_matrix(const Place<ShortRuns>& at, const MatrixGradients::Values& values,
                                     const SelectiveScan& p, int group, int64_t start, float* part,
                                     bool accumulate) {
-  float sums[kStates];
-  sum_channels(values, at.channel, sums);
-  const int64_t step = start + at.warp * kSteps + at.channel;
+  const ChannelSums sums(at, values);
+  const int64_t step = start + at.step(sums.step);
   if (step >= p.length) return;
 #pragma unroll
-  for (int j = 0; j < kStates; ++j) {
-    const int state = group * kGroup + at.quarter * kStates + j;
+  for (int j = 0; j < ChannelSums::kCount; ++j) {
+    const int state = group * kGroup + sums.state + j;
     if (state >= p.state) continue;
     float* to = part + state * p.length + step;
-    *to = accumulate ? *to + sums[j] : sums[j];
+    *to = accumulate ? *to + sums.values[j] : sums.values[j];
   }
 }
 
+// What a block of the gradient kernel has: one tile of steps, and a part of one group's channels.
+struct Position {
+  int tile, part, group, batch;
+
+  __device__ Position(const SelectiveScan& p, int64_t block) {
+    const int64_t tiles = divide_up(p.length, kTile), parts = channel_parts(p.dim / p.groups);
+    tile = int(block % tiles);
+    part = int(block / tiles % parts);
+    group = int(block / (tiles * parts) % p.groups);
+    batch = int(block / (tiles * parts * p.groups));
+  }
+  __device__ int64_t start() const { return int64_t(tile) * kTile; }
+  // Of a channel of u in an array (B, D, L).
+  __device__ int64_t sequence(const SelectiveScan& p, int channel) const {
+    return (batch * p.dim + channel) * p.length + start();
+  }
+  // What follows from these numbers does not wait in registers.
+  __device__ Position anew() const {
+    Position position = *this;
+    position.tile = computed_anew(tile);
+    position.group = computed_anew(group);
+    position.batch = computed_anew(batch);
+    return position;
+  }
+};
+
 template <class T, bool kGated>
-__global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments arguments) {
+__global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Arguments arguments) {
+  static_assert(ShortRuns::kItems == 1);
   const SelectiveScanBackward& p = arguments.p;
   SharedMemory memory;
   const Storage s(memory, p);
-  const Place at(threadIdx.x);
-  const TwoChains chain;
+  const Position position(p, blockIdx.x);
   const Rows rows(p);
-  const int groups = padded_states(p.state) / kGroup;
-  const int64_t tiles = divide_up(p.length, kTile), saved = saved_states(p.length, kCudaChunk);
-  const int64_t per_group = p.dim / p.groups, parts = channel_parts(per_group);
-  const int64_t tile = blockIdx.x % tiles, part = blockIdx.x / tiles % parts;
-  const int64_t group_of_channels = blockIdx.x / (tiles * parts) % p.groups;
-  const int64_t batch = blockIdx.x / (tiles * parts * p.groups);
-  const int64_t start = tile * kTile;
-  const int64_t matrix = ((part * p.batch + batch) * p.groups + group_of_channels) * p.state * p.length;
-  const float* bias = static_cast<const float*>(p.delta_bias);
-  const float* D = static_cast<const float*>(p.D);
-  const float* last = static_cast<const float*>(p.grad_last_state);
-  const float* states = static_cast<const float*>(p.states);
-  float* tile_rows = arguments.tile_rows + (batch * tiles + tile) * rows.count() * p.dim;
+  const int groups = padded_states(p.state) / kGroup, tiles = int(divide_up(p.length, kTile));
 
   constexpr int kTiles = kChannelsPerPart / kChannels;
   static_assert(kChannelsPerPart % kChannels == 0);
-  const int64_t first_tile = part * kTiles;
-  const int64_t end_tile =
-      first_tile + kTiles < tiles_per_group(p) ? first_tile + kTiles : tiles_per_group(p);
+  const int first_tile = position.part * kTiles, all_tiles = int(tiles_per_group(p));
+  const int end_tile = first_tile + kTiles < all_tiles ? first_tile + kTiles : all_tiles;
 
   MatrixGradients matrices;
   matrices.clear();
   {
-    const ChannelTile any(p, batch, group_of_channels, first_tile);
-    s.B.load<T>(p.B, p, any, start);
-    s.C.load<T>(p.C, p, any, start);
+    const ChannelTile any(p, position.batch, position.group, first_tile);
+    s.B.load<T>(p.B, p, any, position.start());
+    s.C.load<T>(p.C, p, any, position.start());
   }
 
-  for (int64_t channel_tile = first_tile; channel_tile < end_tile; ++channel_tile) {
-    const ChannelTile channels(p, batch, group_of_channels, channel_tile);
+#pragma unroll 1
+  for (int channel_tile = first_tile; channel_tile < end_tile; ++channel_tile) {
+    const ChannelTile channels(p, position.batch, position.group, channel_tile);
     load_rates(s.rates, p, channels);
     if (p.constant_B) s.B.load_constant(static_cast<const float*>(p.B), p, channels);
     if (p.constant_C) s.C.load_constant(static_cast<const float*>(p.C), p, channels);
-    float item_u[kItems], item_slope[kItems];
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const SequenceItem item(i);
-      const bool inside = item.channel < channels.count && start + item.step < p.length;
-      const int64_t channel = channels.first + item.channel;
-      const int64_t offset = (batch * p.dim + channel) * p.length + start + item.step;
-      Softplus dt{0, 0};
-      float dy = 0;
-      item_u[i] = 0;
-      if (inside) {
-        item_u[i] = to_float(static_cast<const T*>(p.u)[offset]);
-        dt = step_size(p, to_float(static_cast<const T*>(p.delta)[offset]), bias ? bias[channel] : 0.0f);
+    // Each thread has one step of one channel in what goes before and after the recurrence.
+    float u = 0, slope = 0;
+    {
+      const SequenceItem<ShortRuns> item(0);
+      const int channel = channels.first + item.channel;
+      float dt = 0, dy = 0;
+      if (item.channel < channels.count && position.start() + item.step < p.length) {
+        const float* bias = static_cast<const float*>(p.delta_bias);
+        const int64_t offset = position.sequence(p, channel) + item.step;
+        u = to_float(static_cast<const T*>(p.u)[offset]);
+        const Softplus step =
+            step_size(p, to_float(static_cast<const T*>(p.delta)[offset]), bias ? bias[channel] : 0.0f);
+        dt = step.value;
+        slope = step.derivative;
         dy = OutputGradient(to_float(static_cast<const T*>(p.grad_out)[offset]), kGated,
                             kGated ? to_float(static_cast<const T*>(p.z)[offset]) : 0.0f)
                  .value;
       }
-      item_slope[i] = dt.derivative;
-      s.values.dt[item.value()] = dt.value;
-      s.values.dt_u[item.value()] = dt.value * item_u[i];
+      s.values.dt[item.value()] = dt;
+      s.values.dt_u[item.value()] = dt * u;
       s.values.grad_y[item.value()] = dy;
     }
     __syncthreads();
 
+#pragma unroll 1
     for (int group = 0; group < groups; ++group) {
-      const int state = group * kGroup + chain.state;
-      const int64_t channel = channels.first + chain.channel;
-      const bool chain_inside = state < p.state && chain.channel < channels.count;
-      float chain_start = 0;
-      if (chain_inside) {
-        if (!chain.adjoint && tile > 0)
-          chain_start = states[((batch * saved + tile - 1) * p.state + state) * p.dim + channel];
-        if (chain.adjoint && tile < tiles - 1)
-          chain_start = arguments.adjoint[((batch * saved + tile) * p.state + state) * p.dim + channel];
-        if (chain.adjoint && tile == tiles - 1 && last)
-          chain_start = last[(batch * p.dim + channel) * p.state + state];
-      }
-
+      const Place<ShortRuns> at(computed_anew(threadIdx.x));
       BackwardTile backward;
       backward.local(at, s.values, s.B.matrix(), s.C.matrix(), s.rates, group);
       __syncthreads();
-      if (chain.adjoint)
-        chain_warps<true>(s.values.warps.decay, s.values.adjoint, chain.channel, chain.state, chain_start);
-      else
-        chain_warps<false>(s.values.warps.decay, s.values.warps.end, chain.channel, chain.state, chain_start);
+      {
+        const TwoChains chain(computed_anew(threadIdx.x));
+        const Position here = position.anew();
+        const int state = group * kGroup + chain.state, channel = channels.first + chain.channel;
+        const float* between = nullptr;
+        int64_t index = 0;
+        if (chain.adjoint && here.tile == tiles - 1) {
+          between = static_cast<const float*>(p.grad_last_state);
+          index = (here.batch * p.dim + channel) * p.state + state;
+        } else if (chain.adjoint || here.tile > 0) {
+          between = chain.adjoint ? arguments.adjoint : static_cast<const float*>(p.states);
+          const int64_t saved = int64_t(here.batch) * (tiles - 1) + here.tile - !chain.adjoint;
+          index = (saved * p.state + state) * p.dim + channel;
+        }
+        const bool inside = between && state < p.state && chain.channel < channels.count;
+        chain.run(s.values, inside ? between[index] : 0.0f);
+      }
       __syncthreads();
       backward.gradients<kGated>(at, s.values, s.B.matrix(), s.C.matrix(), s.rates, group, matrices, s.y);
 
       if (p.constant_B || p.constant_C) {
-        float sums[kStates];
-        sum_steps(matrices.B, sums);
-        store4(s.values.warps.end, at.states(), pack(sums));
-        sum_steps(matrices.C, sums);
-        store4(s.values.adjoint, at.states(), pack(sums));
+        store4(s.values.warps.end, at.states(), sum_steps(matrices.B));
+        store4(s.values.adjoint, at.states(), sum_steps(matrices.C));
       }
       // With one group of states the sums over channels stay in registers until the last tile.
       if (groups > 1 || channel_tile == end_tile - 1) {
+        const Position here = position.anew();
+        const int64_t matrix =
+            ((position.part * p.batch + here.batch) * p.groups + here.group) * p.state * p.length;
         const bool accumulate = groups > 1 && channel_tile > first_tile;
         if (!p.constant_B)
-          write_matrix(at, matrices.B, p, group, start, arguments.parts_B + matrix, accumulate);
+          write_matrix(at, matrices.B, p, group, here.start(), arguments.parts_B + matrix, accumulate);
         if (!p.constant_C)
-          write_matrix(at, matrices.C, p, group, start, arguments.parts_C + matrix, accumulate);
+          write_matrix(at, matrices.C, p, group, here.start(), arguments.parts_C + matrix, accumulate);
         matrices.clear();
       } else {
         if (p.constant_B) MatrixGradients::clear(matrices.B);
@@ -278,62 +293,71 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
       }
       __syncthreads();
 
-      if (!chain.adjoint && chain_inside) {
-        tile_rows[state * p.dim + channel] = sum_warps(s.values.warps.decay, chain.channel, chain.state);
+      const TwoChains chain(computed_anew(threadIdx.x));
+      const int state = group * kGroup + chain.state;
+      if (!chain.adjoint && state < p.state && chain.channel < channels.count) {
+        const Position here = position.anew();
+        float* tile_rows = arguments.tile_rows +
+                           (int64_t(here.batch) * tiles + here.tile) * rows.count() * p.dim + channels.first +
+                           chain.channel;
+        tile_rows[state * p.dim] = sum_warps(s.values.warps.decay, chain.channel, chain.state);
         if (p.constant_B)
-          tile_rows[(rows.B() + state) * p.dim + channel] =
-              sum_warps(s.values.warps.end, chain.channel, chain.state);
+          tile_rows[(rows.B() + state) * p.dim] = sum_warps(s.values.warps.end, chain.channel, chain.state);
         if (p.constant_C)
-          tile_rows[(rows.C() + state) * p.dim + channel] =
-              sum_warps(s.values.adjoint, chain.channel, chain.state);
+          tile_rows[(rows.C() + state) * p.dim] = sum_warps(s.values.adjoint, chain.channel, chain.state);
       }
       __syncthreads();
     }
 
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const SequenceItem item(i);
-      const int index = item.value();
-      const float input = s.values.state_input[index], dy = s.values.grad_y[index], dt = s.values.dt[index];
-      const float grad_raw = fmaf(item_u[i], input, float(s.values.state_decay[index])) * item_slope[i];
-      s.values.state_decay[index] = grad_raw;
-      s.values.state_input[index] = dy * item_u[i];
-      if (item.channel >= channels.count || start + item.step >= p.length) continue;
-      const int64_t channel = channels.first + item.channel;
-      const int64_t offset = (batch * p.dim + channel) * p.length + start + item.step;
-      const float skip = D ? D[channel] : 0.0f;
-      static_cast<T*>(p.grad_u)[offset] = convert<T>(fmaf(dt, input, skip * dy));
-      static_cast<T*>(p.grad_delta)[offset] = convert<T>(grad_raw);
-      if constexpr (kGated) {
-        const OutputGradient gradient(to_float(static_cast<const T*>(p.grad_out)[offset]), true,
-                                      to_float(static_cast<const T*>(p.z)[offset]));
-        const float y = fmaf(skip, item_u[i], float(s.y[index]));
-        static_cast<T*>(p.grad_z)[offset] = convert<T>(gradient.of_gate(y));
+    {
+      const SequenceItem<ShortRuns> item(computed_anew(threadIdx.x), 0);
+      const Position here = position.anew();
+      const float input = s.values.state_input[item.value()], dy = s.values.grad_y[item.value()];
+      const float grad_raw = fmaf(u, input, float(s.values.state_decay[item.value()])) * slope;
+      s.values.state_decay[item.value()] = grad_raw;
+      s.values.state_input[item.value()] = dy * u;
+      if (item.channel < channels.count && here.start() + item.step < p.length) {
+        const int channel = channels.first + item.channel;
+        const int64_t offset = here.sequence(p, channel) + item.step;
+        const float skip = p.D ? static_cast<const float*>(p.D)[channel] : 0.0f;
+        static_cast<T*>(p.grad_u)[offset] =
+            convert<T>(fmaf(float(s.values.dt[item.value()]), input, skip * dy));
+        static_cast<T*>(p.grad_delta)[offset] = convert<T>(grad_raw);
+        if constexpr (kGated) {
+          const OutputGradient gradient(to_float(static_cast<const T*>(p.grad_out)[offset]), true,
+                                        to_float(static_cast<const T*>(p.z)[offset]));
+          const float y = fmaf(skip, u, float(s.y[item.value()]));
+          static_cast<T*>(p.grad_z)[offset] = convert<T>(gradient.of_gate(y));
+        }
       }
     }
     __syncthreads();
 
     // Sums over the steps: 8 channels of D, then 8 of delta_bias.
-    const int output = threadIdx.x / kColumnLanes, output_channel = output % kChannels;
+    const int output = threadIdx.x / kColumnLanes, channel = output % kChannels;
     if (output < 2 * kChannels) {
       const Shared<float>& column = output < kChannels ? s.values.state_input : s.values.state_decay;
       float sum = 0;
       for (int step = threadIdx.x % kColumnLanes; step < kTile; step += kColumnLanes)
-        sum += column[step * kRow + output_channel];
+        sum += column[step * kRow + channel];
       sum = sum_column_lanes(sum);
-      if (threadIdx.x % kColumnLanes == 0 && output_channel < channels.count)
-        tile_rows[(output < kChannels ? rows.D() : rows.bias()) * p.dim + channels.first + output_channel] =
-            sum;
+      if (threadIdx.x % kColumnLanes == 0 && channel < channels.count) {
+        const int64_t row = (int64_t(position.batch) * tiles + position.tile) * rows.count() +
+                            (output < kChannels ? rows.D() : rows.bias());
+        arguments.tile_rows[row * p.dim + channels.first + channel] = sum;
+      }
     }
     __syncthreads();
   }
 }
 
+constexpr int kFinishThreads = 256;
+
 // Sums over images, each gradient to its own array.
-__global__ void __launch_bounds__(kThreads) finish_kernel(Arguments arguments) {
+__global__ void __launch_bounds__(kFinishThreads) finish_kernel(Arguments arguments) {
   const SelectiveScanBackward& p = arguments.p;
   const Rows rows(p);
-  const int64_t index = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  const int64_t index = int64_t(blockIdx.x) * kFinishThreads + threadIdx.x;
   if (index >= rows.count() * p.dim) return;
   const int64_t row = index / p.dim, channel = index % p.dim;
   float sum = 0;
@@ -371,12 +395,12 @@ const char* selective_scan_backward(const SelectiveScanBackward& p, float* works
   const char* error = for_element(p.type, [&](auto element) -> const char* {
     using T = decltype(element);
     if (tiles > 1) {
-      const char* adjoint_error =
-          launch(adjoint_kernel<T>, channel_tiles(p), kThreads, adjoint_size.bytes(), stream, arguments);
+      const char* adjoint_error = launch(adjoint_kernel<T>, channel_tiles(p), LongRuns::kThreads,
+                                         adjoint_size.bytes(), stream, arguments);
       if (adjoint_error) return adjoint_error;
     }
     return launch(p.z ? gradient_kernel<T, true> : gradient_kernel<T, false>,
-                  p.batch * p.groups * parts * tiles, kThreads, size.bytes(), stream, arguments);
+                  p.batch * p.groups * parts * tiles, ShortRuns::kThreads, size.bytes(), stream, arguments);
   });
   if (error) return error;
   const int64_t matrix = p.batch * p.groups * p.state * p.length;
@@ -387,7 +411,7 @@ const char* selective_scan_backward(const SelectiveScanBackward& p, float* works
   error = sum_parts({p.batch, tiles, rows * p.dim, Type::kFloat32, arguments.tile_rows, arguments.image_rows},
                     stream);
   if (error) return error;
-  return launch(finish_kernel, divide_up(rows * p.dim, kThreads), kThreads, 0, stream, arguments);
+  return launch(finish_kernel, divide_up(rows * p.dim, kFinishThreads), kFinishThreads, 0, stream, arguments);
 }
 
 }  // namespace swin_umamba::cuda

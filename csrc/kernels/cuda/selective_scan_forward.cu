@@ -7,7 +7,7 @@ namespace {
 struct Storage {
   // Arrays of fixed size come first: their places are then known to the compiler.
   Shared<float> dt, dt_u, y;
-  WarpStates warps;
+  WarpStates<LongRuns> warps;
   Shared<float> carry;
   DecayRates rates;
   MatrixTile B, C;
@@ -26,7 +26,7 @@ struct Storage {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kThreads, 2) forward_kernel(SelectiveScanForward p) {
+__global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(SelectiveScanForward p) {
   SharedMemory memory;
   const Storage s(memory, p);
   const ChannelTile channels = tile_of_block(p, blockIdx.x);
@@ -42,17 +42,17 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(SelectiveScanForwa
   load_rates(s.rates, p, channels);
   if (p.constant_B) s.B.load_constant(static_cast<const float*>(p.B), p, channels);
   if (p.constant_C) s.C.load_constant(static_cast<const float*>(p.C), p, channels);
-  for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += kThreads) s.carry[i] = 0.0f;
+  for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) s.carry[i] = 0.0f;
 
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int thread = computed_anew(threadIdx.x);
-    const Place at(thread);
+    const Place<LongRuns> at(thread);
     const Chain chain(thread);
     const int64_t start = tile * kTile;
-    float item_u[kItems];
+    float item_u[LongRuns::kItems];
 #pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const SequenceItem item(i);
+    for (int i = 0; i < LongRuns::kItems; ++i) {
+      const SequenceItem<LongRuns> item(i);
       const bool inside = item.channel < channels.count && start + item.step < p.length;
       const int64_t channel = channels.first + item.channel;
       const int64_t offset = (channels.batch * p.dim + channel) * p.length + start + item.step;
@@ -73,7 +73,8 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(SelectiveScanForwa
       if (chain.active) {
         const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
         const float before = s.carry[index];
-        s.carry[index] = chain_warps<false>(s.warps.decay, s.warps.end, chain.channel, chain.state, before);
+        s.carry[index] =
+            chain_warps<LongRuns, false>(s.warps.decay, s.warps.end, chain.channel, chain.state, before);
         if (state < p.state && chain.channel < channels.count) {
           const int64_t channel = channels.first + chain.channel;
           if (p.states && tile > 0)
@@ -88,8 +89,8 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(SelectiveScanForwa
     __syncthreads();
 
 #pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const SequenceItem item(i);
+    for (int i = 0; i < LongRuns::kItems; ++i) {
+      const SequenceItem<LongRuns> item(i);
       if (item.channel >= channels.count || start + item.step >= p.length) continue;
       const int64_t channel = channels.first + item.channel;
       const int64_t offset = (channels.batch * p.dim + channel) * p.length + start + item.step;
@@ -103,7 +104,7 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(SelectiveScanForwa
     }
   }
 
-  for (int i = threadIdx.x; i < channels.count * int(p.state); i += kThreads) {
+  for (int i = threadIdx.x; i < channels.count * int(p.state); i += LongRuns::kThreads) {
     const int channel = i / int(p.state), state = i % int(p.state);
     last_state[(channels.batch * p.dim + channels.first + channel) * p.state + state] =
         s.carry[state * kChannels + channel];
@@ -116,7 +117,8 @@ const char* selective_scan_forward(const SelectiveScanForward& p, Stream stream)
   SharedSize size;
   Storage(size, p);
   return for_element(p.type, [&](auto element) {
-    return launch(forward_kernel<decltype(element)>, channel_tiles(p), kThreads, size.bytes(), stream, p);
+    return launch(forward_kernel<decltype(element)>, channel_tiles(p), LongRuns::kThreads, size.bytes(),
+                  stream, p);
   });
 }
 

@@ -31,10 +31,12 @@ __device__ inline ChannelTile tile_of_block(const SelectiveScan& p, int64_t bloc
 inline int64_t channel_tiles(const SelectiveScan& p) { return p.batch * p.groups * tiles_per_group(p); }
 
 // The step and channel of a thread's i-th item: neighbouring threads have neighbouring steps.
+template <class Team>
 struct SequenceItem {
   int step, channel;
-  __device__ explicit SequenceItem(int i)
-      : step(threadIdx.x % kTile), channel(threadIdx.x / kTile + i * (kThreads / kTile)) {}
+  __device__ explicit SequenceItem(int i) : SequenceItem(threadIdx.x, i) {}
+  __device__ SequenceItem(int thread, int i)
+      : step(thread % kTile), channel(thread / kTile + i * (Team::kThreads / kTile)) {}
   __device__ int value() const { return step * kRow + channel; }
 };
 
@@ -54,7 +56,7 @@ struct MatrixTile {
   // (D, N): once for each block.
   __device__ void load_constant(const float* source, const SelectiveScan& p,
                                 const ChannelTile& channels) const {
-    for (int i = threadIdx.x; i < rows * row; i += kThreads) {
+    for (int i = threadIdx.x; i < rows * row; i += blockDim.x) {
       const int channel = i / row, state = i % row;
       const bool inside = channel < channels.count && state < p.state;
       values[i] = inside ? source[(channels.first + channel) * p.state + state] : 0.0f;
@@ -68,7 +70,7 @@ struct MatrixTile {
     const bool inside = start + step < p.length;
     const T* column =
         source + (channels.batch * p.groups + channels.group) * p.state * p.length + start + step;
-    for (int state = threadIdx.x / kTile; state < row - 4; state += kThreads / kTile)
+    for (int state = threadIdx.x / kTile; state < row - 4; state += blockDim.x / kTile)
       values[step * row + state] = inside && state < p.state ? to_float(column[state * p.length]) : 0.0f;
   }
   template <class T>
@@ -82,7 +84,7 @@ struct MatrixTile {
 __device__ inline void load_rates(const DecayRates& rates, const SelectiveScan& p,
                                   const ChannelTile& channels) {
   const float* A = static_cast<const float*>(p.A);
-  for (int i = threadIdx.x; i < kChannels * rates.row; i += kThreads) {
+  for (int i = threadIdx.x; i < kChannels * rates.row; i += blockDim.x) {
     const int channel = i / rates.row, state = i % rates.row;
     const bool inside = channel < channels.count && state < p.state;
     rates.values[i] = inside ? A[(channels.first + channel) * p.state + state] * kLog2E : 0.0f;

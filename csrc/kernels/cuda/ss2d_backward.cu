@@ -1,7 +1,8 @@
-// ss2d, backward, down to the gradient of the projected pixels. A first pass runs the adjoint alone, from
-// the end of each direction, for its values between tiles. Then every tile is on its own: a block has one
-// tile of steps and goes through many channels, so that the sums over channels of dB and dC stay in
-// registers. The directions follow one another and add to the same gradient of x.
+// ss2d, backward. A first pass runs the adjoint alone, from the end of each direction, for its values between
+// tiles. Then every tile is on its own: a block has one tile of steps and goes through many channels, so that
+// the sums over channels of dB and dC stay in registers. The directions follow one another and add to the
+// same gradient of x. Two matrix products bring the gradient of the projected numbers back to x and to the
+// weights.
 #include "scan_tile_backward.h"
 #include "ss2d_tile.h"
 
@@ -22,14 +23,18 @@ struct Rows {
 struct Arguments {
   Ss2dBackward p;
   int direction;
-  int64_t tiles_per_part, parts;  // of channels
-  float* adjoint;                 // (4, B, tiles - 1, N, D): before the last tile, after each
-  float* projected_parts;         // (parts, B, H*W, R+2N), one direction
-  float* grad_projected_x;        // (B, H*W, 4, R+2N)
-  float* tile_rows;               // (B, tiles, rows, D), one direction
-  float* image_rows;              // (B, rows, D), one direction
+  int tiles_per_part, parts;  // of channels
+  float* grad_x;              // (B, H*W, D): the scans' part
+  float* grad_projected_x;    // (B, H*W, 4, R+2N)
+  float* adjoint;             // (4, B, tiles - 1, N, D): before the last tile, after each
+  float* projected_parts;     // (parts, B, H*W, 4, R+2N): the sum's own place if there is one part
+  float* tile_rows;           // (B, tiles, rows, D), one direction
+  float* image_rows;          // (4, B, rows, D)
+  float* product_parts;       // of the matrix products, in the place of what the scans needed
 
   int64_t tiles() const { return divide_up(p.length(), kTile); }
+  int64_t pixels() const { return p.batch * p.length(); }
+  int64_t numbers() const { return kDirections * p.projected(); }
 
   // Takes the arrays from `workspace`; returns how many floats they are.
   int64_t place(float* workspace, int multiprocessors) {
@@ -37,25 +42,35 @@ struct Arguments {
     // The fewer parts the less is written, but two blocks for each multiprocessor come first.
     for (tiles_per_part = 24; tiles_per_part > 6; tiles_per_part /= 2)
       if (divide_up(channel_tiles, tiles_per_part) * p.batch * tiles() >= 2 * multiprocessors) break;
-    parts = divide_up(channel_tiles, tiles_per_part);
+    parts = int(divide_up(channel_tiles, tiles_per_part));
     int64_t used = 0;
     const auto take = [&](int64_t count) {
-      float* array = workspace + used;
+      float* array = workspace ? workspace + used : nullptr;
       used += count;
       return array;
     };
+    grad_projected_x = take(pixels() * numbers());
+    grad_x = p.type == Type::kFloat32 ? static_cast<float*>(p.grad_x) : take(pixels() * p.dim);
+    const int64_t scans = used;
+    product_parts = take(larger(product_workspace(pixels(), p.dim, numbers(), multiprocessors),
+                                product_workspace(numbers(), p.dim, pixels(), multiprocessors)));
+    const int64_t products_end = used;
+    used = scans;
     adjoint = take(kDirections * p.batch * (tiles() - 1) * p.state * p.dim);
-    projected_parts = take(parts * p.batch * p.length() * p.projected());
+    projected_parts = parts == 1 ? grad_projected_x : take(parts * pixels() * numbers());
     tile_rows = take(p.batch * tiles() * rows * p.dim);
-    image_rows = take(p.batch * rows * p.dim);
-    return used;
+    image_rows = take(kDirections * p.batch * rows * p.dim);
+    return larger(used, products_end);
   }
+
+ private:
+  static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 };
 
 struct AdjointStorage {
   ProjectedRows layout;
   Shared<float> dt, grad_y;
-  WarpStates warps;
+  WarpStates<LongRuns> warps;
   PixelTable pixels;
   Shared<float> carry, rows;  // rows: of two tiles
   DirectionParameters parameters;
@@ -72,11 +87,11 @@ struct AdjointStorage {
         parameters(memory, layout) {}
 };
 
-__global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments arguments) {
+__global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Arguments arguments) {
   const Ss2dBackward& p = arguments.p;
   SharedMemory memory;
   const AdjointStorage s(memory, p);
-  const Place at(threadIdx.x);
+  const Place<LongRuns> at(threadIdx.x);
   const Chain chain(threadIdx.x);
   const int64_t channel_tiles = divide_up(p.dim, kChannels);
   const ImageTile channels(p, blockIdx.x / channel_tiles % p.batch, blockIdx.x % channel_tiles * kChannels);
@@ -87,28 +102,28 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
   const float* projected = static_cast<const float*>(p.projected_x) +
                            (channels.batch * p.length() * kDirections + direction) * p.projected();
   const int groups = s.layout.state_padded / kGroup;
-  const int item_channel = PixelItem(0).channel;
+  const int item_channel = PixelItem<LongRuns>(0).channel;
   const bool channel_inside = item_channel < channels.count;
   const float bias =
       channel_inside
           ? static_cast<const float*>(p.dt_projs_bias)[direction * p.dim + channels.first + item_channel]
           : 0.0f;
 
-  float next_grad[kItems];
-  bool next_inside[kItems];
+  float next_grad[LongRuns::kItems];
+  bool next_inside[LongRuns::kItems];
   const auto fetch = [&](int64_t tile) {
     s.layout.fetch(projected, s.pixels, tile, s.rows + int(tile & 1) * kTile * s.layout.row);
     copy_async_commit();
 #pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int pixel = s.pixels.at(tile, PixelItem(i).step);
+    for (int i = 0; i < LongRuns::kItems; ++i) {
+      const int pixel = s.pixels.at(tile, PixelItem<LongRuns>(i).step);
       next_inside[i] = channel_inside && pixel >= 0;
       next_grad[i] = next_inside[i] ? grad_out[pixel * p.dim + item_channel] : 0.0f;
     }
   };
 
-  for (int i = threadIdx.x; i < 2 * kTile * s.layout.row; i += kThreads) s.rows[i] = 0.0f;
-  for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += kThreads) s.carry[i] = 0.0f;
+  for (int i = threadIdx.x; i < 2 * kTile * s.layout.row; i += LongRuns::kThreads) s.rows[i] = 0.0f;
+  for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) s.carry[i] = 0.0f;
   s.parameters.load(p, channels, direction);
   s.pixels.fill(p, direction, saved);
   __syncthreads();
@@ -117,10 +132,10 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
 
   // The first tile's own adjoint is of no use.
   for (int64_t tile = saved; tile > 0; --tile) {
-    float item_grad[kItems];
-    bool inside[kItems];
+    float item_grad[LongRuns::kItems];
+    bool inside[LongRuns::kItems];
 #pragma unroll
-    for (int i = 0; i < kItems; ++i) {
+    for (int i = 0; i < LongRuns::kItems; ++i) {
       item_grad[i] = next_grad[i];
       inside[i] = next_inside[i];
     }
@@ -130,9 +145,9 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
     if (tile > 1) fetch(tile - 1);
     const Shared<float> rows = s.rows + int(tile & 1) * kTile * s.layout.row;
 #pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const PixelItem item(i);
-      const float raw = s.parameters.expand_dt(rows, s.layout, item) + bias;
+    for (int i = 0; i < LongRuns::kItems; ++i) {
+      const PixelItem<LongRuns> item(i);
+      const float raw = s.parameters.expand_dt(rows, s.layout, item.step, item.channel) + bias;
       s.dt[item.value()] = inside[i] ? softplus_with_derivative(raw).value : 0.0f;
       s.grad_y[item.value()] = item_grad[i];
     }
@@ -145,8 +160,8 @@ __global__ void __launch_bounds__(kThreads, 2) adjoint_kernel(Arguments argument
       __syncthreads();
       if (chain.active) {
         const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
-        const float v =
-            chain_warps<true>(s.warps.decay, s.warps.end, chain.channel, chain.state, s.carry[index]);
+        const float v = chain_warps<LongRuns, true>(s.warps.decay, s.warps.end, chain.channel, chain.state,
+                                                    s.carry[index]);
         s.carry[index] = v;
         if (state < p.state && chain.channel < channels.count)
           arguments.adjoint[((sequence * saved + tile - 1) * p.state + state) * p.dim + channels.first +
@@ -174,143 +189,164 @@ struct Storage {
         parameters(memory, layout) {}
 };
 
-// Adds up dB or dC of the block's channels into its part of one tile, whose pixels are rows of R+2N;
-// `part` is at B or C of pixel 0.
-__device__ inline void write_matrix(const Place& at, const float (&values)[kSteps][kStates], const Ss2d& p,
-                                    int group, int pixel, float* part, bool accumulate) {
-  float sums[kStates];
-  sum_channels(values, at.channel, sums);
+// Adds up dB or dC of the block's channels into its part of one tile; `part` is at B or C of pixel 0, and
+// `pitch` leads to the next pixel.
+__device__ inline void write_matrix(const Place<ShortRuns>& at, const MatrixGradients::Values& values,
+                                    const Ss2d& p, const PixelTable& pixels, int tile, int group, float* part,
+                                    int pitch, bool accumulate) {
+  const ChannelSums sums(at, values);
+  const int pixel = pixels.at(tile, at.step(sums.step));
   if (pixel < 0) return;
 #pragma unroll
-  for (int j = 0; j < kStates; ++j) {
-    const int state = group * kGroup + at.quarter * kStates + j;
+  for (int j = 0; j < ChannelSums::kCount; ++j) {
+    const int state = group * kGroup + sums.state + j;
     if (state >= p.state) continue;
-    float* to = part + pixel * p.projected() + state;
-    *to = accumulate ? *to + sums[j] : sums[j];
+    float* to = part + int64_t(pixel) * pitch + state;
+    *to = accumulate ? *to + sums.values[j] : sums.values[j];
   }
 }
 
+// What a block of the gradient kernel has: one tile of steps and a part of the channels.
+struct Position {
+  int tile, part, batch;
+  __device__ Position(const Arguments& arguments, int64_t block) {
+    const int64_t tiles = divide_up(arguments.p.length(), kTile);
+    tile = int(block % tiles);
+    part = int(block / tiles % arguments.parts);
+    batch = int(block / (tiles * arguments.parts));
+  }
+  // What follows from these numbers does not wait in registers.
+  __device__ Position anew() const {
+    Position position = *this;
+    position.tile = computed_anew(tile);
+    position.batch = computed_anew(batch);
+    return position;
+  }
+  // Of a pixel's channel in an array (B, H*W, D).
+  __device__ int64_t offset(const Ss2d& p, int pixel, int channel) const {
+    return (batch * p.length() + pixel) * p.dim + channel;
+  }
+};
+
 template <class T>
-__global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments arguments) {
+__global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Arguments arguments) {
+  static_assert(ShortRuns::kItems == 1);
   const Ss2dBackward& p = arguments.p;
   SharedMemory memory;
   const Storage s(memory, p);
-  const Place at(threadIdx.x);
-  const TwoChains chain;
+  const Position position(arguments, blockIdx.x);
   const Rows rows(p);
-  const int direction = arguments.direction;
-  const int groups = s.layout.state_padded / kGroup;
-  const int64_t tiles = divide_up(p.length(), kTile), saved = tiles - 1;
-  const int64_t tile = blockIdx.x % tiles, part = blockIdx.x / tiles % arguments.parts;
-  const int64_t batch = blockIdx.x / (tiles * arguments.parts), sequence = direction * p.batch + batch;
-  const int64_t image = batch * p.length() * p.dim;
-  const float* projected = static_cast<const float*>(p.projected_x) +
-                           (batch * p.length() * kDirections + direction) * p.projected();
-  const float* states = static_cast<const float*>(p.states);
-  float* projected_part = arguments.projected_parts + (part * p.batch + batch) * p.length() * p.projected();
-  float* tile_rows = arguments.tile_rows + (batch * tiles + tile) * rows.count() * p.dim;
+  const int direction = arguments.direction, groups = s.layout.state_padded / kGroup;
+  const int tiles = int(divide_up(p.length(), kTile)), saved = tiles - 1;
+  const int pitch = kDirections * int(p.projected());
+  float* projected_part = arguments.projected_parts +
+                          (position.part * p.batch + position.batch) * p.length() * pitch +
+                          direction * p.projected();
 
-  const int64_t channel_tiles = divide_up(p.dim, kChannels), first_tile = part * arguments.tiles_per_part;
-  const int64_t end_tile = first_tile + arguments.tiles_per_part < channel_tiles
-                               ? first_tile + arguments.tiles_per_part
-                               : channel_tiles;
-  // A thread's items are of one channel of each tile.
-  const int item_channel = PixelItem(0).channel;
+  const int channel_tiles = int(divide_up(p.dim, kChannels));
+  const int first_tile = position.part * arguments.tiles_per_part;
+  const int end_tile = first_tile + arguments.tiles_per_part < channel_tiles
+                           ? first_tile + arguments.tiles_per_part
+                           : channel_tiles;
 
-  for (int i = threadIdx.x; i < kTile * s.layout.row; i += kThreads) s.rows[i] = 0.0f;
-  for (int i = threadIdx.x; i < kTile * s.layout.rank; i += kThreads) s.grad_dt_rows[i] = 0.0f;
-  s.pixels.fill(p, direction, tile);
+  for (int i = threadIdx.x; i < kTile * s.layout.row; i += ShortRuns::kThreads) s.rows[i] = 0.0f;
+  for (int i = threadIdx.x; i < kTile * s.layout.rank; i += ShortRuns::kThreads) s.grad_dt_rows[i] = 0.0f;
+  s.pixels.fill(p, direction, position.tile);
   __syncthreads();
-  s.layout.fetch(projected, s.pixels, tile, s.rows);
+  s.layout.fetch(static_cast<const float*>(p.projected_x) + position.batch * p.length() * pitch +
+                     direction * p.projected(),
+                 s.pixels, position.tile, s.rows);
   copy_async_commit();
-  int64_t pixel_offset[kItems];  // of the image's pixel, or -1
-#pragma unroll
-  for (int i = 0; i < kItems; ++i) {
-    const int pixel = s.pixels.at(tile, PixelItem(i).step);
-    pixel_offset[i] = pixel < 0 ? -1 : image + pixel * p.dim;
-  }
-  // After sum_channels a thread has the sums of one step.
-  const int summed_pixel = s.pixels.at(tile, at.warp * kSteps + at.channel);
   copy_async_wait<0>();
   __syncthreads();
 
   MatrixGradients matrices;
   matrices.clear();
-  for (int64_t channel_tile = first_tile; channel_tile < end_tile; ++channel_tile) {
-    const ImageTile channels(p, batch, channel_tile * kChannels);
-    const bool channel_inside = item_channel < channels.count;
-    const int64_t parameter = direction * p.dim + channels.first + item_channel;
+#pragma unroll 1
+  for (int channel_tile = first_tile; channel_tile < end_tile; ++channel_tile) {
+    const ImageTile channels(p, position.batch, channel_tile * kChannels);
     s.parameters.load(p, channels, direction);
-    float item_u[kItems], item_slope[kItems], before[kItems];
-    int64_t offset[kItems];
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const bool inside = channel_inside && pixel_offset[i] >= 0;
-      offset[i] = inside ? pixel_offset[i] + channels.first + item_channel : -1;
-      item_u[i] = inside ? to_float(static_cast<const T*>(p.x)[offset[i]]) : 0.0f;
-      before[i] = inside && direction > 0 ? static_cast<const float*>(p.grad_x)[offset[i]] : 0.0f;
-      s.values.grad_y[PixelItem(i).value()] =
-          inside ? static_cast<const float*>(p.grad_out)[offset[i]] : 0.0f;
-    }
-    const float bias = channel_inside ? static_cast<const float*>(p.dt_projs_bias)[parameter] : 0.0f;
-    const float skip = channel_inside ? static_cast<const float*>(p.Ds)[parameter] : 0.0f;
-    __syncthreads();
-
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const PixelItem item(i);
-      const Softplus dt = softplus_with_derivative(s.parameters.expand_dt(s.rows, s.layout, item) + bias);
-      const float value = offset[i] < 0 ? 0.0f : dt.value;
-      item_slope[i] = offset[i] < 0 ? 0.0f : dt.derivative;
-      s.values.dt[item.value()] = value;
-      s.values.dt_u[item.value()] = value * item_u[i];
-    }
-    __syncthreads();
-
-    for (int group = 0; group < groups; ++group) {
-      const int state = group * kGroup + chain.state;
-      const int64_t channel = channels.first + chain.channel;
-      const bool chain_inside = state < p.state && chain.channel < channels.count;
-      float chain_start = 0;
-      if (chain_inside && (chain.adjoint ? tile < saved : tile > 0)) {
-        const float* between = chain.adjoint ? arguments.adjoint : states;
-        const int64_t index = chain.adjoint ? tile : tile - 1;
-        chain_start = between[((sequence * saved + index) * p.state + state) * p.dim + channel];
+    // Each thread has one step of one channel in what goes before and after the recurrence.
+    float u = 0, slope = 0;
+    {
+      const PixelItem<ShortRuns> item(0);
+      const int pixel = s.pixels.at(position.tile, item.step), channel = channels.first + item.channel;
+      const bool inside = item.channel < channels.count && pixel >= 0;
+      float dy = 0, bias = 0;
+      if (inside) {
+        const int64_t offset = position.offset(p, pixel, channel);
+        u = to_float(static_cast<const T*>(p.x)[offset]);
+        dy = static_cast<const float*>(p.grad_out)[offset];
+        bias = static_cast<const float*>(p.dt_projs_bias)[direction * p.dim + channel];
       }
+      __syncthreads();
+      const float raw = s.parameters.expand_dt(s.rows, s.layout, item.step, item.channel) + bias;
+      const Softplus dt = inside ? softplus_with_derivative(raw) : Softplus{0, 0};
+      slope = dt.derivative;
+      s.values.dt[item.value()] = dt.value;
+      s.values.dt_u[item.value()] = dt.value * u;
+      s.values.grad_y[item.value()] = dy;
+    }
+    __syncthreads();
 
+#pragma unroll 1
+    for (int group = 0; group < groups; ++group) {
+      const Place<ShortRuns> at(computed_anew(threadIdx.x));
       const Matrix B = s.layout.B(s.rows), C = s.layout.C(s.rows);
       BackwardTile backward;
       backward.local(at, s.values, B, C, s.parameters.rates, group);
       __syncthreads();
-      if (chain.adjoint)
-        chain_warps<true>(s.values.warps.decay, s.values.adjoint, chain.channel, chain.state, chain_start);
-      else
-        chain_warps<false>(s.values.warps.decay, s.values.warps.end, chain.channel, chain.state, chain_start);
+      {
+        const TwoChains chain(computed_anew(threadIdx.x));
+        const Position here = position.anew();
+        const int state = group * kGroup + chain.state;
+        float start = 0;
+        if (chain.active && state < p.state && chain.channel < channels.count &&
+            (chain.adjoint ? here.tile < saved : here.tile > 0)) {
+          const float* between = chain.adjoint ? arguments.adjoint : static_cast<const float*>(p.states);
+          const int64_t sequence = direction * p.batch + here.batch;
+          const int64_t index = sequence * saved + here.tile - !chain.adjoint;
+          start = between[(index * p.state + state) * p.dim + channels.first + chain.channel];
+        }
+        chain.run(s.values, start);
+      }
       __syncthreads();
       backward.gradients<false>(at, s.values, B, C, s.parameters.rates, group, matrices, s.values.dt);
 
       // With one group of states the sums over channels stay in registers until the last tile.
       if (groups > 1 || channel_tile == end_tile - 1) {
         const bool accumulate = groups > 1 && channel_tile > first_tile;
-        write_matrix(at, matrices.B, p, group, summed_pixel, projected_part + p.rank, accumulate);
-        write_matrix(at, matrices.C, p, group, summed_pixel, projected_part + p.rank + p.state, accumulate);
+        float* to = projected_part + p.rank;
+        write_matrix(at, matrices.B, p, s.pixels, position.tile, group, to, pitch, accumulate);
+        write_matrix(at, matrices.C, p, s.pixels, position.tile, group, to + p.state, pitch, accumulate);
         matrices.clear();
       }
       __syncthreads();
 
-      if (!chain.adjoint && chain_inside)
-        tile_rows[state * p.dim + channel] = sum_warps(s.values.warps.decay, chain.channel, chain.state);
+      const TwoChains chain(computed_anew(threadIdx.x));
+      const int state = group * kGroup + chain.state;
+      if (!chain.adjoint && state < p.state && chain.channel < channels.count) {
+        const Position here = position.anew();
+        const int64_t row = (int64_t(here.batch) * tiles + here.tile) * rows.count() + state;
+        arguments.tile_rows[row * p.dim + channels.first + chain.channel] =
+            sum_warps(s.values.warps.decay, chain.channel, chain.state);
+      }
       if (group < groups - 1) __syncthreads();
     }
 
-#pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      const int index = PixelItem(i).value();
-      const float input = s.values.state_input[index], dy = s.values.grad_y[index], dt = s.values.dt[index];
-      s.values.state_decay[index] =
-          fmaf(item_u[i], input, float(s.values.state_decay[index])) * item_slope[i];
-      s.values.state_input[index] = dy * item_u[i];
-      if (offset[i] >= 0) static_cast<float*>(p.grad_x)[offset[i]] = before[i] + fmaf(dt, input, skip * dy);
+    {
+      const PixelItem<ShortRuns> item(computed_anew(threadIdx.x), 0);
+      const Position here = position.anew();
+      const int pixel = s.pixels.at(here.tile, item.step), channel = channels.first + item.channel;
+      const float input = s.values.state_input[item.value()], dy = s.values.grad_y[item.value()];
+      s.values.state_decay[item.value()] = fmaf(u, input, float(s.values.state_decay[item.value()])) * slope;
+      s.values.state_input[item.value()] = dy * u;
+      if (item.channel < channels.count && pixel >= 0) {
+        float* to = arguments.grad_x + here.offset(p, pixel, channel);
+        const float skip = static_cast<const float*>(p.Ds)[direction * p.dim + channel];
+        const float before = direction > 0 ? *to : 0.0f;
+        *to = before + fmaf(float(s.values.dt[item.value()]), input, skip * dy);
+      }
     }
     __syncthreads();
 
@@ -321,7 +357,8 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
       float grad_raw[kChannels];
 #pragma unroll
       for (int c = 0; c < kChannels; ++c) grad_raw[c] = s.values.state_decay[step * kRow + c];
-      for (int r = threadIdx.x / kTile; r < p.rank; r += kThreads / kTile) {
+#pragma unroll 1
+      for (int r = threadIdx.x / kTile; r < p.rank; r += ShortRuns::kThreads / kTile) {
         float sum = s.grad_dt_rows[r * kTile + step];
 #pragma unroll
         for (int c = 0; c < kChannels; ++c)
@@ -331,7 +368,9 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
     }
     // and with the projected numbers, summed over steps; so are the gradients of the bias and of D.
     const int outputs = kChannels * int(p.rank + 2);
-    for (int output = threadIdx.x / kColumnLanes; output < outputs; output += kThreads / kColumnLanes) {
+#pragma unroll 1
+    for (int output = threadIdx.x / kColumnLanes; output < outputs;
+         output += ShortRuns::kThreads / kColumnLanes) {
       const int channel = output % kChannels, r = output / kChannels;
       float sum = 0;
       for (int step = threadIdx.x % kColumnLanes; step < kTile; step += kColumnLanes) {
@@ -342,40 +381,34 @@ __global__ void __launch_bounds__(kThreads, 1) gradient_kernel(Arguments argumen
           sum += r == p.rank ? s.values.state_decay[index] : s.values.state_input[index];
       }
       sum = sum_column_lanes(sum);
-      if (threadIdx.x % kColumnLanes == 0 && channel < channels.count)
-        tile_rows[(rows.weight() + r) * p.dim + channels.first + channel] = sum;
+      if (threadIdx.x % kColumnLanes == 0 && channel < channels.count) {
+        const int64_t row =
+            (int64_t(position.batch) * tiles + position.tile) * rows.count() + rows.weight() + r;
+        arguments.tile_rows[row * p.dim + channels.first + channel] = sum;
+      }
     }
     __syncthreads();
   }
 
-  for (int i = threadIdx.x; i < kTile * s.layout.rank; i += kThreads) {
-    const int pixel = s.pixels.at(tile, i % kTile);
-    if (pixel >= 0) projected_part[pixel * p.projected() + i / kTile] = s.grad_dt_rows[i];
+  for (int i = threadIdx.x; i < kTile * s.layout.rank; i += ShortRuns::kThreads) {
+    const int pixel = s.pixels.at(position.tile, i % kTile);
+    if (pixel >= 0) projected_part[int64_t(pixel) * pitch + i / kTile] = s.grad_dt_rows[i];
   }
 }
 
-// Sums over the parts of the channels, to the direction's place in grad_projected_x.
-__global__ void __launch_bounds__(kThreads) projected_kernel(Arguments arguments) {
-  const Ss2dBackward& p = arguments.p;
-  const int64_t width = p.projected(), numbers = p.batch * p.length() * width;
-  const int64_t index = int64_t(blockIdx.x) * kThreads + threadIdx.x;
-  if (index >= numbers) return;
-  float sum = 0;
-#pragma unroll 4
-  for (int64_t i = 0; i < arguments.parts; ++i) sum += arguments.projected_parts[i * numbers + index];
-  arguments.grad_projected_x[(index / width * kDirections + arguments.direction) * width + index % width] =
-      sum;
-}
+constexpr int kFinishThreads = 256;
 
-// Sums over images, each gradient of the direction to its own array.
-__global__ void __launch_bounds__(kThreads) finish_kernel(Arguments arguments) {
+// Sums over images, each direction's gradients to their own arrays.
+__global__ void __launch_bounds__(kFinishThreads) finish_kernel(Arguments arguments) {
   const Ss2dBackward& p = arguments.p;
   const Rows rows(p);
-  const int64_t index = int64_t(blockIdx.x) * kThreads + threadIdx.x;
-  if (index >= rows.count() * p.dim) return;
-  const int64_t row = index / p.dim, parameter = arguments.direction * p.dim + index % p.dim;
+  const int64_t index = int64_t(blockIdx.x) * kFinishThreads + threadIdx.x, numbers = rows.count() * p.dim;
+  if (index >= kDirections * numbers) return;
+  const int64_t direction = index / numbers, row = index % numbers / p.dim;
+  const int64_t parameter = direction * p.dim + index % p.dim;
+  const float* image_rows = arguments.image_rows + direction * p.batch * numbers + index % numbers;
   float sum = 0;
-  for (int64_t b = 0; b < p.batch; ++b) sum += arguments.image_rows[b * rows.count() * p.dim + index];
+  for (int64_t b = 0; b < p.batch; ++b) sum += image_rows[b * numbers];
   if (row < p.state) {
     const int64_t to = parameter * p.state + row;
     // A = -exp(A_logs) is its own derivative.
@@ -387,53 +420,69 @@ __global__ void __launch_bounds__(kThreads) finish_kernel(Arguments arguments) {
   }
 }
 
-Arguments make_arguments(const Ss2dBackward& p, int multiprocessors, int64_t* floats) {
-  Arguments arguments{};
-  arguments.p = p;
-  *floats = arguments.place(static_cast<float*>(p.workspace), multiprocessors);
-  return arguments;
+// The scans' gradients of one direction.
+const char* run_direction(Arguments arguments, int direction, Stream stream) {
+  const Ss2dBackward& p = arguments.p;
+  const int64_t tiles = arguments.tiles(), rows = Rows(p).count() * p.dim;
+  arguments.direction = direction;
+  SharedSize size;
+  Storage(size, p);
+  const char* error = for_element(p.type, [&](auto element) {
+    return launch(gradient_kernel<decltype(element)>, p.batch * arguments.parts * tiles, ShortRuns::kThreads,
+                  size.bytes(), stream, arguments);
+  });
+  if (error) return error;
+  float* image_rows = arguments.image_rows + direction * p.batch * rows;
+  return sum_parts({p.batch, tiles, rows, Type::kFloat32, arguments.tile_rows, image_rows}, stream);
+}
+
+// What the gradient of the projected numbers means for x and the projections' weights.
+const char* run_products(const Arguments& arguments, int multiprocessors, Stream stream) {
+  const Ss2dBackward& p = arguments.p;
+  const int64_t pixels = arguments.pixels(), numbers = arguments.numbers();
+  MatrixProduct of_weights{};
+  of_weights.rows = numbers, of_weights.columns = p.dim, of_weights.inner = pixels;
+  of_weights.type = p.type, of_weights.left = arguments.grad_projected_x, of_weights.right = p.x;
+  of_weights.out = p.grad_x_proj_weight, of_weights.parts = arguments.product_parts;
+  if (const char* error = multiply_tn(of_weights, multiprocessors, stream)) return error;
+
+  MatrixProduct of_x{};
+  of_x.rows = pixels, of_x.columns = p.dim, of_x.inner = numbers;
+  of_x.type = p.type, of_x.left = arguments.grad_projected_x, of_x.right = p.x_proj_weight;
+  of_x.add = arguments.grad_x, of_x.out = p.grad_x, of_x.parts = arguments.product_parts;
+  return multiply_nn(of_x, multiprocessors, stream);
 }
 
 }  // namespace
 
 int64_t ss2d_backward_workspace(const Ss2d& p, int multiprocessors) {
-  Ss2dBackward problem{};
-  static_cast<Ss2d&>(problem) = p;
-  int64_t floats;
-  make_arguments(problem, multiprocessors, &floats);
-  return floats;
+  Arguments arguments{};
+  static_cast<Ss2d&>(arguments.p) = p;
+  return arguments.place(nullptr, multiprocessors);
 }
 
-const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, float* grad_projected_x,
-                          Stream stream) {
+const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, Stream stream) {
   if (const char* error = check_image(p)) return error;
-  int64_t floats;
-  Arguments arguments = make_arguments(p, multiprocessors, &floats);
-  arguments.grad_projected_x = grad_projected_x;
-  const int64_t tiles = arguments.tiles(), rows = Rows(p).count(),
-                projected = p.batch * p.length() * p.projected();
-  SharedSize size, adjoint_size;
-  Storage(size, p);
-  AdjointStorage(adjoint_size, p);
+  Arguments arguments{};
+  arguments.p = p;
+  arguments.place(static_cast<float*>(p.workspace), multiprocessors);
   const char* error = nullptr;
-  if (tiles > 1)
-    error = launch(adjoint_kernel, kDirections * p.batch * divide_up(p.dim, kChannels), kThreads,
-                   adjoint_size.bytes(), stream, arguments);
-  for (int direction = 0; direction < kDirections && !error; ++direction) {
-    arguments.direction = direction;
-    error = for_element(p.type, [&](auto element) {
-      return launch(gradient_kernel<decltype(element)>, p.batch * arguments.parts * tiles, kThreads,
-                    size.bytes(), stream, arguments);
-    });
-    if (!error)
-      error = launch(projected_kernel, divide_up(projected, kThreads), kThreads, 0, stream, arguments);
-    if (!error)
-      error = sum_parts(
-          {p.batch, tiles, rows * p.dim, Type::kFloat32, arguments.tile_rows, arguments.image_rows}, stream);
-    if (!error)
-      error = launch(finish_kernel, divide_up(rows * p.dim, kThreads), kThreads, 0, stream, arguments);
+  if (arguments.tiles() > 1) {
+    SharedSize size;
+    AdjointStorage(size, p);
+    error = launch(adjoint_kernel, kDirections * p.batch * divide_up(p.dim, kChannels), LongRuns::kThreads,
+                   size.bytes(), stream, arguments);
   }
-  return error;
+  for (int direction = 0; direction < kDirections && !error; ++direction)
+    error = run_direction(arguments, direction, stream);
+  if (error) return error;
+  const int64_t parameters = kDirections * Rows(p).count() * p.dim;
+  error = launch(finish_kernel, divide_up(parameters, kFinishThreads), kFinishThreads, 0, stream, arguments);
+  if (!error && arguments.parts > 1)
+    error = sum_parts({1, arguments.parts, arguments.pixels() * arguments.numbers(), Type::kFloat32,
+                       arguments.projected_parts, arguments.grad_projected_x},
+                      stream);
+  return error ? error : run_products(arguments, multiprocessors, stream);
 }
 
 }  // namespace swin_umamba::cuda

@@ -1,5 +1,6 @@
-// ss2d, forward, from the projected pixels on. A block goes through 8 channels of one image along one, two
-// or all four directions, one after the other, and adds to what it wrote before.
+// ss2d, forward. One matrix product projects every pixel for all directions. Then a block goes through 8
+// channels of one image along one, two or all four directions, one after the other, and adds to what it wrote
+// before.
 #include "ss2d_tile.h"
 
 namespace swin_umamba::cuda {
@@ -9,7 +10,7 @@ struct Storage {
   ProjectedRows layout;
   // Arrays of fixed size come first: their places are then known to the compiler.
   Shared<float> dt, dt_u, y;
-  WarpStates warps;
+  WarpStates<LongRuns> warps;
   PixelTable pixels;
   Shared<float> carry, rows;  // rows: of two tiles
   DirectionParameters parameters;
@@ -45,7 +46,7 @@ int directions_per_block(const Ss2d& p, int multiprocessors) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments arguments) {
+__global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Arguments arguments) {
   const Ss2dForward& p = arguments.p;
   SharedMemory memory;
   const Storage s(memory, p);
@@ -58,10 +59,10 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
   const int tiles = int(divide_up(p.length(), kTile));
   const int groups = s.layout.state_padded / kGroup;
   // All items of a thread are of one channel.
-  const int item_channel = PixelItem(0).channel;
+  const int item_channel = PixelItem<LongRuns>(0).channel;
   const bool channel_inside = item_channel < channels.count;
 
-  for (int i = threadIdx.x; i < 2 * kTile * s.layout.row; i += kThreads) s.rows[i] = 0.0f;
+  for (int i = threadIdx.x; i < 2 * kTile * s.layout.row; i += LongRuns::kThreads) s.rows[i] = 0.0f;
 
   for (int turn = 0; turn < arguments.directions_per_block; ++turn) {
     // Part 0 has the directions by rows, part 1 those by columns; one part has 0, 2, 1, 3 in this order.
@@ -74,19 +75,19 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
     const float bias = channel_inside ? static_cast<const float*>(p.dt_projs_bias)[parameter] : 0.0f;
     const float skip = channel_inside ? static_cast<const float*>(p.Ds)[parameter] : 0.0f;
 
-    float next_u[kItems];
+    float next_u[LongRuns::kItems];
     const auto fetch = [&](int tile) {
       s.layout.fetch(projected, s.pixels, tile, s.rows + (tile & 1) * kTile * s.layout.row);
       copy_async_commit();
 #pragma unroll
-      for (int i = 0; i < kItems; ++i) {
-        const int pixel = channel_inside ? s.pixels.at(tile, PixelItem(i).step) : -1;
+      for (int i = 0; i < LongRuns::kItems; ++i) {
+        const int pixel = channel_inside ? s.pixels.at(tile, PixelItem<LongRuns>(i).step) : -1;
         next_u[i] = pixel < 0 ? 0.0f : to_float(x[pixel * p.dim + item_channel]);
       }
     };
 
     s.parameters.load(p, channels, direction);
-    for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += kThreads) s.carry[i] = 0.0f;
+    for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) s.carry[i] = 0.0f;
     s.pixels.fill(p, direction, 0);
     __syncthreads();
     fetch(0);
@@ -94,13 +95,13 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
 
     for (int tile = 0; tile < tiles; ++tile) {
       const int thread = computed_anew(threadIdx.x);
-      const Place at(thread);
+      const Place<LongRuns> at(thread);
       const Chain chain(thread);
-      int pixel[kItems];
-      float item_u[kItems], before[kItems];
+      int pixel[LongRuns::kItems];
+      float item_u[LongRuns::kItems], before[LongRuns::kItems];
 #pragma unroll
-      for (int i = 0; i < kItems; ++i) {
-        pixel[i] = channel_inside ? s.pixels.at(tile, PixelItem(i).step) : -1;
+      for (int i = 0; i < LongRuns::kItems; ++i) {
+        pixel[i] = channel_inside ? s.pixels.at(tile, PixelItem<LongRuns>(i).step) : -1;
         item_u[i] = next_u[i];
         before[i] = turn == 0 || pixel[i] < 0 ? 0.0f : out[pixel[i] * p.dim + item_channel];
       }
@@ -110,9 +111,9 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
       if (tile + 1 < tiles) fetch(tile + 1);
       const Shared<float> rows = s.rows + (tile & 1) * kTile * s.layout.row;
 #pragma unroll
-      for (int i = 0; i < kItems; ++i) {
-        const PixelItem item(i);
-        const float raw = s.parameters.expand_dt(rows, s.layout, item) + bias;
+      for (int i = 0; i < LongRuns::kItems; ++i) {
+        const PixelItem<LongRuns> item(i);
+        const float raw = s.parameters.expand_dt(rows, s.layout, item.step, item.channel) + bias;
         const float dt = pixel[i] < 0 ? 0.0f : softplus_with_derivative(raw).value;
         s.dt[item.value()] = dt;
         s.dt_u[item.value()] = dt * item_u[i];
@@ -128,7 +129,8 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
         if (chain.active) {
           const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
           const float start = s.carry[index];
-          s.carry[index] = chain_warps<false>(s.warps.decay, s.warps.end, chain.channel, chain.state, start);
+          s.carry[index] =
+              chain_warps<LongRuns, false>(s.warps.decay, s.warps.end, chain.channel, chain.state, start);
           if (p.states && tile > 0 && state < p.state && chain.channel < channels.count)
             static_cast<float*>(
                 p.states)[((int64_t(computed_anew(sequence)) * (tiles - 1) + tile - 1) * p.state + state) *
@@ -141,9 +143,9 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
       __syncthreads();
 
 #pragma unroll
-      for (int i = 0; i < kItems; ++i) {
+      for (int i = 0; i < LongRuns::kItems; ++i) {
         if (pixel[i] < 0) continue;
-        const float y = fmaf(skip, item_u[i], s.y[PixelItem(i).value()]);
+        const float y = fmaf(skip, item_u[i], s.y[PixelItem<LongRuns>(i).value()]);
         out[pixel[i] * p.dim + item_channel] = before[i] + y;
       }
     }
@@ -152,19 +154,35 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Arguments argument
 
 }  // namespace
 
+// Of the parts that are merged, or of the projections' sums: one after the other.
 int64_t ss2d_forward_workspace(const Ss2d& p, int multiprocessors) {
   const int n = directions_per_block(p, multiprocessors);
-  return n == kDirections ? 0 : kDirections / n * p.batch * p.length() * p.dim;
+  const int64_t merged = n == kDirections ? 0 : kDirections / n * p.batch * p.length() * p.dim;
+  const int64_t projection =
+      product_workspace(p.batch * p.length(), kDirections * p.projected(), p.dim, multiprocessors);
+  return merged > projection ? merged : projection;
 }
 
 const char* ss2d_forward(const Ss2dForward& p, int multiprocessors, Stream stream) {
   if (const char* error = check_image(p)) return error;
+  float* workspace = static_cast<float*>(p.workspace);
+  const MatrixProduct projection{p.batch * p.length(),
+                                 kDirections * p.projected(),
+                                 p.dim,
+                                 p.type,
+                                 p.x,
+                                 p.x_proj_weight,
+                                 nullptr,
+                                 p.projected_x,
+                                 workspace};
+  if (const char* error = multiply_nt(projection, multiprocessors, stream)) return error;
+
   const int n = directions_per_block(p, multiprocessors);
-  float* parts = static_cast<float*>(n == kDirections ? p.out : p.workspace);
+  float* parts = n == kDirections ? static_cast<float*>(p.out) : workspace;
   SharedSize size;
   Storage(size, p);
   const char* error = for_element(p.type, [&](auto element) {
-    return launch(forward_kernel<decltype(element)>, blocks(p, n), kThreads, size.bytes(), stream,
+    return launch(forward_kernel<decltype(element)>, blocks(p, n), LongRuns::kThreads, size.bytes(), stream,
                   Arguments{p, n, parts});
   });
   if (error || n == kDirections) return error;

@@ -16,10 +16,12 @@ struct ImageTile {
 };
 
 // The step and channel of a thread's i-th item: neighbouring threads have neighbouring channels.
+template <class Team>
 struct PixelItem {
   int step, channel;
-  __device__ explicit PixelItem(int i)
-      : step(threadIdx.x / kChannels + i * (kThreads / kChannels)), channel(threadIdx.x % kChannels) {}
+  __device__ explicit PixelItem(int i) : PixelItem(threadIdx.x, i) {}
+  __device__ PixelItem(int thread, int i)
+      : step(thread / kChannels + i * (Team::kThreads / kChannels)), channel(thread % kChannels) {}
   __device__ int value() const { return step * kRow + channel; }
 };
 
@@ -68,7 +70,7 @@ struct ProjectedRows {
     constexpr int kLanes = 16;
     const int width = rank + 2 * state, pitch = kDirections * width;
 #pragma unroll 1
-    for (int step = threadIdx.x / kLanes; step < kTile; step += kThreads / kLanes) {
+    for (int step = threadIdx.x / kLanes; step < kTile; step += blockDim.x / kLanes) {
       const int pixel = pixels.at(tile, step);
       if (pixel < 0) break;
       const float* from = source + int64_t(pixel) * pitch;
@@ -107,13 +109,13 @@ struct DirectionParameters {
     const float* A_logs = static_cast<const float*>(p.A_logs);
     const float* weight = static_cast<const float*>(p.dt_projs_weight);
 #pragma unroll 1
-    for (int i = threadIdx.x; i < kChannels * rates.row; i += kThreads) {
+    for (int i = threadIdx.x; i < kChannels * rates.row; i += blockDim.x) {
       const int channel = i / rates.row, state = i % rates.row;
       const bool inside = channel < channels.count && state < p.state;
       rates.values[i] = inside ? -expf(A_logs[(first + channel) * p.state + state]) * kLog2E : 0.0f;
     }
 #pragma unroll 1
-    for (int i = threadIdx.x; i < kChannels * dt_row; i += kThreads) {
+    for (int i = threadIdx.x; i < kChannels * dt_row; i += blockDim.x) {
       const int channel = i / dt_row, r = i % dt_row;
       const bool inside = channel < channels.count && r < p.rank;
       dt_weight[i] = inside ? weight[(first + channel) * p.rank + r] : 0.0f;
@@ -121,13 +123,13 @@ struct DirectionParameters {
   }
 
   // dt before softplus, without the bias.
-  __device__ float expand_dt(const Shared<float>& rows, const ProjectedRows& layout,
-                             const PixelItem& item) const {
+  __device__ float expand_dt(const Shared<float>& rows, const ProjectedRows& layout, int step,
+                             int channel) const {
     float sum = 0;
 #pragma unroll 2
     for (int r = 0; r < layout.rank_padded; r += 4) {
-      const float4 w = load4(dt_weight, item.channel * dt_row + r);
-      const float4 v = load4(rows, item.step * layout.row + r);
+      const float4 w = load4(dt_weight, channel * dt_row + r);
+      const float4 v = load4(rows, step * layout.row + r);
       sum = fmaf(w.x, v.x, sum);
       sum = fmaf(w.y, v.y, sum);
       sum = fmaf(w.z, v.z, sum);

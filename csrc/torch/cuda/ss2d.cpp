@@ -1,22 +1,9 @@
-// Fused 2-D selective scan on CUDA: the projections are matrix products of the un-scanned image, the
-// scans are kernels.
+// Fused 2-D selective scan on CUDA.
 #include "../problems.h"
 #include "launch.h"
-#include "matrix_product.h"
 
 namespace swin_umamba {
 namespace {
-
-// (B*H*W, D) in float32, for the matrix products.
-Tensor pixels(const Tensor& x, const Ss2d& p) {
-  const Tensor rows = torch::stable::view(x, {p.batch * p.length(), p.dim});
-  return p.type == Type::kFloat32 ? rows : torch::stable::to(rows, ScalarType::Float);
-}
-
-// All directions' weights, (4*(R+2N), D).
-Tensor weights(const Tensor& x_proj_weight, const Ss2d& p) {
-  return torch::stable::view(x_proj_weight, {kDirections * p.projected(), p.dim});
-}
 
 void require_half_or_float(const Ss2d& p) {
   STD_TORCH_CHECK(
@@ -26,7 +13,7 @@ void require_half_or_float(const Ss2d& p) {
 }
 
 // projected_x goes from the forward to the backward pass and to nobody else: on CUDA its numbers lie as
-// (B, H*W, 4, R+2N), as one product of all pixels with all directions' weights leaves them.
+// (B, H*W, 4, R+2N).
 std::tuple<Tensor, Tensor, Tensor> ss2d(Tensor x, Tensor x_proj_weight, Tensor dt_projs_weight,
                                         Tensor dt_projs_bias, Tensor A_logs, Tensor Ds, bool save_states) {
   Ss2dForward p{};
@@ -36,8 +23,6 @@ std::tuple<Tensor, Tensor, Tensor> ss2d(Tensor x, Tensor x_proj_weight, Tensor d
   const int multiprocessors = cuda::multiprocessors();
   Tensor y = new_tensor(x, {p.batch, p.height, p.width, p.dim}, ScalarType::Float);
   Tensor projected_x = new_tensor(x, {kDirections, p.batch, p.length(), p.projected()}, ScalarType::Float);
-  Tensor products = torch::stable::view(projected_x, {p.batch * p.length(), kDirections * p.projected()});
-  multiply(pixels(x, p), torch::stable::transpose(weights(x_proj_weight, p), 0, 1), products);
   Tensor states = new_tensor(
       x, {kDirections, p.batch, save_states ? saved_states(p.length(), kCudaChunk) : 0, p.state, p.dim},
       ScalarType::Float);
@@ -54,7 +39,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
   static_cast<Ss2d&>(p) = ss2d_problem(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds);
   require_half_or_float(p);
   const ScalarType compute = ScalarType::Float;
-  const int64_t B = p.batch, D = p.dim, K = kDirections, numbers = K * p.projected();
+  const int64_t B = p.batch, D = p.dim, K = kDirections;
   require(grad_y, "grad_y", {B, p.height, p.width, D}, compute);
   require(projected_x, "projected_x", {K, B, p.length(), p.projected()}, compute);
   require(states, "states", {K, B, saved_states(p.length(), kCudaChunk), p.state, D}, compute);
@@ -62,30 +47,18 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
 
   const OnDeviceOf device(x);
   const int multiprocessors = cuda::multiprocessors();
-  Tensor grad_x_parts =
-      new_tensor(x, {2, B * p.length(), D}, compute);  // of the scans and of the projections
-  Tensor grad_projected_x = new_tensor(x, {B * p.length(), numbers}, compute);
+  Tensor grad_x = new_tensor(x, {B, p.height, p.width, D}, x.scalar_type());
+  Tensor grad_x_proj = new_tensor(x, {K, p.projected(), D}, compute);
   Tensor grad_dt_projs = new_tensor(x, {K, D, p.rank}, compute);
   Tensor grad_bias = new_tensor(x, {K, D}, compute);
   Tensor grad_A_logs = new_tensor(x, {K * D, p.state}, compute);
   Tensor grad_Ds = new_tensor(x, {K * D}, compute);
-  p.grad_x = out(grad_x_parts), p.grad_dt_projs_weight = out(grad_dt_projs),
-  p.grad_dt_projs_bias = out(grad_bias);
+  p.grad_x = out(grad_x), p.grad_x_proj_weight = out(grad_x_proj);
+  p.grad_dt_projs_weight = out(grad_dt_projs), p.grad_dt_projs_bias = out(grad_bias);
   p.grad_A_logs = out(grad_A_logs), p.grad_Ds = out(grad_Ds);
-  {
-    Tensor workspace = new_tensor(x, {cuda::ss2d_backward_workspace(p, multiprocessors)}, compute);
-    p.workspace = out(workspace);
-    check_launch(cuda::ss2d_backward(p, multiprocessors, floats(grad_projected_x), device.stream()));
-  }
-
-  Tensor grad_x_proj = new_tensor(x, {K, p.projected(), D}, compute);
-  Tensor grad_weights = torch::stable::view(grad_x_proj, {numbers, D});
-  multiply(torch::stable::transpose(grad_projected_x, 0, 1), pixels(x, p), grad_weights);
-  Tensor from_projections = torch::stable::select(grad_x_parts, 0, 1);
-  multiply(grad_projected_x, weights(x_proj_weight, p), from_projections);
-  Tensor grad_x = new_tensor(x, {B, p.height, p.width, D}, x.scalar_type());
-  check_launch(
-      cuda::sum_parts({1, 2, grad_x.numel(), p.type, data(grad_x_parts), out(grad_x)}, device.stream()));
+  Tensor workspace = new_tensor(x, {cuda::ss2d_backward_workspace(p, multiprocessors)}, compute);
+  p.workspace = out(workspace);
+  check_launch(cuda::ss2d_backward(p, multiprocessors, device.stream()));
   return {grad_x, grad_x_proj, grad_dt_projs, grad_bias, grad_A_logs, grad_Ds};
 }
 
