@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .models import build_model
     from .networks import SwinUMamba, SwinUMambaD, VMambaTiny
     from .pretrained import load_pretrained
 
@@ -16,10 +17,11 @@ _MODULES = {
     "SwinUMamba": "networks",
     "SwinUMambaD": "networks",
     "VMambaTiny": "networks",
+    "build_model": "models",
     "load_pretrained": "pretrained",
 }
 
-__all__ = ["SwinUMamba", "SwinUMambaD", "VMambaTiny", "load_pretrained"]
+__all__ = ["SwinUMamba", "SwinUMambaD", "VMambaTiny", "build_model", "load_pretrained"]
 
 
 def __getattr__(name: str) -> object:
