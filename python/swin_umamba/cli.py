@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from . import pretrain, train
 from .command import OneLineParser, execute
+from .complexity import table2_command
 from .evaluation import evaluate_command
 from .nnunet_plugin import path_command
+from .page import report_command
 from .prediction import predict_command
 from .prepare import prepare_command
 
@@ -20,6 +22,8 @@ COMMANDS = {
     "train": train,
     "predict": predict_command,
     "evaluate": evaluate_command,
+    "report": report_command,
+    "table2": table2_command,
     "nnunet-path": path_command,
 }
 

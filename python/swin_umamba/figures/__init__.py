@@ -1,6 +1,28 @@
-"""Pictures of a run, drawn with matplotlib and written as PNG."""
+"""Pictures of a run, drawn with matplotlib: PNG files, and SVG for its page."""
 
-from .curves import draw_loss_curve
+from .curves import draw_loss_curve, plot_dice, plot_learning_rate, plot_losses, validation_name
+from .distributions import plot_score_distributions
+from .examples import Example, read_example
+from .inline_svg import inline_svg
+from .overlays import draw_example
+from .palette import class_colour, numbers_classes
 from .panels import PanelRow, draw_panel
+from .style import figure_style
 
-__all__ = ["PanelRow", "draw_loss_curve", "draw_panel"]
+__all__ = [
+    "Example",
+    "PanelRow",
+    "class_colour",
+    "draw_example",
+    "draw_loss_curve",
+    "draw_panel",
+    "figure_style",
+    "inline_svg",
+    "numbers_classes",
+    "plot_dice",
+    "plot_learning_rate",
+    "plot_losses",
+    "plot_score_distributions",
+    "read_example",
+    "validation_name",
+]

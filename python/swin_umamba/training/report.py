@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ..data import RawDataset
-from ..figures import PanelRow, draw_loss_curve, draw_panel
+from ..figures import PanelRow, draw_loss_curve, draw_panel, read_example
 from .paper_trainer import PaperTrainer
 from .progress import clock
+from .result_files import describe_files
 from .run_folder import RunFolder
-from .scores import CaseScores, summarise
+from .scores import CaseScores, summarise, worst_median_best
 from .settings import Settings
 
 PACKAGES = ("swin-umamba-ext", "torch", "nnunetv2", "monai", "numpy")
@@ -42,6 +43,7 @@ def collect_metrics(
         "model": settings.model,
         "seed": settings.seed,
         "held_out": summarise(scores) if scores else None,
+        "held_out_from": "labelsTs" if dataset.held_out else "validation",
         "training": {
             "trainer": type(trainer).__name__,
             "parameters": sum(parameter.numel() for parameter in trainer.network.parameters()),
@@ -59,7 +61,9 @@ def collect_metrics(
             "training": round(sum(epochs), 1),
             "epochs": [round(value, 1) for value in epochs],
         },
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "device": _device_name(trainer.device),
+        "device_type": trainer.device.type,
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     }
@@ -83,16 +87,8 @@ def show_results(
         table.add_row("mean", *(_plus_minus(held_out[metric]) for metric in ("dsc", "nsd")))
         console.print(table)
     console.print(f"finished in {clock(metrics['seconds']['total'])}; results in {escape(str(folder.root))}")
-    for path, what in (
-        (folder.metrics, "scores, settings, versions, timings"),
-        (folder.loss_curve, "loss and Dice over the epochs"),
-        (folder.panel, "image | reference | prediction"),
-        (folder.predictions, "label images of the held-out cases"),
-        (folder.checkpoint, "the trained weights"),
-        (folder.log, "the output of nnU-Net"),
-    ):
-        if path.exists():
-            console.print(f"  {path.name:<16} {what}")
+    for path, what in describe_files(folder):
+        console.print(f"  {path.name:<16} {what}")
 
 
 def draw_figures(
@@ -106,30 +102,21 @@ def draw_figures(
         log.get_value("val_losses", None),
         log.get_value("mean_fg_dice", None),
         title=f"{settings.model} on {dataset.name}",
-        validation_name="training cases, not augmented" if settings.fold == "all" else "validation",
+        fold=settings.fold,
     )
     if scores:
         reader = trainer.plans_manager.image_reader_writer_class()
-        rows = [_panel_row(case, name, reader) for name, case in _worst_median_best(scores)]
+        places = worst_median_best([case.mean_dsc for case in scores])
+        rows = [_panel_row(dataset, scores[index], place, reader) for index, place in places.items()]
         draw_panel(folder.panel, rows, dataset.classes, f"{settings.model} on held-out cases of {dataset.name}")
 
 
-def _worst_median_best(scores: list[CaseScores]) -> list[tuple[str, CaseScores]]:
-    ranked = sorted(scores, key=lambda case: case.mean_dsc)
-    places = {"best": len(ranked) - 1, "median": len(ranked) // 2, "worst": 0}
-    # With fewer than three cases some places coincide; each case is drawn once.
-    names = {index: name for name, index in places.items()}
-    return [(names[index], ranked[index]) for index in sorted(names)]
-
-
-def _panel_row(scores: CaseScores, place: str, reader: Any) -> PanelRow:
-    image, _ = reader.read_images([str(path) for path in scores.case.images])
-    reference, _ = reader.read_seg(str(scores.case.label))
-    prediction, _ = reader.read_seg(str(scores.prediction))
-    fullest = int(np.argmax((reference[0] > 0).sum(axis=(1, 2))))
-    where = f", slice {fullest}" if reference.shape[1] > 1 else ""
-    title = f"{place}: {scores.case.identifier}{where}\nDSC {scores.mean_dsc:.3f}"
-    return PanelRow(image[:, fullest], reference[0, fullest], prediction[0, fullest], title)
+def _panel_row(dataset: RawDataset, scores: CaseScores, place: str, reader: Any) -> PanelRow:
+    case = scores.case
+    channel_names = list(dataset.description["channel_names"].values())
+    example = read_example(case.images, case.label, scores.prediction, channel_names, reader)
+    where = "" if example.slice_index is None else f", slice {example.slice_index}"
+    return PanelRow(example, f"{place}: {case.identifier}{where}\nDSC {scores.mean_dsc:.3f}")
 
 
 def _numbers(values: Iterable[Any]) -> list[float | None]:

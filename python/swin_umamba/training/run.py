@@ -21,6 +21,7 @@ from rich.markup import escape
 from ..data import Case, RawDataset
 from ..evaluation import Evaluation, EvaluationError, evaluate_folders
 from ..files import write_json
+from ..page.run_page import write_page
 from ..prediction.predictor import load_predictor
 from ..prediction.trained_model import read_model
 from ..prepare.release_layout import INSTANCES
@@ -93,6 +94,7 @@ def execute_run(
     metrics["training"]["pretrained"] = _pretrained_report(trainer)
     metrics["evaluation"] = None if evaluation is None else evaluation.summary()
     write_json(folder.metrics, metrics)
+    write_page(folder.root)
     show_results(console, dataset, settings, folder, metrics)
 
 

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
 from ..data import Case, RawDataset
 from ..evaluation import dice_coefficient, normalized_surface_distance
 
+if TYPE_CHECKING:
+    from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+
 
 @dataclass(frozen=True)
 class CaseScores:
-    """Scores of one case by class name, and the files they come from."""
+    """Scores of one case by class name, and the files they come from.
+
+    ``absent`` names the classes that neither mask has; they score 1.
+    """
 
     case: Case
     prediction: Path
     dsc: dict[str, float]
     nsd: dict[str, float]
+    absent: tuple[str, ...] = ()
 
     @property
     def mean_dsc(self) -> float:
@@ -65,32 +71,54 @@ def score_cases(
         prediction, _ = reader.read_seg(str(path))
         reference, prediction, spacing = _squeeze(reference[0], prediction[0], properties["spacing"])
         counted = reference != dataset.ignore_label if dataset.ignore_label is not None else True
-        dsc, nsd = {}, {}
+        dsc, nsd, absent = {}, {}, []
         for name, values in dataset.classes.items():
             masks = np.isin(reference, values) & counted, np.isin(prediction, values) & counted
             dsc[name] = dice_coefficient(*masks)
             nsd[name] = normalized_surface_distance(*masks, spacing=spacing, tolerance=tolerance)
-        scores.append(CaseScores(case, path, dsc, nsd))
+            if not any(mask.any() for mask in masks):
+                absent.append(name)
+        scores.append(CaseScores(case, path, dsc, nsd, tuple(absent)))
         on_case_done()
     return scores
 
 
-def summarise(scores: Sequence[CaseScores]) -> dict[str, Any]:
-    """Mean and standard deviation over cases of each metric, whole and per class, and the values of each case.
+def describe(values: Sequence[float]) -> dict[str, float]:
+    """Mean, standard deviation (divided by n), median, minimum and maximum."""
+    array = np.array(values)
+    statistics = {"mean": array.mean(), "std": array.std(), "median": np.median(array)}
+    return {name: float(value) for name, value in {**statistics, "min": array.min(), "max": array.max()}.items()}
 
-    The mean of a case is over its classes; ``mean`` and ``std`` are of these over the cases.
+
+def summarise(scores: Sequence[CaseScores]) -> dict[str, Any]:
+    """Statistics over cases of each metric, whole and per class (see `describe`), and the values of each case.
+
+    The mean of a case is over its classes; the statistics of a metric as a whole are of these over the cases.
     """
     summary: dict[str, Any] = {"cases": len(scores)}
     for metric in ("dsc", "nsd"):
         table = np.array([list(getattr(case, metric).values()) for case in scores])
-        per_class = {
-            name: {"mean": float(column.mean()), "std": float(column.std())}
-            for name, column in zip(getattr(scores[0], metric), table.T, strict=True)
+        names = getattr(scores[0], metric)
+        summary[metric] = {
+            **describe(table.mean(axis=1)),
+            "per_class": {name: describe(column) for name, column in zip(names, table.T, strict=True)},
         }
-        per_case = table.mean(axis=1)
-        summary[metric] = {"mean": float(per_case.mean()), "std": float(per_case.std()), "per_class": per_class}
-    summary["per_case"] = {case.case.identifier: {"dsc": case.dsc, "nsd": case.nsd} for case in scores}
+    summary["per_case"] = {
+        case.case.identifier: {"dsc": case.dsc, "nsd": case.nsd, "absent": list(case.absent)} for case in scores
+    }
     return summary
+
+
+def worst_median_best(means: Sequence[float]) -> dict[int, str]:
+    """Which cases to look at: the index of the worst, the median and the best one, and which of these it is.
+
+    Of two cases there is no median, and a single one is ``"only"``.
+    """
+    ranked = sorted(range(len(means)), key=means.__getitem__)
+    if len(ranked) == 1:
+        return {0: "only"}
+    middle = {ranked[len(ranked) // 2]: "median"} if len(ranked) > 2 else {}
+    return {ranked[0]: "worst", **middle, ranked[-1]: "best"}
 
 
 def _squeeze(

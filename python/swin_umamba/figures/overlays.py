@@ -1,0 +1,94 @@
+"""Labels laid over an image, at a size that is good to look at."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import distance_transform_edt
+from skimage.segmentation import find_boundaries
+
+from .examples import Example
+from .palette import class_colour, numbers_classes
+
+FILL_STRENGTH = 0.55
+SMALLEST_SIDE, LARGEST_SIDE = 384, 640
+NUMBER_SIZE = 15
+
+
+def draw_example(example: Example, classes: dict[str, tuple[int, ...]]) -> tuple[dict[str, np.ndarray], ...]:
+    """Draw the pictures of a case: its channels, and the labels over the first channel.
+
+    Parameters
+    ----------
+    example
+        The case.
+    classes
+        Label values of each class, by name; a later class lies over an earlier one.
+
+    Returns
+    -------
+    channels : dict of str to numpy.ndarray
+        Pictures (H, W, 3), uint8, by name of the channel. The longer side has 384 to 640 pixels, those of an image
+        that had to be enlarged for it are squares.
+    labels : dict of str to numpy.ndarray
+        ``reference`` and ``prediction``, of the same size.
+    """
+    size = _shown_size(example)
+    channels = {name: _resized_picture(picture, size) for name, picture in example.channels.items()}
+    background = next(iter(channels.values()))
+    labels = {
+        name: _overlay(background, _resized_labels(values, size), classes)
+        for name, values in (("reference", example.reference), ("prediction", example.prediction))
+    }
+    return channels, labels
+
+
+def _shown_size(example: Example) -> tuple[int, int]:
+    """Width and height in which pixels of the screen are square."""
+    height, width = example.reference.shape
+    # The side along which pixels are longer grows, so that no row or column is lost.
+    height, width = height * max(1.0, example.pixel_aspect), width * max(1.0, 1 / example.pixel_aspect)
+    longer = max(height, width)
+    factor = min(1.0, LARGEST_SIDE / longer) if longer >= SMALLEST_SIDE else np.ceil(SMALLEST_SIDE / longer)
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def _resized_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    image = Image.fromarray(np.round(picture * 255).astype(np.uint8))
+    shrinks = size[0] < image.width or size[1] < image.height
+    return np.asarray(image.resize(size, Image.Resampling.BOX if shrinks else Image.Resampling.NEAREST))
+
+
+def _resized_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    image = Image.fromarray(labels.astype(np.int32), mode="I")
+    return np.asarray(image.resize(size, Image.Resampling.NEAREST))
+
+
+def _overlay(background: np.ndarray, labels: np.ndarray, classes: dict[str, tuple[int, ...]]) -> np.ndarray:
+    """Each class tinted, with its border in full colour."""
+    shown = background.astype(np.float64)
+    top = np.full(labels.shape, -1)
+    for index, values in enumerate(classes.values()):
+        mask = np.isin(labels, values)
+        colour = 255 * np.array(to_rgb(class_colour(index)))
+        shown[mask] = (1 - FILL_STRENGTH) * background[mask] + FILL_STRENGTH * colour
+        shown[mask & find_boundaries(mask, mode="inner")] = colour
+        top[mask] = index
+    picture = np.round(shown).astype(np.uint8)
+    return _numbered(picture, top, len(classes)) if numbers_classes(len(classes)) else picture
+
+
+def _numbered(picture: np.ndarray, top: np.ndarray, n_classes: int) -> np.ndarray:
+    """Write the number of each class, counted from 1, where its region is widest, if it has room for it."""
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(NUMBER_SIZE)
+    for index in range(n_classes):
+        depth = distance_transform_edt(np.pad(top == index, 1))[1:-1, 1:-1]
+        row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
+        if depth[row, column] >= NUMBER_SIZE / 2:
+            draw.text(
+                (column, row), str(index + 1), font=font, anchor="mm", fill="white", stroke_width=2, stroke_fill="black"
+            )
+    return np.asarray(image)

@@ -1,0 +1,103 @@
+"""The charts of the page, as SVG elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..figures import (
+    figure_style,
+    inline_svg,
+    plot_dice,
+    plot_learning_rate,
+    plot_losses,
+    plot_score_distributions,
+    validation_name,
+)
+from .score_tables import ScoreTable
+
+# In inches of 72 units; at this width the text is as large as that of the page, on a phone too.
+WIDTH, HEIGHT = 4.6, 3.0
+ROW_HEIGHT, MARGIN_HEIGHT = 0.42, 0.75
+
+
+@dataclass(frozen=True)
+class Chart:
+    """An SVG element and what stands above it."""
+
+    title: str
+    svg: Markup
+
+
+def draw_curves(training: dict[str, Any], fold: int | str) -> list[Chart]:
+    """Loss, Dice and learning rate over the epochs.
+
+    Parameters
+    ----------
+    training
+        The value of this name in ``metrics.json``.
+    fold
+        The fold that was trained, which decides what the validation curves were measured on.
+    """
+    train, validation, dice, rates = (
+        training[key] for key in ("train_loss", "validation_loss", "validation_dice", "learning_rate")
+    )
+    name = validation_name(fold)
+    return [
+        _chart(
+            "loss",
+            "Loss",
+            f"Training: {_course(train)}. Validation: {_course(validation)}.",
+            lambda axes: plot_losses(axes, train, validation, name),
+        ),
+        _chart(
+            "dice",
+            "Validation Dice",
+            f"Mean Dice over classes on validation patches: {_course(dice)}.",
+            lambda axes: plot_dice(axes, dice, name),
+        ),
+        _chart(
+            "learning-rate",
+            "Learning rate",
+            f"Learning rate of each epoch: {_course(rates, 'g')}.",
+            lambda axes: plot_learning_rate(axes, rates),
+        ),
+    ]
+
+
+def draw_distributions(tables: Sequence[ScoreTable]) -> list[Chart]:
+    """The scores of all cases by class, one chart for each metric."""
+    return [
+        _chart(
+            f"distribution-{table.key}",
+            f"{table.name} of each case",
+            "; ".join(
+                f"{name}: median {values['median']:.3f}, from {values['min']:.3f} to {values['max']:.3f}"
+                for name, values in table.per_class.items()
+            ),
+            lambda axes, table=table: plot_score_distributions(axes, table.by_class, table.name),
+            height=MARGIN_HEIGHT + ROW_HEIGHT * len(table.per_class),
+        )
+        for table in tables
+    ]
+
+
+def _chart(name: str, title: str, description: str, plot: Callable[[Axes], None], height: float = HEIGHT) -> Chart:
+    with figure_style():
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        plot(figure.subplots())
+        return Chart(title, Markup(inline_svg(figure, name, title, description)))
+
+
+def _course(values: Sequence[float | None], spec: str = ".3f") -> str:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
+        return "no value in any epoch"
+    if len(values) == 1:
+        return f"{numbers[0]:{spec}} in the only epoch"
+    return f"from {numbers[0]:{spec}} to {numbers[-1]:{spec}} in {len(values)} epochs"

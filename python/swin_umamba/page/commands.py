@@ -1,0 +1,61 @@
+"""The commands that repeat a run, go on with it, or write its page again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from ..training.settings import PRETRAINABLE
+from .run_record import RunRecord
+
+
+def training_arguments(settings: dict[str, Any]) -> list[str]:
+    """Arguments of ``swin-umamba train`` that give these settings, each said, so that no default matters.
+
+    Parameters
+    ----------
+    settings
+        What `swin_umamba.training.settings.Settings.as_json` gives.
+    """
+    arguments = [] if settings.get("dataset") is None else [settings["dataset"]]
+    for name, value in settings.items():
+        option = name.replace("_", "-")
+        if name == "dataset":
+            continue
+        if name == "pretrained" and value is None:
+            arguments += ["--no-pretrained"] if settings.get("model") in PRETRAINABLE else []
+        elif isinstance(value, bool):
+            arguments.append(f"--{option}" if value else f"--no-{option}")
+        elif isinstance(value, list):
+            arguments += [f"--{option}", *map(str, value)]
+        elif value is not None:
+            arguments += [f"--{option}", str(value)]
+    return arguments
+
+
+def make_commands(record: RunRecord) -> dict[str, str]:
+    """Shell commands by what they do."""
+    root = record.folder.root
+    device = record.metrics.get("device_type")
+    processes = record.training.get("processes", 1)
+    where = ["--device", device] if device else []
+    where += ["--devices", str(processes)] if processes > 1 else []
+    again = [*training_arguments(record.settings), *where, "--output", f"{root}-again"]
+    return {
+        "Repeat the run from the start": _command("train", again),
+        "Go on with it after its last finished epoch": _command("train", ["--resume", *where, "--output", str(root)]),
+        "Write this page again": _command("report", [str(root)]),
+    }
+
+
+def _command(name: str, arguments: Iterable[str]) -> str:
+    """A command for a shell, an option and its values on each line."""
+    lines = [f"swin-umamba {name}"]
+    for argument in arguments:
+        quoted = shlex.quote(argument)
+        if argument.startswith("--"):
+            lines.append(quoted)
+        else:
+            lines[-1] += f" {quoted}"
+    return " \\\n  ".join(lines)

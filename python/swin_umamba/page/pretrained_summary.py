@@ -1,0 +1,56 @@
+"""What a run took from a file of pretrained weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class NameGroup:
+    """Names of parameters with one fate: ``what`` became of them, and why."""
+
+    what: str
+    why: str
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class PretrainedSummary:
+    """The facts of a load report as rows, and its names in groups."""
+
+    facts: dict[str, str]
+    groups: list[NameGroup]
+
+
+def summarise_pretrained(report: Mapping[str, Any] | None) -> PretrainedSummary | None:
+    """Arrange the report that `swin_umamba.load_pretrained` gave, as it is kept in ``metrics.json``.
+
+    Returns
+    -------
+    PretrainedSummary or None
+        ``None`` for a run from random weights.
+    """
+    if report is None:
+        return None
+    facts = {"file": Path(report["path"]).name, "holds": report["architecture"], "loaded into": report["network"]}
+    if report["encoder_coverage"] is not None:
+        # Rounded down, so that 100 % means all.
+        facts["encoder’s parameters from the file"] = f"{math.floor(1000 * report['encoder_coverage']) / 10:g} %"
+    groups = [
+        NameGroup("loaded", "the file's values, unchanged", list(report["loaded"])),
+        *_by_reason("adapted", report["adapted"]),
+        *_by_reason("skipped", report["skipped"]),
+        NameGroup("missing", "not in the file, left as they were", list(report["missing"])),
+    ]
+    return PretrainedSummary(facts, [group for group in groups if group.names])
+
+
+def _by_reason(what: str, reasons: Mapping[str, str]) -> Iterable[NameGroup]:
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        names.setdefault(reason, []).append(name)
+    return [NameGroup(what, reason, members) for reason, members in names.items()]
