@@ -14,18 +14,23 @@ from swin_umamba.nnunet_plugin.path_command import EXT_TRAINER
 
 from .conftest import Stock
 
-# As a user would make a shorter training, in a folder of their own.
+# As a user would make a shorter training of a smaller network, in a folder of their own.
 SHORT_TRAINER = """\
 import torch
-from swin_umamba.training.trainers import TRAINER_CLASSES
+from swin_umamba import SwinUMambaD
+from swin_umamba.training.trainers import nnUNetTrainerSwinUMambaDScratch
 
 
-class nnUNetTrainerSwinUMambaDShort(TRAINER_CLASSES["nnUNetTrainerSwinUMambaD{scratch}"]):
+class nnUNetTrainerSwinUMambaDShort(nnUNetTrainerSwinUMambaDScratch):
     def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_epochs = 1
         self.num_iterations_per_epoch = 2
         self.num_val_iterations_per_epoch = 1
+
+    @classmethod
+    def build_network_architecture(cls, plans, configuration, n_channels, n_classes, enable_deep_supervision=True):
+        return SwinUMambaD(n_channels, n_classes, deep_supervision=enable_deep_supervision, embed_dim=8)
 """
 MODEL = ("-d", "901", "-c", "2d", "-tr", "nnUNetTrainerSwinUMambaDShort", "-f", "0")
 
@@ -39,7 +44,7 @@ def test_stock_commands_train_predict_and_export(stock, make_data_set, tmp_path)
     dataset = make_data_set(tmp_path / "nnUNet_raw", held_out=3)
     own = tmp_path / "own_trainers"
     own.mkdir()
-    (own / "short.py").write_text(SHORT_TRAINER.format(scratch=""))
+    (own / "short.py").write_text(SHORT_TRAINER)
     stock = Stock(tmp_path, stock.python_path, os.pathsep.join([str(EXT_TRAINER), str(own)]))
 
     def run(command, *arguments):

@@ -78,6 +78,14 @@ def test_folds_are_averaged(make_checkpoint, load):
     assert not torch.equal(logits[0], logits[1])
 
 
+def test_an_output_that_is_not_finite_is_no_label_image(make_checkpoint, load):
+    weights = dict(read_model(make_checkpoint()).weights[0])
+    name = next(name for name in reversed(weights) if name.endswith("weight"))
+    weights[name] = torch.full_like(weights[name], torch.nan)
+    with pytest.raises(FloatingPointError, match="NaN"):
+        predict_array(load(make_checkpoint(network_weights=weights)), _plain(random_image(40, 60)), dict(PIXELS))
+
+
 def test_progress_ends_at_one(make_checkpoint, load):
     predictor, shares = load(make_checkpoint()), []
     predictor.on_progress = shares.append

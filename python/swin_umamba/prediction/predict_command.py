@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +81,9 @@ def run(args: argparse.Namespace) -> None:
     RunError
         Some images could not be predicted, or OUTPUT cannot be written to.
     """
-    _set_environment()
+    from ..training.run_folder import set_worker_defaults
+
+    set_worker_defaults()
     from rich.markup import escape
 
     from ..console import capture_output
@@ -144,11 +145,3 @@ def _record(model: TrainedModel, args: argparse.Namespace) -> dict:
         "trainer": model.trainer_name,
         "configuration": model.configuration,
     }
-
-
-def _set_environment() -> None:
-    """Threads and workers of nnU-Net, which reads them when it is imported, unless the user has set them."""
-    from ..training.run_folder import available_processors
-
-    os.environ.setdefault("nnUNet_def_n_proc", str(min(8, available_processors())))
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -147,6 +147,11 @@ def predict_array(
         Integer (Z, H, W).
     probabilities : numpy.ndarray or None
         float32 (classes, Z, H, W): softmax, or sigmoid for regions.
+
+    Raises
+    ------
+    FloatingPointError
+        The network's output is not finite, as of weights that are not, or beyond the range of float16 on a GPU.
     """
     predictor.start_image()
     preprocessor = predictor.configuration_manager.preprocessor_class(verbose=False)
@@ -156,6 +161,9 @@ def predict_array(
     tensor = torch.from_numpy(data).to(dtype=torch.float32, memory_format=torch.contiguous_format)
     logits = predictor.predict_logits_from_preprocessed_data(tensor)
     del data, tensor
+    # nnU-Net looks for infinite values only; of NaN it would make the label 0.
+    if not all(bool(torch.isfinite(output).all()) for output in logits):
+        raise FloatingPointError("the output of the network holds NaN or infinite values")
     result = convert_predicted_logits_to_segmentation_with_correct_shape(
         logits,
         predictor.plans_manager,
