@@ -2,7 +2,7 @@ import pytest
 import torch
 from swin_umamba import SwinUMamba, SwinUMambaD
 
-from .checkpoints import SMALL
+from .checkpoints import SMALL, released_checkpoint, released_shapes
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -28,3 +28,12 @@ def make_network():
         return network_class(in_channels, num_classes, **{**SMALL, **options})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def released_file(tmp_path_factory):
+    """The released checkpoint in its real sizes, with random weights."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = released_shapes()
+    weights = {name: torch.empty(shape).uniform_(-1, 1, generator=generator) for name, shape in shapes.items()}
+    return released_checkpoint(weights, tmp_path_factory.mktemp("released") / "vssmtiny_dp01_ckpt_epoch_292.pth")

@@ -16,7 +16,7 @@ from swin_umamba.pretrained import CheckpointError, Placeholder, read_checkpoint
 from swin_umamba.pretrained.pickle_data import PickleReader
 from swin_umamba.pretrained.tensor_data import TORCH_BUILDERS, TORCH_CONSTANTS
 
-from .checkpoints import CfgNode, module_with, released_checkpoint, vmamba_weights
+from .checkpoints import CfgNode, module_with, released_checkpoint, vmamba_weights, write_torch_zip
 
 FORMATS = {
     "zip": {},
@@ -188,6 +188,14 @@ def test_objects_become_placeholders_with_their_content(protocol):
     assert path.class_name == "pathlib.PurePosixPath"
     assert path.arguments == ("a", "b")
     assert [item.state for item in slots] == [(None, {"size": 7})] * len(slots)
+
+
+def test_reads_what_numpy_1_wrote(tmp_path):
+    content = {"loss": np.float32(0.5), "lrs": np.arange(3.0)}
+    pickled = pickle.dumps(content, 2)
+    assert b"numpy._core" in pickled
+    path = write_torch_zip(tmp_path / "a.pth", pickled.replace(b"numpy._core", b"numpy.core"))
+    assert_same(read_checkpoint(path), content)
 
 
 def test_arrays_of_objects_and_structures_are_not_rebuilt(tmp_path):
