@@ -59,7 +59,7 @@ class Mamba(nn.Module):
         y = swin_umamba_ext.selective_scan(
             x,
             self.dt_proj.weight @ dt,
-            -torch.exp(self.A_log.float()),
+            -torch.exp(self.A_log),
             B,
             C,
             self.D,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
 from dynamic_network_architectures.building_blocks.residual_encoders import ResidualEncoder
@@ -17,9 +19,13 @@ BLOCKS_PER_STAGE = 2
 
 def _scan_image(norm: nn.LayerNorm, mamba: Mamba, x: Tensor) -> Tensor:
     """Normalise a (B, C, H, W) map as a row-major sequence of pixels and pass it through Mamba, in float32."""
-    with torch.autocast(x.device.type, enabled=False):
+    device = x.device.type
+    # The meta device has no autocast to turn off.
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
         sequence = x.to(norm.weight.dtype).flatten(2).transpose(1, 2)
-        return mamba(norm(sequence)).transpose(1, 2).unflatten(2, x.shape[2:]).to(x.dtype)
+        y = mamba(norm(sequence)).transpose(1, 2).unflatten(2, x.shape[2:])
+    # Contiguous, as all other maps of the network are.
+    return y.to(x.dtype).contiguous()
 
 
 class MambaLayer(nn.Module):
