@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from . import pretrain, train
 from .command import OneLineParser, execute
-from .complexity import table2_command
 from .evaluation import evaluate_command
 from .nnunet_plugin import path_command
 from .page import report_command
@@ -23,7 +22,6 @@ COMMANDS = {
     "predict": predict_command,
     "evaluate": evaluate_command,
     "report": report_command,
-    "table2": table2_command,
     "nnunet-path": path_command,
 }
 
