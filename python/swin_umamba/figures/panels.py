@@ -44,13 +44,13 @@ def draw_panel(path: Path, rows: Sequence[PanelRow], classes: dict[str, tuple[in
         grid = figure.subplots(len(rows), n_columns, squeeze=False)
         for row, cells in zip(rows, grid, strict=True):
             channels, labels = draw_example(row.example, classes)
-            for cell, (name, picture) in zip(cells, {**channels, **labels}.items(), strict=True):
+            for cell, picture in zip(cells, (*channels.values(), *labels.values()), strict=True):
                 cell.imshow(picture)
                 cell.set(xticks=[], yticks=[])
                 cell.spines[:].set_visible(False)
-                if cells is grid[0]:
-                    cell.set_title(name)
             cells[0].set_ylabel(row.title)
+        for cell, name in zip(grid[0], (*channels, *labels), strict=True):
+            cell.set_title(name)
         handles = [Patch(color=class_colour(index), label=name) for index, name in enumerate(_legend_names(classes))]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
         figure.suptitle(title)

@@ -116,9 +116,12 @@ def _settings_in_words(record: RunRecord) -> dict[str, Any]:
         words["learning_rate"] = f"{record.training['learning_rate'][0]:g}, the trainer's own"
     if words.get("checkpoint_epoch") is None:
         words["checkpoint_epoch"] = "the last"
-    for name in ("deep_supervision", "pretrained"):
-        if name in words and words[name] is None:
-            words[name] = "the trainer's own" if name == "deep_supervision" else "no: random weights"
+    if words.get("deep_supervision") is None:
+        words["deep_supervision"] = "the trainer's own"
+    if words.get("pretrained") is None:
+        words["pretrained"] = "no: random weights"
+        for name in ("input_channels", "freeze_epochs"):
+            words.pop(name, None)
     return words
 
 
