@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .command import OneLineParser, execute, integer_between, number_between
-from .device import DEVICE_HELP
+from .device import DEVICE_HELP, choose_device
 from .errors import UserError
 from .pretraining.settings import PretrainingSettings, choose_settings, read_settings
+from .training.processes import Place, Processes, check_batch_size, one_message
+from .training.run_folder import available_processors, set_worker_defaults
+
+if TYPE_CHECKING:
+    import torch
+
+    from .pretraining.run import PretrainingFolder
 
 SUMMARY = "pretrain the encoder as an image classifier, on a folder of images for each class"
 
@@ -148,42 +155,10 @@ def run(args: argparse.Namespace) -> None:
     RunError
         The run failed.
     """
-    # Threads that wait by spinning take the processor from the one they wait for; read when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from rich.console import Console
-
-    from .pretraining.processes import join_processes
-    from .pretraining.run import PretrainingFolder, execute_run
-
-    data = args.data.expanduser().resolve()
-    folder = PretrainingFolder((args.output or Path("results") / f"pretrain-{data.name}").expanduser().resolve())
-    given = {name: getattr(args, name) for name in (*OPTIONS, "mixing")}
-    depths = None if args.depths is None else tuple(args.depths)
-    with join_processes(args.device) as processes:
-
-        def settle() -> PretrainingSettings:
-            if folder.root == data or data in folder.root.parents:
-                raise UserError(f"--output {folder.root} lies inside the folder of images, which is never written to")
-            if args.resume:
-                folder.check_former()
-            else:
-                folder.check_new()
-            stored = read_settings(folder.settings) if args.resume else None
-            settings = choose_settings({**given, "depths": depths, "data": str(data)}, stored)
-            if settings.batch_size % processes.count:
-                raise UserError(
-                    f"--batch-size {settings.batch_size} cannot be shared evenly by {processes.count} processes"
-                )
-            return settings
-
-        settings = processes.first_does(settle)
-        workers = _default_workers(processes.device.type) if args.workers is None else args.workers
-        console = Console(soft_wrap=True, highlight=False, quiet=not processes.is_first)
-        try:
-            execute_run(settings, folder, processes, workers, console)
-        except KeyboardInterrupt:
-            console.print("stopped; go on with the same command and --resume")
-            raise
+    place = Place.from_environment()
+    set_worker_defaults(place.local_count)
+    processes = Processes(place)
+    one_message(processes, lambda: _run(args, processes))
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.pretrain") -> int:
@@ -193,12 +168,61 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.p
     return execute(run, parser.parse_args(argv), prog)
 
 
-def _default_workers(device: str) -> int:
-    from .training.run_folder import available_processors
+def _run(args: argparse.Namespace, processes: Processes) -> None:
+    from rich.console import Console
 
-    if device == "cpu":
-        return 0
-    return min(8, available_processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    from .pretraining.run import PretrainingFolder, execute_run
+
+    data = args.data.expanduser().resolve()
+    folder = PretrainingFolder((args.output or Path("results") / f"pretrain-{data.name}").expanduser().resolve())
+    device = _choose_device(args.device, processes.place)
+    settings = processes.first_does(lambda: _settle(args, data, folder, processes.count))
+    console = Console(soft_wrap=True, highlight=False, quiet=not processes.is_first)
+    processes.join(device)
+    try:
+        execute_run(settings, folder, processes, device, _workers(args, device, processes.place), console)
+    except KeyboardInterrupt:
+        console.print("stopped; go on with the same command and --resume")
+        raise
+    processes.leave()
+
+
+def _settle(args: argparse.Namespace, data: Path, folder: PretrainingFolder, processes: int) -> PretrainingSettings:
+    if folder.root == data or data in folder.root.parents:
+        raise UserError(f"--output {folder.root} lies inside the folder of images, which is never written to")
+    stored = None
+    if args.resume:
+        folder.check_former()
+        stored = read_settings(folder.settings)
+    elif folder.settings.exists():
+        raise UserError(
+            f"{folder.root} holds a former run; go on with it by --resume, or choose another folder with --output"
+        )
+    else:
+        folder.check_empty()
+    given = {name: getattr(args, name) for name in (*OPTIONS, "mixing")}
+    depths = None if args.depths is None else tuple(args.depths)
+    settings = choose_settings({**given, "depths": depths, "data": str(data)}, stored)
+    check_batch_size(settings.batch_size, processes)
+    return settings
+
+
+def _choose_device(name: str, place: Place) -> torch.device:
+    if place.count == 1:
+        return choose_device(name)
+    if ":" in name:
+        raise UserError(f"--device {name}: every process has a device of its own; say --device cuda")
+    import torch
+
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    name = found if name == "auto" else name
+    return choose_device(f"cuda:{place.local_rank}" if name == "cuda" else name)
+
+
+def _workers(args: argparse.Namespace, device: torch.device, place: Place) -> int:
+    if args.workers is not None:
+        return args.workers
+    return 0 if device.type == "cpu" else min(8, available_processors() // place.local_count)
 
 
 def _multiple_of_32(text: str) -> int:

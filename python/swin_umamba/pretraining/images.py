@@ -89,7 +89,7 @@ def _scale(array: np.ndarray, path: Path) -> np.ndarray:
     values = array.astype(np.float32)
     if not np.isfinite(values).all():
         raise UserError(f"{path} holds NaN or infinite values")
-    low, high = np.percentile(values, CLIPPED_PERCENTILES)
+    low, high = np.percentile(values, CLIPPED_PERCENTILES).astype(np.float32)
     if low == high:
         low, high = values.min(), values.max()
     return np.clip((values - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)

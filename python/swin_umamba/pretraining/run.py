@@ -13,11 +13,11 @@ from rich.markup import escape
 
 from ..errors import UserError
 from ..files import write_json
+from ..training.processes import Processes
 from ..training.progress import progress_bar
 from ..training.run_folder import RunFolder
 from . import checkpoint
 from .image_folder import ImageFolder, check_images, open_image_folder
-from .processes import Processes
 from .progress import PretrainingProgress
 from .settings import PretrainingSettings
 from .training import Pretraining
@@ -32,7 +32,12 @@ class PretrainingFolder(RunFolder):
 
 
 def execute_run(
-    settings: PretrainingSettings, folder: PretrainingFolder, processes: Processes, workers: int, console: Console
+    settings: PretrainingSettings,
+    folder: PretrainingFolder,
+    processes: Processes,
+    device: torch.device,
+    workers: int,
+    console: Console,
 ) -> dict[str, Any]:
     """Check the images, train what is left to train, and write the weights.
 
@@ -44,6 +49,8 @@ def execute_run(
         Where the results go; a state that is there is gone on from.
     processes
         This process and the others that train with it. Only the first writes files.
+    device
+        Where to compute.
     workers
         Processes that read and augment images for this one.
     console
@@ -63,7 +70,7 @@ def execute_run(
         The training failed.
     """
     images = _open_checked(settings, processes, console)
-    training = Pretraining(settings, images, processes, workers)
+    training = Pretraining(settings, images, processes, device, workers)
     if folder.state.exists():
         training.load_state(checkpoint.load(folder.state))
         console.print(f"resumed after epoch {training.finished_epochs} of {settings.epochs}")
@@ -84,7 +91,7 @@ def execute_run(
         "images": {"training": len(images.training), "validation": len(images.validation)},
         "classes": list(images.classes),
         "processes": processes.count,
-        "device": str(processes.device),
+        "device": str(device),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "history": training.history,
     }

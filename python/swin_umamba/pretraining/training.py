@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -16,11 +18,11 @@ from torch.utils.data import DataLoader, Sampler
 
 from ..errors import RunError, UserError
 from ..networks import VMambaTiny
+from ..training.processes import Processes
 from .augmentation import MixImages, training_transform, validation_transform
 from .dataset import LabelledImages, TrainingBatches, ValidationBatches, collate
 from .image_folder import ImageFolder
 from .optimization import GRADIENT_NORM_LIMIT, average_weights, learning_rate_at, make_optimizer
-from .processes import Processes
 from .settings import PretrainingSettings
 
 
@@ -33,17 +35,24 @@ class Pretraining:
     images : ImageFolder
     processes : Processes
         This process and the others that train with it.
+    device : torch.device
+        Where to compute.
     workers : int
         Processes that read and augment images for this one; 0 reads them in this process. The results are the same.
     """
 
     def __init__(
-        self, settings: PretrainingSettings, images: ImageFolder, processes: Processes, workers: int = 0
+        self,
+        settings: PretrainingSettings,
+        images: ImageFolder,
+        processes: Processes,
+        device: torch.device,
+        workers: int = 0,
     ) -> None:
         self.settings = settings
         self.images = images
         self.processes = processes
-        self.device = processes.device
+        self.device = device
         torch.manual_seed(settings.seed)
         self.network = VMambaTiny(
             len(images.classes),
@@ -55,14 +64,14 @@ class Pretraining:
         self.averaged = average_weights(self.network, settings.ema_decay)
         self.mix = MixImages(len(images.classes)) if settings.mixing else None
         self.batches = TrainingBatches(
-            len(images.training), settings.batch_size, settings.seed, processes.rank, processes.count
+            len(images.training), settings.batch_size, settings.seed, processes.place.rank, processes.count
         )
         train_transform = training_transform(settings.augmentation, settings.image_size)
         self.training_loader = self._loader(images.training, train_transform, self.batches, workers)
         self.validation_loader = self._loader(
             images.validation,
             validation_transform(settings.image_size),
-            ValidationBatches(len(images.validation), settings.batch_size, processes.rank, processes.count),
+            ValidationBatches(len(images.validation), settings.batch_size, processes.place.rank, processes.count),
             workers,
         )
         self.history: list[dict[str, Any]] = []
@@ -122,6 +131,7 @@ class Pretraining:
         if self.processes.count > 1:
             network = DistributedDataParallel(network, [self.device.index] if self.device.type == "cuda" else None)
         for epoch in range(self.finished_epochs, self.settings.epochs):
+            start = time.monotonic()
             self._seed(epoch)
             train_loss, rate = self._train_epoch(network, epoch, on_step)
             loss, accuracy = self._validate(self.network)
@@ -134,6 +144,7 @@ class Pretraining:
                     "validation_loss": loss,
                     "accuracy": accuracy,
                     "accuracy_ema": averaged_accuracy,
+                    "seconds": time.monotonic() - start,
                 }
             )
             on_epoch()
@@ -159,7 +170,7 @@ class Pretraining:
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM_LIMIT)
             # The mean over the processes, so that all of them stop where one has to.
-            value = float(self.processes.sum(loss.detach().clone()) / self.processes.count)
+            value = float(self._sum(loss.detach().clone())) / self.processes.count
             if not math.isfinite(value) or not math.isfinite(norm.item()):
                 raise RunError(
                     f"training stopped because the loss became {value} (norm of the gradient {norm.item()}) in epoch "
@@ -184,8 +195,14 @@ class Pretraining:
             loss = F.cross_entropy(logits.float(), labels, reduction="sum")
             correct = (logits.argmax(1) == labels).sum()
             sums += torch.stack([loss.double(), correct.double(), loss.new_tensor(len(labels)).double()])
-        loss, correct, count = self.processes.sum(sums).tolist()
+        loss, correct, count = self._sum(sums).tolist()
         return loss / count, correct / count
+
+    def _sum(self, values: Tensor) -> Tensor:
+        """Add up a tensor over the processes, in place."""
+        if self.processes.count > 1:
+            dist.all_reduce(values)
+        return values
 
     def _loader(
         self,
@@ -201,6 +218,8 @@ class Pretraining:
             collate_fn=collate,
             pin_memory=self.device.type == "cuda",
             persistent_workers=workers > 0,
+            # Else it draws from the generator of stochastic depth and mixing, more or less often by its workers.
+            generator=torch.Generator(),
         )
 
     def _to_device(self, batch: tuple[Tensor, Tensor] | UserError) -> tuple[Tensor, Tensor]:
@@ -214,7 +233,7 @@ class Pretraining:
         return torch.autocast("cuda", torch.bfloat16) if mixed else contextlib.nullcontext()
 
     def _seed(self, epoch: int) -> None:
-        words = np.random.SeedSequence([self.settings.seed, epoch, self.processes.rank]).generate_state(1)
+        words = np.random.SeedSequence([self.settings.seed, epoch, self.processes.place.rank]).generate_state(1)
         torch.manual_seed(int(words[0]))
 
     def _image_facts(self) -> dict[str, Any]:

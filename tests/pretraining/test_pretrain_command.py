@@ -1,0 +1,265 @@
+"""``python -m swin_umamba.pretrain``: it learns, resumes, and its weights start both Swin-UMambas."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from swin_umamba import cli
+from swin_umamba.pretrain import main
+
+QUICK = ("--epochs", "3", "--batch-size", "8", "--augmentation", "light")
+
+
+def _read(path):
+    return torch.load(path, weights_only=True)
+
+
+def _history(folder):
+    return json.loads((folder / "metrics.json").read_text())["history"]
+
+
+@pytest.fixture(scope="module")
+def quick(make_images, tmp_path_factory):
+    """A function that starts a short run on 24 images, by ``main`` in this process."""
+    data = make_images(tmp_path_factory.mktemp("quick") / "images")
+
+    def start(tiny_network, output, *arguments):
+        return main([str(data), *tiny_network, *QUICK, "--output", str(output), *arguments])
+
+    start.data = data
+    return start
+
+
+@pytest.fixture(scope="module")
+def finished(quick, tiny_network, tmp_path_factory):
+    output = tmp_path_factory.mktemp("finished") / "run"
+    assert quick(tiny_network, output) == 0
+    return output
+
+
+def test_it_learns_what_separates_the_classes(stripes, tiny_network, tmp_path, capsys):
+    options = ("--epochs", "10", "--batch-size", "16", "--learning-rate", "3e-3", "--augmentation", "light")
+    assert main([str(stripes), *tiny_network, *options, "--output", str(tmp_path / "run")]) == 0
+    history = json.loads((tmp_path / "run" / "metrics.json").read_text())["history"]
+    assert history[0]["accuracy"] < 0.9
+    assert history[-1]["accuracy"] > 0.9
+    assert history[-1]["accuracy_ema"] > 0.9
+    assert "epoch 10/10  loss " in capsys.readouterr().out
+
+
+def test_the_weights_are_plain_tensors_under_the_key_model(finished):
+    last = _history(finished)[-1]
+    for name, accuracy in (("vmamba_tiny.pth", last["accuracy"]), ("vmamba_tiny_ema.pth", last["accuracy_ema"])):
+        content = _read(finished / name)
+        assert content["model"]["patch_embed.proj.weight"].shape == (8, 3, 4, 4)
+        assert content["model"]["head.weight"].shape == (2, 64)
+        assert content["classes"] == ["columns", "rows"]
+        assert (content["epoch"], content["accuracy"]) == (3, accuracy)
+    last, averaged = (_read(finished / name)["model"] for name in ("vmamba_tiny.pth", "vmamba_tiny_ema.pth"))
+    assert any(not torch.equal(last[name], averaged[name]) for name in last)
+
+
+def test_interrupted_and_resumed_it_ends_like_an_uninterrupted_run(
+    quick, finished, tiny_network, tmp_path, monkeypatch, capsys
+):
+    from swin_umamba.pretraining.training import Pretraining
+
+    validate, calls = Pretraining._validate, []
+
+    def interrupt(self, network):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return validate(self, network)
+
+    monkeypatch.setattr(Pretraining, "_validate", interrupt)
+    assert quick(tiny_network, tmp_path / "run") == 130
+    monkeypatch.undo()
+    assert "go on with the same command and --resume" in capsys.readouterr().out
+    assert not (tmp_path / "run" / "vmamba_tiny.pth").exists()
+
+    assert quick(tiny_network, tmp_path / "run", "--resume") == 0
+    assert "resumed after epoch 1 of 3" in capsys.readouterr().out
+    for name in ("vmamba_tiny.pth", "vmamba_tiny_ema.pth"):
+        once, twice = (_read(folder / name)["model"] for folder in (finished, tmp_path / "run"))
+        assert all(torch.equal(once[key], twice[key]) for key in once)
+    histories = [_history(folder) for folder in (finished, tmp_path / "run")]
+    assert [entry.pop("seconds") > 0 for entry in (*histories[0], *histories[1])] == 6 * [True]
+    assert histories[0] == histories[1]
+
+
+@pytest.mark.slow
+def test_killed_while_training_it_goes_on(quick, finished, tiny_network, tmp_path):
+    command = [sys.executable, "-m", "swin_umamba.pretrain", str(quick.data), *tiny_network, *QUICK, "--output", "run"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment)
+    try:
+        while not (tmp_path / "run" / "checkpoint_latest.pth").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    subprocess.run([*command, "--resume"], cwd=tmp_path, env=environment, check=True)
+    once, twice = (_read(folder / "vmamba_tiny.pth")["model"] for folder in (finished, tmp_path / "run"))
+    assert all(torch.equal(once[key], twice[key]) for key in once)
+
+
+def test_worker_processes_change_nothing(quick, finished, tiny_network, tmp_path):
+    assert quick(tiny_network, tmp_path / "run", "--workers", "1") == 0
+    once, twice = (_read(folder / "vmamba_tiny.pth")["model"] for folder in (finished, tmp_path / "run"))
+    assert all(torch.equal(once[key], twice[key]) for key in once)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(quick, tiny_network, tmp_path):
+    """Without mixing and stochastic depth, whose random numbers differ from process to process."""
+    options = (*tiny_network, *QUICK, "--no-mixing", "--drop-path", "0")
+    assert main([str(quick.data), *options, "--output", str(tmp_path / "one")]) == 0
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launch, "-m", "swin_umamba.pretrain", str(quick.data), *options, "--output", "two"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 3/3") == 1
+    one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
+    assert (one["processes"], two["processes"]) == (1, 2)
+    assert two["history"][0]["train_loss"] == pytest.approx(one["history"][0]["train_loss"], rel=1e-5)
+    for entries in zip(one["history"], two["history"], strict=True):
+        assert entries[1]["validation_loss"] == pytest.approx(entries[0]["validation_loss"], rel=1e-3)
+
+    wrong = subprocess.run(
+        [*command[:-1], "other", "--batch-size", "7"],
+        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert wrong.stderr.count("a batch of 7 images cannot be shared equally by 2 processes") == 1
+    assert not (tmp_path / "other").exists()
+
+
+def test_resuming_a_finished_run_writes_its_weights_again(quick, finished, tiny_network, capsys):
+    before = (finished / "vmamba_tiny.pth").read_bytes()
+    (finished / "vmamba_tiny.pth").unlink()
+    assert main([str(quick.data), "--output", str(finished), "--resume", "--device", "cpu"]) == 0
+    assert "resumed after epoch 3 of 3" in capsys.readouterr().out
+    assert (finished / "vmamba_tiny.pth").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["swin-umamba", "swin-umamba-d"])
+@pytest.mark.parametrize("file", ["vmamba_tiny.pth", "vmamba_tiny_ema.pth"])
+def test_the_weights_start_both_networks_with_the_whole_encoder(finished, name, file):
+    from swin_umamba import SwinUMamba, SwinUMambaD, load_pretrained
+
+    # The patch embedding of Swin-UMamba has 2×2 patches of its stem's channels, the classifier's 4×4 of the image's.
+    whole = name == "swin-umamba-d"
+    network = (SwinUMambaD if whole else SwinUMamba)(1, 2, embed_dim=8, depths=(1, 1, 1, 1))
+    fresh = {key: value.clone() for key, value in network.vssm_encoder.state_dict().items()}
+    report = load_pretrained(network, finished / file, "sum")
+    own = sum(fresh[key].numel() for key in fresh if key.startswith("patch_embed.") and not whole)
+    assert report.encoder_coverage == pytest.approx(1 - own / sum(value.numel() for value in fresh.values()))
+    weights = _read(finished / file)["model"]
+    for key, value in network.vssm_encoder.state_dict().items():
+        source = key
+        if key.startswith("downsamples."):
+            _, stage, rest = key.split(".", 2)
+            source = f"layers.{stage}.downsample.{rest}"
+        expected = weights[source]
+        if key.startswith("patch_embed.") and not whole:
+            expected = fresh[key]
+        elif key == "patch_embed.proj.weight":
+            expected = expected.sum(1, keepdim=True)
+            torch.testing.assert_close(value, expected)
+            continue
+        assert torch.equal(value, expected), key
+
+
+def test_a_former_run_is_not_overwritten(quick, finished, tiny_network, capsys):
+    assert quick(tiny_network, finished) == 2
+    assert "holds a former run; go on with it by --resume" in capsys.readouterr().err
+
+
+def test_resuming_with_other_settings_or_images_is_refused(quick, finished, tiny_network, capsys):
+    assert quick(tiny_network, finished, "--resume", "--epochs", "9") == 2
+    assert "--epochs 9 differs from the run to resume, which has 3" in capsys.readouterr().err
+    added = quick.data / "train" / "rows" / "added.png"
+    added.write_bytes((quick.data / "train" / "rows" / "000.png").read_bytes())
+    try:
+        assert quick(tiny_network, finished, "--resume") == 2
+    finally:
+        added.unlink()
+    assert "was trained on other images" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_named(quick, finished, tiny_network, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "settings.json").write_bytes((finished / "settings.json").read_bytes())
+    (tmp_path / "run" / "checkpoint_latest.pth").write_bytes(b"damaged")
+    assert quick(tiny_network, tmp_path / "run", "--resume") == 2
+    assert "cannot read the checkpoint" in capsys.readouterr().err
+
+
+def test_an_unreadable_image_is_named_and_nothing_is_written(make_images, tiny_network, tmp_path, capsys):
+    root = make_images(tmp_path / "images")
+    (root / "train" / "rows" / "003.png").write_bytes(b"damaged")
+    assert main([str(root), *tiny_network, *QUICK, "--output", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "003.png cannot be read" in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_an_image_damaged_behind_its_header_stops_the_run_by_name(make_images, tiny_network, tmp_path, capsys, workers):
+    root = make_images(tmp_path / "images", training=4)
+    damaged = root / "train" / "rows" / "003.png"
+    damaged.write_bytes(damaged.read_bytes()[:900])
+    options = (*QUICK, "--output", str(tmp_path / "run"), "--workers", workers)
+    assert main([str(root), *tiny_network, *options]) == 1
+    error = capsys.readouterr().err
+    assert "003.png cannot be read" in error
+    assert "repair or replace the file, and go on with --resume" in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--batch-size", "25"), "--batch-size 25 is more than the 24 images for training"),
+        (("--image-size", "100"), "must be a multiple of 32, got 100"),
+        (("--image-size", "64"), "images are smaller than the 64×64 pixels"),
+        (("--embed-dim", "7"), "must be even, got 7"),
+        (("--warmup-epochs", "4"), "--warmup-epochs 4 is longer than the training of 3 epochs"),
+        (("--learning-rate", "0"), "must be above 0"),
+        (("--drop-path", "-1"), "must be above 0"),
+        (("--augmentation", "some"), "invalid choice"),
+        (("--device", "tpu"), "must be auto, cpu, cuda or cuda:N"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(quick, tiny_network, tmp_path, capsys, arguments, message):
+    try:
+        code = quick(tiny_network, tmp_path / "run", *arguments)
+    except SystemExit as ended:
+        code = ended.code
+    assert code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_output_does_not_go_among_the_images(quick, tiny_network, capsys):
+    assert quick(tiny_network, quick.data / "run") == 2
+    assert "lies inside the folder of images" in capsys.readouterr().err
+
+
+def test_the_console_script_has_the_same_command(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["pretrain", "--help"])
+    assert ended.value.code == 0
+    assert "--no-mixing" in capsys.readouterr().out
