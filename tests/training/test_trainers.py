@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from pathlib import Path
@@ -23,6 +22,9 @@ from swin_umamba.training.trainers import (
     register_trainers,
 )
 
+from . import tiny_trainer
+from .tiny_trainer import TinySwinUMambaD, make_batch, pretrained_part, start_epoch
+
 SCALES = {
     nnUNetTrainerSwinUMambaScratch: [1, 1 / 2, 1 / 4, 1 / 8],
     nnUNetTrainerSwinUMambaDScratch: [1, 1 / 4, 1 / 8, 1 / 16],
@@ -39,36 +41,7 @@ def make_trainer(finished, discs, tmp_path, monkeypatch):
     monkeypatch.setenv("nnUNet_preprocessed", str(folder / "nnUNet_preprocessed"))
     monkeypatch.setenv("nnUNet_results", str(tmp_path))
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")
-    plans = json.loads((folder / "nnUNet_preprocessed" / discs.name / "nnUNetPlans.json").read_text())
-    dataset_json = json.loads((discs / "dataset.json").read_text())
-
-    def make(trainer_class, dataset_name=None, **attributes):
-        own_plans = {**copy.deepcopy(plans), "continue_training": False}
-        if dataset_name is not None:
-            own_plans["dataset_name"] = dataset_name
-        trainer = trainer_class(own_plans, "2d", 0, dataset_json, torch.device("cpu"))
-        if dataset_name is not None:
-            return trainer
-        trainer.seed = 0
-        for name, value in attributes.items():
-            setattr(trainer, name, value)
-        trainer.initialize()
-        return trainer
-
-    return make
-
-
-def _batch(trainer, value=None):
-    rng = torch.Generator().manual_seed(0)
-    scales = trainer._get_deep_supervision_scales()
-    data = torch.randn(2, 1, 32, 32, generator=rng)
-    if value is not None:
-        data[0, 0, 3, 3] = value
-    sizes = [round(32 * scale[0]) for scale in scales]
-    return {
-        "data": data,
-        "target": [torch.randint(0, 3, (2, 1, n, n), generator=rng, dtype=torch.int16) for n in sizes],
-    }
+    return lambda trainer_class, **attributes: tiny_trainer.make_trainer(trainer_class, folder, discs, **attributes)
 
 
 @pytest.mark.parametrize("epochs", [1, 7, 100])
@@ -111,7 +84,7 @@ def test_optimizer_and_scales_are_the_papers(make_trainer, trainer_class):
 def test_a_step_trains_and_fits_the_scales(make_trainer, trainer_class):
     trainer = make_trainer(trainer_class)
     trainer.on_train_epoch_start()
-    batch = _batch(trainer)
+    batch = make_batch(trainer)
     before = {name: parameter.detach().clone() for name, parameter in trainer.network.named_parameters()}
     first = trainer.train_step(batch)["loss"]
     assert math.isfinite(first)
@@ -125,16 +98,6 @@ def test_a_step_trains_and_fits_the_scales(make_trainer, trainer_class):
     assert trainer.network(batch["data"]).shape == (2, 3, 32, 32)
 
 
-class TinySwinUMambaD(nnUNetTrainerSwinUMambaD):
-    """Swin-UMamba† small enough for many steps."""
-
-    @classmethod
-    def build_network_architecture(
-        cls, plans_manager, configuration_manager, n_in, n_out, enable_deep_supervision=True
-    ):
-        return SwinUMambaD(n_in, n_out, enable_deep_supervision, embed_dim=8, depths=(1, 1, 1, 1))
-
-
 @pytest.fixture
 def tiny_weights(tmp_path):
     """A file that fits the encoder of `TinySwinUMambaD`."""
@@ -143,23 +106,9 @@ def tiny_weights(tmp_path):
     return path
 
 
-def _start_epoch(trainer, epoch):
-    trainer.current_epoch = epoch
-    trainer.logger.local_logger.my_fantastic_logging["lrs"] = [0.0] * epoch
-    trainer.on_train_epoch_start()
-
-
-def _pretrained_part(network):
-    return {
-        name: parameter.detach().clone()
-        for name, parameter in network.vssm_encoder.named_parameters()
-        if not name.startswith("patch_embed.")
-    }
-
-
 def test_only_a_pretrained_encoder_is_frozen_and_only_for_the_first_epochs(make_trainer):
     def trainable(trainer, epoch):
-        _start_epoch(trainer, epoch)
+        start_epoch(trainer, epoch)
         encoder = trainer.network.vssm_encoder.named_parameters()
         return {name.split(".")[0]: parameter.requires_grad for name, parameter in encoder}
 
@@ -173,35 +122,35 @@ def test_only_a_pretrained_encoder_is_frozen_and_only_for_the_first_epochs(make_
 
 def test_frozen_weights_stay_bit_by_bit_and_move_when_they_are_freed(make_trainer):
     trainer = make_trainer(TinySwinUMambaD, freeze_encoder_epochs=2)
-    before = _pretrained_part(trainer.network)
+    before = pretrained_part(trainer.network)
     patch_embedding = trainer.network.vssm_encoder.patch_embed.proj.weight.detach().clone()
     for epoch in (0, 1):
-        _start_epoch(trainer, epoch)
-        trainer.train_step(_batch(trainer))
-        after = _pretrained_part(trainer.network)
+        start_epoch(trainer, epoch)
+        trainer.train_step(make_batch(trainer))
+        after = pretrained_part(trainer.network)
         assert all(torch.equal(after[name], before[name]) for name in before)
     assert not torch.equal(trainer.network.vssm_encoder.patch_embed.proj.weight, patch_embedding)
-    _start_epoch(trainer, 2)
-    trainer.train_step(_batch(trainer))
-    assert all(not torch.equal(value, before[name]) for name, value in _pretrained_part(trainer.network).items())
+    start_epoch(trainer, 2)
+    trainer.train_step(make_batch(trainer))
+    assert all(not torch.equal(value, before[name]) for name, value in pretrained_part(trainer.network).items())
 
 
 def test_frozen_weights_stay_after_a_resume_with_momentum(make_trainer, tmp_path):
     trainer = make_trainer(TinySwinUMambaD, freeze_encoder_epochs=0)
     for epoch in (0, 1):
-        _start_epoch(trainer, epoch)
-        trainer.train_step(_batch(trainer))
+        start_epoch(trainer, epoch)
+        trainer.train_step(make_batch(trainer))
     trainer.save_checkpoint(str(tmp_path / "checkpoint.pth"))
     resumed = make_trainer(TinySwinUMambaD, freeze_encoder_epochs=10)
     resumed.load_checkpoint(str(tmp_path / "checkpoint.pth"))
     assert resumed.current_epoch == 2
     momentum = resumed.optimizer.state[next(resumed.network.vssm_encoder.layers.parameters())]["exp_avg"]
     assert momentum.abs().max() > 0
-    before = _pretrained_part(resumed.network)
-    assert all(torch.equal(value, before[name]) for name, value in _pretrained_part(trainer.network).items())
-    _start_epoch(resumed, 2)
-    resumed.train_step(_batch(resumed))
-    after = _pretrained_part(resumed.network)
+    before = pretrained_part(resumed.network)
+    assert all(torch.equal(value, before[name]) for name, value in pretrained_part(trainer.network).items())
+    start_epoch(resumed, 2)
+    resumed.train_step(make_batch(resumed))
+    after = pretrained_part(resumed.network)
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
@@ -238,11 +187,11 @@ def test_every_precision_trains(make_trainer, amp):
     assert (trainer.grad_scaler is not None) == (amp == "float16")
     before = {name: parameter.detach().clone() for name, parameter in trainer.network.named_parameters()}
     # The scaler may skip a first step to find its scale.
-    losses = [trainer.train_step(_batch(trainer))["loss"] for _ in range(3)]
+    losses = [trainer.train_step(make_batch(trainer))["loss"] for _ in range(3)]
     assert np.isfinite(losses).all()
     assert all(parameter.dtype == torch.float32 for parameter in trainer.network.parameters())
     assert any(not torch.equal(parameter, before[name]) for name, parameter in trainer.network.named_parameters())
-    assert math.isfinite(trainer.validation_step(_batch(trainer))["loss"])
+    assert math.isfinite(trainer.validation_step(make_batch(trainer))["loss"])
 
 
 def test_mixed_precision_computes_in_it_and_the_loss_in_float32(make_trainer):
@@ -254,7 +203,7 @@ def test_mixed_precision_computes_in_it_and_the_loss_in_float32(make_trainer):
         lambda *hook: seen.update(scan=hook[1][0].dtype)
     )
     trainer.loss.register_forward_pre_hook(lambda *hook: seen.update(loss=hook[1][0][0].dtype))
-    trainer.train_step(_batch(trainer))
+    trainer.train_step(make_batch(trainer))
     assert seen == {"head": torch.bfloat16, "scan": torch.float32, "loss": torch.float32}
 
 
@@ -289,8 +238,8 @@ def _bad_step(trainer, batch, match):
 def test_a_bad_image_stops_the_training_and_is_named(make_trainer, value, amp):
     trainer = make_trainer(TinySwinUMambaD, pretrained=False, amp=amp)
     trainer.on_train_epoch_start()
-    trainer.train_step(_batch(trainer))
-    batch = {**_batch(trainer, value), "keys": np.array(["disc_tr3", "disc_tr4"])}
+    trainer.train_step(make_batch(trainer))
+    batch = {**make_batch(trainer, value=value), "keys": np.array(["disc_tr3", "disc_tr4"])}
     kept = _bad_step(trainer, batch, r"the loss became nan in epoch 1, iteration 2; .* pixels in disc_tr3: look at")
     assert kept["not_finite"]["images"] == [0]
     assert not torch.isfinite(kept["batch"]["data"][0, 0, 3, 3])
@@ -304,7 +253,7 @@ def test_a_poisoned_parameter_stops_the_training_and_is_named(make_trainer):
     name = "vssm_encoder.layers.1.blocks.0.ln_1.bias"
     with torch.no_grad():
         trainer.network.get_parameter(name)[0] = math.nan
-    kept = _bad_step(trainer, _batch(trainer), rf"1 parameters were NaN or infinite before this step, {name}")
+    kept = _bad_step(trainer, make_batch(trainer), rf"1 parameters were NaN or infinite before this step, {name}")
     assert kept["not_finite"]["parameters"] == [name]
     assert kept["not_finite"]["images"] == []
 
@@ -314,7 +263,7 @@ def test_a_gradient_that_is_not_finite_stops_the_training(make_trainer):
     trainer.on_train_epoch_start()
     name = "decoder.seg_layers.3.weight"
     trainer.network.get_parameter(name).register_hook(lambda gradient: gradient * math.inf)
-    kept = _bad_step(trainer, _batch(trainer), r"the norm of the gradient became .* use a lower --learning-rate")
+    kept = _bad_step(trainer, make_batch(trainer), r"the norm of the gradient became .* use a lower --learning-rate")
     assert kept["not_finite"]["gradients"] == [name]
 
 
@@ -324,8 +273,8 @@ def test_a_scaler_that_never_finds_a_scale_stops_the_training(make_trainer, monk
     trainer.on_train_epoch_start()
     trainer.network.get_parameter("decoder.seg_layers.3.weight").register_hook(lambda gradient: gradient * math.inf)
     for _ in range(2):
-        trainer.train_step(_batch(trainer))
-    _bad_step(trainer, _batch(trainer), r"the norm of the gradient became")
+        trainer.train_step(make_batch(trainer))
+    _bad_step(trainer, make_batch(trainer), r"the norm of the gradient became")
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(make_trainer):
@@ -348,12 +297,16 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(make_traine
         (TRAINER_CLASSES["nnUNetTrainerPlainConvUNet"], "Dataset704_Endovis17", (350, 249, True)),
     ],
 )
-def test_stock_nnunet_gets_the_papers_epochs_by_data_set(make_trainer, trainer_class, dataset, expected):
-    trainer = make_trainer(trainer_class, dataset_name=dataset)
+def test_stock_nnunet_gets_the_papers_epochs(finished, tmp_path, monkeypatch, trainer_class, dataset, expected):
+    monkeypatch.setenv("nnUNet_results", str(tmp_path))
+    plans = json.loads(next(finished[0].rglob("nnUNetPlans.json")).read_text())
+    dataset_json = json.loads(next(finished[0].rglob("dataset.json")).read_text())
+    plans = {**plans, "dataset_name": dataset, "continue_training": False}
+    trainer = trainer_class(plans, "2d", 0, dataset_json, torch.device("cpu"))
     assert (trainer.num_epochs, trainer.checkpoint_epoch, trainer.enable_deep_supervision) == expected
 
 
-def test_the_checkpoint_of_the_papers_epoch_is_kept(make_trainer, monkeypatch):
+def test_the_checkpoint_of_the_papers_epoch_is_kept(make_trainer):
     epochs = {"num_iterations_per_epoch": 1, "num_val_iterations_per_epoch": 1, "num_epochs": 3, "checkpoint_epoch": 1}
     trainer = make_trainer(TinySwinUMambaD, pretrained=False, **epochs)
     trainer.run_training()

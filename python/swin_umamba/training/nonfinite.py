@@ -33,7 +33,7 @@ def save_step(path: Path, batch: dict[str, Any], network: nn.Module, step: dict[
         What to tell the user about the cause, and what to do.
     """
     bad = {
-        "images": _bad_images(batch["data"]),
+        "images": find_bad_images(batch["data"]),
         "parameters": [name for name, value in network.named_parameters() if not _is_finite(value)],
         "gradients": [name for name, value in network.named_parameters() if not _is_finite(value.grad)],
     }
@@ -56,7 +56,8 @@ def save_step(path: Path, batch: dict[str, Any], network: nn.Module, step: dict[
     return "images and weights were finite: use a lower --learning-rate, or --amp off"
 
 
-def _bad_images(data: torch.Tensor) -> list[int]:
+def find_bad_images(data: torch.Tensor) -> list[int]:
+    """Which images of a batch hold NaN or infinity."""
     return [index for index, image in enumerate(data) if not _is_finite(image)]
 
 

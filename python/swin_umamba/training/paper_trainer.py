@@ -28,7 +28,7 @@ from ..command import EXIT_FAILED
 from ..errors import RunError
 from ..files import link_atomically, write_json
 from .checkpoint_files import read_checkpoint_of_run, write_checkpoint
-from .nonfinite import save_step
+from .nonfinite import find_bad_images, save_step
 from .paper_protocol import PaperProtocol, find_protocol
 from .processes import end_in_silence
 
@@ -272,10 +272,14 @@ class PaperTrainer(nnUNetTrainer):
             # An infinite gradient is how the scaler learns that its scale is too large, and it skips the step.
             self._skipped_steps = self._skipped_steps + 1 if norm_is_bad else 0
             norm_is_bad = self._skipped_steps > MAX_SKIPPED_STEPS
-        where = self._first_process(not math.isfinite(loss)), self._first_process(norm_is_bad)
-        process = where[0] if where[0] is not None else where[1]
-        if process is None:
+        loss_is_bad = not math.isfinite(loss)
+        if self._first_process(loss_is_bad or norm_is_bad) is None:
             return
+        # One bad image spoils the gradient of all processes, and a Dice of the whole batch their loss too.
+        for cause in (bool(find_bad_images(batch["data"])), loss_is_bad, True):
+            process = self._first_process(cause)
+            if process is not None:
+                break
         message = self._save_bad_step(loss, norm, batch) if process == self.local_rank else ""
         if self.is_ddp:
             distributed.barrier()
