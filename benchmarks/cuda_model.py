@@ -15,16 +15,20 @@ from pathlib import Path
 
 # NVIDIA H100 SXM data sheet: 3.35 TB/s and 67 TFLOP/s in float32, which with 132 multiprocessors of 128 FMA
 # lanes is a clock of 1.98 GHz. CUDA C++ Programming Guide, arithmetic throughput, compute capability 9.0:
-# 128 float32 FMAs and 16 special-function results per clock and multiprocessor.
+# 128 float32 FMAs and 16 special-function results per clock and multiprocessor. TF32: 989 TFLOP/s with sparsity,
+# half of it without.
 MULTIPROCESSORS = 132
 BYTES_PER_SECOND = 3.35e12
 FMAS_PER_SECOND = 67e12 / 2
 EXPS_PER_SECOND = FMAS_PER_SECOND / 8
+TENSOR_PER_SECOND = 989e12 / 2 / 2
 
 SHAPES = ((80, 80, 192), (40, 40, 384), (20, 20, 768), (10, 10, 1536))
 BATCHES = (1, 8, 32)
 STATE = 16
 TILE = 64  # steps of a tile: kTile
+LONG_RUN, SHORT_RUN = 8, 4  # steps of a thread in the forward and adjoint kernels, in the gradient kernels
+SIDE, SLAB = 64, 32  # of the matrix products: kSide, kSlab
 POLYNOMIAL = 1 / 16  # share of the decays made on the FMA units: kPolynomialEvery
 POLYNOMIAL_FMAS = 10
 SOFTPLUS_FMAS = 16
@@ -34,18 +38,26 @@ DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "cuda-model.md"
 
 @dataclass(frozen=True)
 class Work:
-    """Bytes of device memory, exps on the special-function units, instructions on the FMA units."""
+    """Bytes of device memory, exps on the special-function units, FMA-unit instructions, tensor-core multiply-adds."""
 
     bytes: float = 0
     exps: float = 0
     fmas: float = 0
+    tensor: float = 0
 
     def __add__(self, other: Work) -> Work:
-        return Work(self.bytes + other.bytes, self.exps + other.exps, self.fmas + other.fmas)
+        return Work(
+            self.bytes + other.bytes, self.exps + other.exps, self.fmas + other.fmas, self.tensor + other.tensor
+        )
 
-    def seconds(self) -> tuple[float, float, float]:
-        """Least time by memory, by special functions and by FMAs."""
-        return self.bytes / BYTES_PER_SECOND, self.exps / EXPS_PER_SECOND, self.fmas / FMAS_PER_SECOND
+    def seconds(self) -> tuple[float, float, float, float]:
+        """Least time by memory, by special functions, by FMAs and by tensor cores."""
+        return (
+            self.bytes / BYTES_PER_SECOND,
+            self.exps / EXPS_PER_SECOND,
+            self.fmas / FMAS_PER_SECOND,
+            self.tensor / TENSOR_PER_SECOND,
+        )
 
     def floor(self) -> float:
         return max(self.seconds())
@@ -101,10 +113,10 @@ class Problem:
         return 4 * 4 * self.batch * self.length * self.projected
 
 
-def decays(p: Problem, fmas_per_update: float, fmas_per_step: float, chains: int) -> Work:
-    """A pass over all updates: each decay once, the decays over 8 steps, softplus; ``chains`` strings of warps."""
-    exps = p.updates * (1 - POLYNOMIAL + 1 / 8) + p.steps
-    fmas = p.updates * (1 + fmas_per_update + POLYNOMIAL * POLYNOMIAL_FMAS + (1 + chains) / 8)
+def decays(p: Problem, fmas_per_update: float, fmas_per_step: float, chains: int, run: int = LONG_RUN) -> Work:
+    """A pass over all updates: each decay once and once over ``run`` steps, softplus, ``chains`` strings of warps."""
+    exps = p.updates * (1 - POLYNOMIAL + 1 / run) + p.steps
+    fmas = p.updates * (1 + fmas_per_update + POLYNOMIAL * POLYNOMIAL_FMAS + (1 + chains) / run)
     return Work(0, exps, fmas + p.steps * (SOFTPLUS_FMAS + fmas_per_step))
 
 
@@ -138,17 +150,32 @@ def ss2d_adjoint(p: Problem) -> Work:
 
 def ss2d_gradient(p: Problem) -> Work:
     tile_rows = 4 * 4 * p.batch * divide_up(p.length, TILE) * (STATE + p.rank + 2) * p.dim
-    sums = 2 * channel_parts(p) * p.projected_bytes + p.projected_bytes + 2 * tile_rows
+    parts = channel_parts(p)
+    sums = (1 if parts == 1 else 2 * parts + 1) * p.projected_bytes + 2 * tile_rows
     inputs = 4 * (p.element + 4) * p.image + p.projected_bytes + 2 * p.states_bytes
     memory = Work(inputs + 4 * p.image * 7 + sums)  # the gradient of x: written once, then three times added to
-    return memory + decays(p, 14, 3 * p.rank + 10, 2)
+    return memory + decays(p, 14, 3 * p.rank + 10, 2, SHORT_RUN)
 
 
-def projections(p: Problem, products: int) -> Work:
-    """The matrix products in float32 without tensor cores: one forward, two backward."""
-    numbers = 4 * p.projected
-    fmas = products * p.image * numbers
-    return Work(products * (4 * p.image + p.projected_bytes), 0, fmas)
+def product(rows: int, columns: int, inner: int, split: int) -> Work:
+    """A matrix product on the tensor cores, ``split`` (1 or 2) of whose factors are float32; no memory."""
+    results = divide_up(rows, SIDE) * divide_up(columns, SIDE) * SIDE**2
+    multiply_adds = results * divide_up(inner, SLAB) * SLAB
+    # Splitting a number takes 3 instructions, and in a warp's 32 x 32 results 32 products use it; then the sums.
+    return Work(0, 0, multiply_adds * split * 3 / 32 + multiply_adds / SLAB, multiply_adds * (1 + split))
+
+
+def project(p: Problem) -> Work:
+    memory = Work(p.element * p.image + p.projected_bytes)
+    return memory + product(p.batch * p.length, 4 * p.projected, p.dim, 2 if p.element == 4 else 1)
+
+
+def project_backward(p: Problem) -> Work:
+    """To the weights, whose sums over all pixels are short enough to stay in the L2 cache, and to x."""
+    pixels, numbers = p.batch * p.length, 4 * p.projected
+    memory = Work(2 * p.projected_bytes + (2 * p.element + 4) * p.image)
+    of_weights = product(numbers, p.dim, pixels, 2 if p.element == 4 else 1)
+    return memory + of_weights + product(pixels, p.dim, numbers, 2)
 
 
 def cross_copy(p: Problem) -> Work:
@@ -168,7 +195,7 @@ def scan_backward(p: Problem) -> Work:
     adjoint = Work(2 * 4 * p.element * p.image + p.element * matrices / 2 + p.states_bytes) + decays(p, 2, 2, 1)
     sums = 4 * matrices * 2 * parts + p.element * matrices
     memory = Work(5 * 4 * p.element * p.image + p.element * matrices + 2 * p.states_bytes + sums)
-    return adjoint + memory + decays(p, 14, 10, 2)
+    return adjoint + memory + decays(p, 14, 10, 2, SHORT_RUN)
 
 
 def least_ss2d(p: Problem, backward: bool = False) -> Work:
@@ -188,10 +215,10 @@ KERNELS = {
     "selective_scan forward": scan_forward,
     "selective_scan backward": scan_backward,
     "ss2d forward": ss2d_forward,
-    "ss2d forward, projection": lambda p: projections(p, 1),
+    "ss2d forward, projection": project,
     "ss2d backward, adjoint pass": ss2d_adjoint,
     "ss2d backward, gradients": ss2d_gradient,
-    "ss2d backward, projections": lambda p: projections(p, 2),
+    "ss2d backward, projections": project_backward,
     "least work of ss2d forward": least_ss2d,
     "least work of ss2d backward": lambda p: least_ss2d(p, backward=True),
 }
@@ -203,14 +230,15 @@ def tables() -> str:
         lines += [
             f"### {name}",
             "",
-            "| H, W, D | batch | MB | exps (M) | FMAs (M) | memory (µs) | exps (µs) | FMAs (µs) | floor (µs) |",
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+            "| H, W, D | batch | MB | exps (M) | FMAs (M) | TF32 (M) | memory (µs) | exps (µs) | FMAs (µs) | TF32 (µs) "
+            "| floor (µs) |",
+            "| --- |" + " ---: |" * 10,
         ]
         for shape in SHAPES:
             for batch in BATCHES:
                 work = work_of(Problem(*shape, batch))
                 times = [f"{1e6 * t:.1f}" for t in (*work.seconds(), work.floor())]
-                counts = [f"{v / 1e6:.1f}" for v in (work.bytes, work.exps, work.fmas)]
+                counts = [f"{v / 1e6:.1f}" for v in (work.bytes, work.exps, work.fmas, work.tensor)]
                 lines.append("| " + " | ".join([", ".join(map(str, shape)), str(batch), *counts, *times]) + " |")
         lines.append("")
     return "\n".join(lines)

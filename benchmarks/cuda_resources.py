@@ -2,7 +2,7 @@
 
     python benchmarks/cuda_resources.py [--arch sm_90 ...] [--output benchmarks/results/cuda_resources.txt]
 
-Needs nvcc, no GPU. A warning is an error, and so is a spill in a forward kernel.
+Needs nvcc, no GPU. A warning is an error, and so is a spill.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ def main() -> None:
                     name = short_name(kernel["name"])
                     numbers = "{registers:>9}{stack:>7}{stores:>8}{loads:>7}".format(**kernel)
                     lines.append(f"{architecture:13}{source.stem:28}{numbers}  {name}")
-                    if "forward" in source.stem and int(kernel["stores"]) + int(kernel["loads"]):
+                    if int(kernel["stores"]) + int(kernel["loads"]):
                         spilled.append(lines[-1])
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text("\n".join(lines) + "\n")
     if spilled:
-        sys.exit("forward kernels spill:\n" + "\n".join(spilled))
+        sys.exit("kernels spill:\n" + "\n".join(spilled))
     print(f"wrote {arguments.output}")
 
 

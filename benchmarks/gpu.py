@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib.util
 import statistics
+import sys
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,10 +23,23 @@ from torch import Tensor
 
 import swin_umamba_ext
 
-try:
-    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn as mamba_scan
-except ImportError:
-    mamba_scan = None
+
+def import_mamba_scan() -> tuple[Callable | None, str]:
+    """mamba-ssm's scan, without the package's own ``__init__``, which imports models that need further packages."""
+    spec = importlib.util.find_spec("mamba_ssm")
+    if spec is None:
+        return None, "mamba-ssm is not installed: no baselines (a) and (b)"
+    package = types.ModuleType("mamba_ssm")
+    package.__path__ = list(spec.submodule_search_locations)
+    sys.modules["mamba_ssm"] = package
+    try:
+        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+    except ImportError as error:
+        return None, f"mamba-ssm's scan does not import ({error}): no baselines (a) and (b)"
+    return selective_scan_fn, "mamba-ssm is installed: (a) and (b) are the compositions around its scan"
+
+
+mamba_scan, MAMBA_REPORT = import_mamba_scan()
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MEBIBYTE = 2**20
@@ -168,6 +184,10 @@ def row(name: str, shape: str, batch: int, dtype: str, cells: list[str]) -> str:
     return f"{name:16}{shape:>14}{batch:>6} {dtype:9}" + "".join(f"{cell:>11}" for cell in cells)
 
 
+def failure(what: str, error: Exception) -> str:
+    return f"{what} failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
 HEAD = ["forward ms", "fwd+bwd ms", "floor ms", "% of floor", "peak MiB"]
 BASELINES = ["(a) ms", "times (a)", "(a) MiB", "(b) ms", "times (b)"]
 
@@ -195,7 +215,11 @@ def operator_rows(table: Table, seconds: float) -> None:
                 cells = []
                 if mamba_scan is not None and ours is not None:
                     plain = measure(composition(plain_cross_scan, plain_cross_merge), arguments, seconds)
-                    fast = measure(composition(*compiled), arguments, seconds)
+                    try:
+                        fast = measure(composition(*compiled), arguments, seconds)
+                    except Exception as error:  # torch.compile raises many kinds
+                        table.add(failure("(b)", error))
+                        fast = None
                     if plain:
                         cells = [f"{1e3 * plain['both']:.4f}", f"{plain['both'] / ours['both']:.2f}"]
                         cells += [f"{plain['peak']:.0f}"]
@@ -268,6 +292,11 @@ def training_rows(table: Table, seconds: float) -> None:
             swin_umamba_ext.ss2d = function  # the networks call it by this name
             try:
                 results.append(training_step(batch, seconds))
+            except Exception as error:
+                if function is fused:
+                    raise
+                table.add(failure("training step of a baseline", error))
+                results.append(None)
             finally:
                 swin_umamba_ext.ss2d = fused
         ours = results[0]
@@ -277,7 +306,7 @@ def training_rows(table: Table, seconds: float) -> None:
         cells = ["", f"{1e3 * ours['both']:.2f}", "", "", f"{ours['peak']:.0f}"]
         for number, plain in enumerate(results[1:]):
             if plain is None:
-                cells += ["out of memory"]
+                cells += ["no result"]
                 break
             cells += [f"{1e3 * plain['both']:.2f}", f"{plain['both'] / ours['both']:.2f}"]
             if number == 0:
@@ -323,9 +352,7 @@ def main() -> None:
             f"CUDA {torch.version.cuda}, swin-umamba-ext {swin_umamba_ext.__version__}",
             "Medians of CUDA events. Floor: the model of docs/cuda-model.md for an H100 SXM (for ss2d the least work), "
             "of the forward pass.",
-            "mamba-ssm is installed: (a) and (b) are the compositions around its scan"
-            if mamba_scan
-            else "mamba-ssm is not installed: no baselines (a) and (b)",
+            MAMBA_REPORT,
             "",
             row("operator", "HxWxD", 0, "dtype", [*HEAD, *BASELINES]).replace("     0 dtype", " batch dtype"),
         ],

@@ -4,14 +4,16 @@
 #   benchmarks/gpu.sh [--wheels FOLDER] [--output FOLDER] [--quick] [--skip-tests] [--skip-sanitizer]
 #   benchmarks/gpu.sh --build-mamba SDIST [--output FOLDER]
 #
-# --wheels FOLDER     holds the wheel of this package built with SWIN_UMAMBA_CUDA=1, and wheels of whatever else
-#                     the machine lacks (pytest, hypothesis, mamba_ssm, ...); without it the installed package is used
+# --wheels FOLDER     holds the wheel of this package built with SWIN_UMAMBA_CUDA=1, and wheels of what else the
+#                     machine's Python lacks: pytest for the tests, monai for the training steps (einops, which
+#                     monai's blocks and mamba-ssm's scan need), mamba_ssm (see --build-mamba) for the baselines;
+#                     without it the installed packages are used
 # --output FOLDER     where the table and the logs go; default $OUT, else benchmarks/results
 # --quick             fewer repetitions and no training steps
 # --skip-tests, --skip-sanitizer
 #                     leave out the operator tests, compute-sanitizer
-# --build-mamba SDIST build mamba-ssm's wheel from its sdist into the output folder and stop; its scan is the
-#                     baseline of the table, which has gaps without it
+# --build-mamba SDIST build mamba-ssm's wheel for this machine's GPU from its sdist into the output folder and
+#                     stop; its scan is the baseline of the table, which has gaps without it
 #
 # The steps are bounded so that all fit into ten minutes: tests 150 s, sanitizer 120 s, measurements 270 s.
 set -euo pipefail
@@ -61,8 +63,15 @@ output=$(cd "$output" && pwd)
 
 if [ -n "$sdist" ]; then
   [ -f "$sdist" ] || fail "no such file: $sdist"
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  tar -xzf "$sdist" -C "$work" --strip-components 1
+  # Its ten architectures take longer than ten minutes; without them torch asks for those of TORCH_CUDA_ARCH_LIST.
+  sed -i -E 's/cc_flag\.append\("(-gencode|arch=compute_[^"]*)"\)/pass/' "$work/setup.py"
+  TORCH_CUDA_ARCH_LIST=$("$python" -c 'import torch; print("%d.%d" % torch.cuda.get_device_capability())')
+  export TORCH_CUDA_ARCH_LIST
   MAMBA_FORCE_BUILD=TRUE MAMBA_KEEP_CUDA_BUILD=TRUE "$python" -m pip wheel --no-index --no-deps \
-    --no-build-isolation --wheel-dir "$output" "$sdist"
+    --no-build-isolation --wheel-dir "$output" "$work"
   exit 0
 fi
 
@@ -114,10 +123,17 @@ if [ $run_sanitizer = 1 ]; then
     echo "== compute-sanitizer was not found: memcheck and racecheck are left out" | tee "$output/gpu_sanitizer.txt"
   else
     : >"$output/gpu_sanitizer.txt"
+    # Only this package's kernels: torch's are many, and instrumented they take minutes.
+    # The option's name differs between versions.
+    filter=()
+    case $("$sanitizer" --help 2>&1 || true) in
+      *"--kernel-name "*) filter=(--kernel-name kns=swin_umamba) ;;
+      *"--kernel-regex "*) filter=(--kernel-regex kns=swin_umamba) ;;
+    esac
     for tool in memcheck racecheck; do
       echo "== compute-sanitizer $tool"
       PYTORCH_NO_CUDA_MEMORY_CACHING=1 timeout 60 "$sanitizer" --tool $tool --error-exitcode 9 \
-        "$python" gpu.py --sanitize 2>&1 | tee -a "$output/gpu_sanitizer.txt" || status=1
+        "${filter[@]+"${filter[@]}"}" "$python" gpu.py --sanitize 2>&1 | tee -a "$output/gpu_sanitizer.txt" || status=1
     done
   fi
 fi
