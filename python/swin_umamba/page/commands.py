@@ -1,4 +1,4 @@
-"""The commands that repeat a run, go on with it, or write its page again."""
+"""The commands that repeat a run, its predictions, or its page."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def make_commands(record: RunRecord) -> dict[str, str]:
     again = [*training_arguments(record.settings), *where, "--output", f"{root}-again"]
     return {
         "Repeat the run from the start": _command("train", again),
-        "Go on with it after its last finished epoch": _command("train", ["--resume", *where, "--output", str(root)]),
+        "Predict, score and draw again, without training": _command("train", ["--resume", *where, "--output", str(root)]),
         "Write this page again": _command("report", [str(root)]),
     }
 
