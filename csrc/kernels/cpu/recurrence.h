@@ -29,53 +29,41 @@ struct Coefficients {
   const V* constant;  // (N), or null
 };
 
-// Those of one step from state n on.
-template <class V, bool CONSTANT>
+// Those of one step from state n on. GENERAL: either may be constant.
+template <class V, bool GENERAL>
 struct StepCoefficients {
   const V* constant;
   const Element<V>* step;
 
   SWIN_INLINE StepCoefficients(const Coefficients<V>& c, int64_t t, int64_t n)
-      : constant(CONSTANT ? c.constant + n : nullptr), step(c.steps + t * c.row + n) {}
-  SWIN_INLINE V operator[](int i) const {
-    if constexpr (CONSTANT)
-      return constant[i];
-    else
-      return broadcast<V>(step[i]);
-  }
+      : constant(GENERAL && c.constant ? c.constant + n : nullptr), step(c.steps + t * c.row + n) {}
+  SWIN_INLINE V operator[](int i) const { return GENERAL && constant ? constant[i] : broadcast<V>(step[i]); }
 };
 
-// The cache lines that the next chunk touches: many short pieces far apart, which the processor does not
-// foresee, and which stall it when asked for all at once. The recurrence asks for a few at each step.
+// Memory that will be read or written soon: many short pieces far apart, which the processor does not
+// foresee, and which stall it when asked for all at once. The recurrence asks for a few lines at each step.
 class Ahead {
  public:
-  void clear() { count_ = per_step_ = 0; }
+  void clear() { count_ = next_ = per_step_ = 0; }
   void add(const void* base, int64_t bytes) {
-    constexpr int64_t kLine = 64;
-    const char* line = static_cast<const char*>(base);
-    for (int64_t byte = 0; byte < bytes && count_ < kMost; byte += kLine) lines_[count_++] = line + byte;
-    per_step_ = (count_ + kChunk - 1) / kChunk;
+    if (count_ == kMost) return;
+    base_[count_] = static_cast<const char*>(base);
+    bytes_[count_++] = int32_t(bytes);
   }
-  SWIN_INLINE void step(int64_t t) const {
-    for (int64_t i = t * per_step_; i < minimum((t + 1) * per_step_, count_); ++i)
-      __builtin_prefetch(lines_[i]);
+  // All of it within `steps` calls of step().
+  void spread(int64_t steps) { per_step_ = (count_ + steps - 1) / steps; }
+  SWIN_INLINE void step() {
+    const int64_t end = minimum(next_ + per_step_, count_);
+    for (; next_ < end; ++next_)
+      for (int32_t byte = 0; byte < bytes_[next_]; byte += 64)
+        __builtin_prefetch(base_[next_] + byte, 0, 2);  // to the second-level cache
   }
 
  private:
-  static constexpr int64_t kMost = 12 * kChunk;
-  const char* lines_[kMost];
-  int64_t count_ = 0, per_step_ = 0;
-};
-
-// Tiles of one chunk, (T) vectors each.
-template <class V>
-struct ForwardTiles {
-  int64_t steps;
-  const V* dt;
-  const V* dtu;  // dt * u
-  Coefficients<V> B, C;
-  V* y;  // added to
-  const Ahead& ahead;
+  static constexpr int64_t kMost = 512;
+  const char* base_[kMost];
+  int32_t bytes_[kMost];
+  int64_t count_ = 0, next_ = 0, per_step_ = 0;
 };
 
 // Larger |dt A| than exp2_products takes is cut; the decay is 0 or infinity long before.
@@ -84,103 +72,133 @@ SWIN_INLINE V limited(V dt, V limit) {
   return minimum(limit, maximum(-limit, dt));
 }
 
+// One chunk of one block of channels in the forward pass, a vector for each step.
+template <class V>
+struct ForwardChunk {
+  V u[kChunk], dt[kChunk];
+  V dtu[kChunk];  // dt * u
+  V y[kChunk];    // added to
+};
+
+// What a chunk's scan takes besides: the same for all blocks of channels.
+template <class V>
+struct ChunkScan {
+  int64_t steps;
+  Coefficients<V> B, C;
+  Ahead& ahead;
+};
+
+// Passes over the steps of a chunk, each with `group` states or, for the rest, one.
+static inline int64_t passes(int64_t states, int64_t group) { return states / group + states % group; }
+
+// As many states as fit in registers beside the polynomial's constants.
+template <class V>
+constexpr int kForwardStates = Lanes<V>::kCount == 16 ? 16 : 4;
+
 // (1) and (2) for states [n, n + STATES). `A2` is A log2(e).
-template <class V, int STATES, bool CONSTANT_B, bool CONSTANT_C>
-SWIN_INLINE void forward_states(const ForwardTiles<V>& p, int64_t n, const V* A2, V limit, V* state) {
-  constexpr int kSums = STATES < 4 ? STATES : 4, kTogether = STATES < 4 ? STATES : 4;
+template <class V, int STATES, bool GENERAL>
+SWIN_INLINE void forward_states(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_t n, const V* A2, V limit,
+                                V* state) {
+  constexpr int kAtOnce = STATES < 4 ? STATES : 4;
   V h[STATES];
   SWIN_UNROLL(16)
   for (int i = 0; i < STATES; ++i) h[i] = state[n + i];
   for (int64_t t = 0; t < p.steps; ++t) {
-    if (n == 0) p.ahead.step(t);
-    const V dt = limited(p.dt[t], limit), dtu = p.dtu[t];
-    const StepCoefficients<V, CONSTANT_B> B(p.B, t, n);
-    const StepCoefficients<V, CONSTANT_C> C(p.C, t, n);
-    V sum[kSums] = {};
+    p.ahead.step();
+    const V dt = limited(x.dt[t], limit), dtu = x.dtu[t];
+    const StepCoefficients<V, GENERAL> B(p.B, t, n);
+    const StepCoefficients<V, GENERAL> C(p.C, t, n);
+    V sum[kAtOnce] = {};
     SWIN_UNROLL(4)
-    for (int first = 0; first < STATES; first += kTogether) {
-      V a[kTogether];
+    for (int first = 0; first < STATES; first += kAtOnce) {
+      V a[kAtOnce];
       exp2_products(a, dt, A2 + n + first);
-      SWIN_UNROLL(8)
-      for (int j = 0; j < kTogether; ++j) {
+      SWIN_UNROLL(4)
+      for (int j = 0; j < kAtOnce; ++j) {
         const int i = first + j;
         h[i] = fma(a[j], h[i], dtu * B[i]);
-        sum[i % kSums] = fma(h[i], C[i], sum[i % kSums]);
+        sum[j] = fma(h[i], C[i], sum[j]);
       }
     }
     V y = sum[0];
     SWIN_UNROLL(4)
-    for (int i = 1; i < kSums; ++i) y += sum[i];
-    p.y[t] += y;
+    for (int j = 1; j < kAtOnce; ++j) y += sum[j];
+    x.y[t] += y;
   }
   SWIN_UNROLL(16)
   for (int i = 0; i < STATES; ++i) state[n + i] = h[i];
 }
 
-template <class V, bool CONSTANT_B, bool CONSTANT_C>
-SWIN_INLINE void forward_all_states(const ForwardTiles<V>& p, int64_t states, const V* A2, V limit,
-                                    V* state) {
-  // As many states as fit in registers beside the polynomial's constants.
-  constexpr int kGroup = Lanes<V>::kCount == 16 ? 16 : 4;
+template <class V, bool GENERAL>
+SWIN_INLINE void forward_all_states(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_t states, const V* A2,
+                                    V limit, V* state) {
+  constexpr int kGroup = kForwardStates<V>;
   int64_t n = 0;
-  for (; n + kGroup <= states; n += kGroup)
-    forward_states<V, kGroup, CONSTANT_B, CONSTANT_C>(p, n, A2, limit, state);
-  for (; n < states; ++n) forward_states<V, 1, CONSTANT_B, CONSTANT_C>(p, n, A2, limit, state);
+  for (; n + kGroup <= states; n += kGroup) forward_states<V, kGroup, GENERAL>(p, x, n, A2, limit, state);
+  for (; n < states; ++n) forward_states<V, 1, GENERAL>(p, x, n, A2, limit, state);
 }
 
 template <class V>
-void forward_chunk(const ForwardTiles<V>& p, int64_t states, const V* A2, V limit, V* state) {
-  const bool b = p.B.constant, c = p.C.constant;
-  if (!b && !c) return forward_all_states<V, false, false>(p, states, A2, limit, state);
-  if (b && !c) return forward_all_states<V, true, false>(p, states, A2, limit, state);
-  if (!b && c) return forward_all_states<V, false, true>(p, states, A2, limit, state);
-  forward_all_states<V, true, true>(p, states, A2, limit, state);
+void forward_chunk(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_t states, const V* A2, V limit,
+                   V* state) {
+  if (p.B.constant || p.C.constant)
+    forward_all_states<V, true>(p, x, states, A2, limit, state);
+  else
+    forward_all_states<V, false>(p, x, states, A2, limit, state);
 }
 
+// The same for the backward pass.
 template <class V>
-struct BackwardTiles {
-  int64_t steps;
-  const V* dt;
-  const V* dtu;
-  const V* gy;
-  Coefficients<V> B, C;
-  V* y;     // sum_n C_t h_t is added, or null
-  V* gdt;   // added to: (6)
-  V* gdtu;  // added to: (5)
-  V* gB;    // (T, STATES), added to, still one lane per channel: (4)
-  V* gC;
-  const Ahead& ahead;
+struct BackwardChunk {
+  V u[kChunk], dt[kChunk], dtu[kChunk], gy[kChunk];
+  V slope[kChunk];  // d(dt) / d(dt before softplus)
+  V gdt[kChunk];    // (6), a sum over states
+  V gdtu[kChunk];   // (5), likewise
+  V y[kChunk];      // sum_n C_t h_t is added where it is wanted
 };
 
-// Scratch for the states of one chunk.
+// The states of one chunk.
 template <class V, int STATES>
 struct ChunkStates {
-  V a[kChunk][STATES];
-  V h[kChunk][STATES];  // before step t
+  struct {
+    V a[STATES];
+    V h[STATES];  // before the step
+  } steps[kChunk];
 };
 
-// (1), kept, then (3) to (6), for states [n, n + STATES).
-template <class V, int STATES, bool CONSTANT_B, bool CONSTANT_C>
-SWIN_INLINE void backward_states(const BackwardTiles<V>& p, int64_t n, const V* A, const V* A2, V limit,
-                                 const V* state, V* carry, V* gA, ChunkStates<V, STATES>& kept) {
+// (4), added up over blocks of channels; the sum over the lanes is still to come.
+template <class V, int STATES>
+struct CoefficientSums {
+  struct {
+    V B[STATES], C[STATES];
+  } steps[kChunk];
+};
+
+// (1), kept, then (3) to (6), for states [n, n + STATES) of one block of channels, the first of which starts
+// the sums over blocks. GENERAL: B or C may be constant, and y is wanted.
+template <class V, int STATES, bool GENERAL, bool FIRST_BLOCK>
+void backward_states(const ChunkScan<V>& p, BackwardChunk<V>& x, int64_t n, const V* A, const V* A2, V limit,
+                     const V* state, V* carry, V* gA, ChunkStates<V, STATES>& kept,
+                     CoefficientSums<V, STATES>& sums) {
   V h[STATES];
   SWIN_UNROLL(8)
   for (int i = 0; i < STATES; ++i) h[i] = state[n + i];
   for (int64_t t = 0; t < p.steps; ++t) {
-    if (n == 0) p.ahead.step(t);
-    const V dt = limited(p.dt[t], limit), dtu = p.dtu[t];
-    const StepCoefficients<V, CONSTANT_B> B(p.B, t, n);
+    p.ahead.step();
+    const V dt = limited(x.dt[t], limit), dtu = x.dtu[t];
+    const StepCoefficients<V, GENERAL> B(p.B, t, n);
+    auto& step = kept.steps[t];
     V a[STATES];
     exp2_products(a, dt, A2 + n);
     SWIN_UNROLL(8)
     for (int i = 0; i < STATES; ++i) {
-      kept.a[t][i] = a[i];
-      kept.h[t][i] = h[i];
+      step.a[i] = a[i];
+      step.h[i] = h[i];
       h[i] = fma(a[i], h[i], dtu * B[i]);
     }
-    if (p.y) {
-      const StepCoefficients<V, CONSTANT_C> C(p.C, t, n);
-      for (int i = 0; i < STATES; ++i) p.y[t] = fma(h[i], C[i], p.y[t]);
+    if (GENERAL) {
+      const StepCoefficients<V, GENERAL> C(p.C, t, n);
+      for (int i = 0; i < STATES; ++i) x.y[t] = fma(h[i], C[i], x.y[t]);
     }
   }
 
@@ -189,46 +207,32 @@ SWIN_INLINE void backward_states(const BackwardTiles<V>& p, int64_t n, const V* 
   for (int i = 0; i < STATES; ++i) g[i] = carry[n + i];
   // h holds the state after step t.
   for (int64_t t = p.steps - 1; t >= 0; --t) {
-    const V gy = p.gy[t], dtu = p.dtu[t], dt = p.dt[t];
-    const StepCoefficients<V, CONSTANT_B> B(p.B, t, n);
-    const StepCoefficients<V, CONSTANT_C> C(p.C, t, n);
-    V gdt = p.gdt[t], gdtu = p.gdtu[t];
-    V* gB = p.gB + t * STATES;
-    V* gC = p.gC + t * STATES;
+    const V gy = x.gy[t], dtu = x.dtu[t], dt = x.dt[t];
+    const StepCoefficients<V, GENERAL> B(p.B, t, n);
+    const StepCoefficients<V, GENERAL> C(p.C, t, n);
+    const auto& step = kept.steps[t];
+    auto& sum = sums.steps[t];
+    V gdt = x.gdt[t], gdtu = x.gdtu[t];
     SWIN_UNROLL(8)
     for (int i = 0; i < STATES; ++i) {
       const V gh = fma(gy, C[i], g[i]);
-      gC[i] = fma(gy, h[i], gC[i]);
-      gB[i] = fma(gh, dtu, gB[i]);
+      sum.C[i] = FIRST_BLOCK ? gy * h[i] : fma(gy, h[i], sum.C[i]);
+      sum.B[i] = FIRST_BLOCK ? gh * dtu : fma(gh, dtu, sum.B[i]);
       gdtu = fma(gh, B[i], gdtu);
-      g[i] = gh * kept.a[t][i];
-      h[i] = kept.h[t][i];
+      g[i] = gh * step.a[i];
+      h[i] = step.h[i];
       const V gdtA = g[i] * h[i];
       sum_A[i] = fma(gdtA, dt, sum_A[i]);
       gdt = fma(gdtA, A[n + i], gdt);
     }
-    p.gdt[t] = gdt;
-    p.gdtu[t] = gdtu;
+    x.gdt[t] = gdt;
+    x.gdtu[t] = gdtu;
   }
   SWIN_UNROLL(8)
   for (int i = 0; i < STATES; ++i) {
     carry[n + i] = g[i];
     gA[n + i] += sum_A[i];
   }
-}
-
-template <class V, int STATES>
-void backward_group(const BackwardTiles<V>& p, int64_t n, const V* A, const V* A2, V limit, const V* state,
-                    V* carry, V* gA, ChunkStates<V, STATES>& kept) {
-  const bool b = p.B.constant, c = p.C.constant;
-  if (!b && !c)
-    backward_states<V, STATES, false, false>(p, n, A, A2, limit, state, carry, gA, kept);
-  else if (b && !c)
-    backward_states<V, STATES, true, false>(p, n, A, A2, limit, state, carry, gA, kept);
-  else if (!b && c)
-    backward_states<V, STATES, false, true>(p, n, A, A2, limit, state, carry, gA, kept);
-  else
-    backward_states<V, STATES, true, true>(p, n, A, A2, limit, state, carry, gA, kept);
 }
 
 }  // namespace swin_umamba::SWIN_ISA

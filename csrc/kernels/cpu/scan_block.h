@@ -56,39 +56,36 @@ void read_state(const void* states, int64_t chunk, V* state, int64_t N, int64_t 
   for (int64_t n = 0; n < N; ++n) state[n] = load_some(from + n * dim, count);
 }
 
-// Steps that the forward pass over sequences loads at a time: whole pieces of a row, long enough for the
-// processor's own prefetching.
-constexpr int64_t kLoadedSteps = 256;
-
 // One block of channels in the forward pass.
 template <class V>
 struct ForwardBlock {
   int64_t channel, count;
-  V *u, *dt, *dtu, *y;  // (kLoadedSteps)
   Decay<V> decay;
   V *state, *constant_B, *constant_C;  // (N)
   V D, delta_bias;
 
-  static int64_t bytes(int64_t states) {
-    return 4 * Scratch::bytes<V>(kLoadedSteps) + Decay<V>::bytes(states) + 3 * Scratch::bytes<V>(states);
-  }
+  static int64_t bytes(int64_t states) { return Decay<V>::bytes(states) + 3 * Scratch::bytes<V>(states); }
   void take(Scratch& scratch, int64_t states) {
-    V** const tiles[] = {&u, &dt, &dtu, &y};
-    for (V** tile : tiles) *tile = scratch.take<V>(kLoadedSteps);
     decay.take(scratch, states);
     V** const rows[] = {&state, &constant_B, &constant_C};
     for (V** row : rows) *row = scratch.take<V>(states);
     D = delta_bias = V{};
   }
-  // From step `first` of the tiles on, where u and dt are set; y becomes the scan's output with the skip.
-  void scan(int64_t first, int64_t steps, int64_t states, const Coefficients<V>& B, const Coefficients<V>& C,
-            const Ahead& ahead) {
-    for (int64_t t = first; t < first + steps; ++t) {
-      dtu[t] = dt[t] * u[t];
-      y[t] = D * u[t];
+  // With u set, and dt before bias and softplus; y becomes the scan's output with the skip.
+  void scan(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_t states, bool softplus) {
+    for (int64_t t = 0; t < p.steps; t += kTogether) {
+      V dt[kTogether], slope[kTogether];
+      SWIN_UNROLL(8) for (int i = 0; i < kTogether; ++i) dt[i] = x.dt[t + i] + delta_bias;
+      if (softplus) softplus_and_slope(dt, slope);
+      SWIN_UNROLL(8)
+      for (int i = 0; i < kTogether; ++i) {
+        const V u = x.u[t + i];
+        x.dt[t + i] = dt[i];
+        x.dtu[t + i] = dt[i] * u;
+        x.y[t + i] = D * u;
+      }
     }
-    forward_chunk<V>({steps, dt + first, dtu + first, B, C, y + first, ahead}, states, decay.A2, decay.limit,
-                     state);
+    forward_chunk<V>(p, x, states, decay.A2, decay.limit, state);
   }
 };
 
@@ -96,25 +93,38 @@ struct ForwardBlock {
 template <class V>
 struct BackwardBlock {
   int64_t channel, count;
-  V *u, *dt, *slope, *dtu, *gy, *gdt, *gdtu, *y;  // (T)
+  BackwardChunk<V>* chunk;
   Decay<V> decay;
   V *state, *carry, *gA;                                   // (N)
   V *constant_B, *constant_C, *gconstant_B, *gconstant_C;  // (N), if constant
   V D, delta_bias, gD, gdelta_bias;
 
   static int64_t bytes(int64_t states) {
-    return 8 * Scratch::bytes<V>(kChunk) + Decay<V>::bytes(states) + 7 * Scratch::bytes<V>(states);
+    return Scratch::bytes<BackwardChunk<V>>(1) + Decay<V>::bytes(states) + 7 * Scratch::bytes<V>(states);
   }
   void take(Scratch& scratch, int64_t states) {
-    V** const tiles[] = {&u, &dt, &slope, &dtu, &gy, &gdt, &gdtu, &y};
-    for (V** tile : tiles) *tile = scratch.take<V>(kChunk);
+    chunk = scratch.take<BackwardChunk<V>>(1);
     decay.take(scratch, states);
     V** const rows[] = {&state, &carry, &gA, &constant_B, &constant_C, &gconstant_B, &gconstant_C};
-    for (V** row : rows) {
-      *row = scratch.take<V>(states);
-      for (int64_t n = 0; n < states; ++n) (*row)[n] = V{};
-    }
+    for (V** row : rows) *row = scratch.take<V>(states);
     D = delta_bias = gD = gdelta_bias = V{};
+  }
+  // With u set, and dt before bias and softplus.
+  void start(int64_t steps, bool softplus) {
+    BackwardChunk<V>& x = *chunk;
+    for (int64_t t = 0; t < steps; t += kTogether) {
+      V dt[kTogether], slope[kTogether];
+      SWIN_UNROLL(8)
+      for (int i = 0; i < kTogether; ++i) dt[i] = x.dt[t + i] + delta_bias, slope[i] = broadcast<V>(1);
+      if (softplus) softplus_and_slope(dt, slope);
+      SWIN_UNROLL(8)
+      for (int i = 0; i < kTogether; ++i) {
+        x.dt[t + i] = dt[i];
+        x.slope[t + i] = slope[i];
+        x.dtu[t + i] = dt[i] * x.u[t + i];
+        x.gdt[t + i] = x.gdtu[t + i] = V{};
+      }
+    }
   }
 };
 
@@ -144,20 +154,21 @@ SWIN_INLINE Float sum_each(Float (&r)[kWidth]) {
 }
 SWIN_INLINE double sum_each(double (&r)[1]) { return r[0]; }
 
-// sums[t * row + i] = the sum over lanes of tile[t * STATES + i].
+// sums[t * row + i] = the sum over lanes of tile[t * tile_row + i].
 template <class V, int STATES>
-void sum_channels(const V* tile, int64_t steps, Element<V>* sums, int64_t row) {
+void sum_channels(const V* tile, int64_t tile_row, int64_t steps, Element<V>* sums, int64_t row) {
   constexpr int W = Lanes<V>::kCount;
   constexpr int kSteps = W > STATES ? W / STATES : 1;  // whole steps in one vector of sums
   static_assert(W % STATES == 0 || W == 1);
   if constexpr (W == 1) {
     for (int64_t t = 0; t < steps; ++t)
-      for (int i = 0; i < STATES; ++i) sums[t * row + i] = sum_lanes(tile[t * STATES + i]);
+      for (int i = 0; i < STATES; ++i) sums[t * row + i] = sum_lanes(tile[t * tile_row + i]);
   } else {
     for (int64_t t = 0; t < steps; t += kSteps) {
       V block[W];
       SWIN_UNROLL(16)
-      for (int i = 0; i < W; ++i) block[i] = t + i / STATES < steps ? tile[t * STATES + i] : V{};
+      for (int i = 0; i < W; ++i)
+        block[i] = t + i / STATES < steps ? tile[(t + i / STATES) * tile_row + i % STATES] : V{};
       const V each = sum_each(block);
       for (int s = 0; s < kSteps && t + s < steps; ++s)
         memcpy(sums + (t + s) * row, reinterpret_cast<const Element<V>*>(&each) + s * STATES,
@@ -168,68 +179,75 @@ void sum_channels(const V* tile, int64_t steps, Element<V>* sums, int64_t row) {
 
 // States that the backward pass takes at a time: their decays and values for one chunk fit the
 // first-level cache.
-constexpr int kBackwardStates = 4;
+constexpr int kBackwardStates = 2;
 
 // Scratch and results of the backward pass of one chunk of one part.
 template <class V>
-struct BackwardPart {
-  int64_t states, row;
-  V *gB, *gC;                // (T, kBackwardStates)
+class BackwardPart {
+ public:
   Element<V>*sum_B, *sum_C;  // (T, N), row stride `row`
-  ChunkStates<V, kBackwardStates>* kept;
+  int64_t row;
   Ahead ahead;
 
   static int64_t bytes(int64_t states) {
-    return 2 * Scratch::bytes<V>(kChunk * kBackwardStates) +
-           2 * Scratch::bytes<Element<V>>(kChunk * round_up(states, Lanes<V>::kCount)) +
-           Scratch::bytes<ChunkStates<V, kBackwardStates>>(1);
+    return Scratch::bytes<Sums>(1) + Scratch::bytes<Kept>(1) +
+           2 * Scratch::bytes<Element<V>>(kChunk * round_up(states, Lanes<V>::kCount));
   }
-  void take(Scratch& scratch, int64_t n) {
-    states = n;
-    row = round_up(n, Lanes<V>::kCount);
-    gB = scratch.take<V>(kChunk * kBackwardStates);
-    gC = scratch.take<V>(kChunk * kBackwardStates);
+  void take(Scratch& scratch, int64_t states) {
+    states_ = states;
+    row = round_up(states, Lanes<V>::kCount);
+    kept_ = scratch.take<Kept>(1);
+    sums_ = scratch.take<Sums>(1);
     sum_B = scratch.take<Element<V>>(kChunk * row);
     sum_C = scratch.take<Element<V>>(kChunk * row);
-    kept = scratch.take<ChunkStates<V, kBackwardStates>>(1);
   }
+
+  // The chunk of every block is started and its state set; the sums over the part's channels come out in
+  // sum_B and sum_C, the rest in the blocks.
+  void scan(BackwardBlock<V>* blocks, int64_t block_count, int64_t steps, const Coefficients<V>& B,
+            const Coefficients<V>& C, bool constant_B, bool constant_C, bool want_y) {
+    int64_t n = 0;
+    for (; n + kBackwardStates <= states_; n += kBackwardStates)
+      group<kBackwardStates>(n, blocks, block_count, steps, B, C, constant_B, constant_C, want_y);
+    for (; n < states_; ++n) group<1>(n, blocks, block_count, steps, B, C, constant_B, constant_C, want_y);
+  }
+
+ private:
+  using Sums = CoefficientSums<V, kBackwardStates>;
+  using Kept = ChunkStates<V, kBackwardStates>;
 
   template <int STATES>
   void group(int64_t n, BackwardBlock<V>* blocks, int64_t block_count, int64_t steps, Coefficients<V> B,
              Coefficients<V> C, bool constant_B, bool constant_C, bool want_y) {
-    const auto clear = [&](V* tile) {
-      for (int64_t i = 0; i < steps * STATES; ++i) tile[i] = V{};
-    };
-    clear(gB);
-    clear(gC);
+    auto& sums = reinterpret_cast<CoefficientSums<V, STATES>&>(*sums_);
+    auto& kept = reinterpret_cast<ChunkStates<V, STATES>&>(*kept_);
+    const bool general = constant_B || constant_C || want_y;
     for (int64_t b = 0; b < block_count; ++b) {
       BackwardBlock<V>& x = blocks[b];
       B.constant = constant_B ? x.constant_B : nullptr;
       C.constant = constant_C ? x.constant_C : nullptr;
-      const BackwardTiles<V> tiles{steps, x.dt,   x.dtu, x.gy, B,    C, want_y ? x.y : nullptr,
-                                   x.gdt, x.gdtu, gB,    gC,   ahead};
-      backward_group<V, STATES>(tiles, n, x.decay.A, x.decay.A2, x.decay.limit, x.state, x.carry, x.gA,
-                                *reinterpret_cast<ChunkStates<V, STATES>*>(kept));
-      const auto sum_steps = [&](V* tile, V* sum) {
-        for (int64_t i = 0; i < steps * STATES; ++i) sum[n + i % STATES] += tile[i];
-        clear(tile);
-      };
-      if (constant_B) sum_steps(gB, x.gconstant_B);
-      if (constant_C) sum_steps(gC, x.gconstant_C);
+      const auto first =
+          general ? backward_states<V, STATES, true, true> : backward_states<V, STATES, false, true>;
+      const auto next =
+          general ? backward_states<V, STATES, true, false> : backward_states<V, STATES, false, false>;
+      (b == 0 ? first : next)({steps, B, C, ahead}, *x.chunk, n, x.decay.A, x.decay.A2, x.decay.limit,
+                              x.state, x.carry, x.gA, kept, sums);
+      // What is constant over the steps is summed over them, for each block by itself.
+      for (int64_t t = 0; (constant_B || constant_C) && t < steps; ++t)
+        for (int i = 0; i < STATES; ++i) {
+          auto& sum = sums.steps[t];
+          if (constant_B) x.gconstant_B[n + i] += sum.B[i], sum.B[i] = V{};
+          if (constant_C) x.gconstant_C[n + i] += sum.C[i], sum.C[i] = V{};
+        }
     }
-    if (!constant_B) sum_channels<V, STATES>(gB, steps, sum_B + n, row);
-    if (!constant_C) sum_channels<V, STATES>(gC, steps, sum_C + n, row);
+    constexpr int64_t kRow = 2 * STATES;
+    if (!constant_B) sum_channels<V, STATES>(sums.steps[0].B, kRow, steps, sum_B + n, row);
+    if (!constant_C) sum_channels<V, STATES>(sums.steps[0].C, kRow, steps, sum_C + n, row);
   }
 
-  // dt, dtu, gy and state of every block are set, gdt and gdtu zero; the sums over the part's channels
-  // come out in sum_B and sum_C, the rest in the blocks.
-  void chunk(BackwardBlock<V>* blocks, int64_t block_count, int64_t steps, Coefficients<V> B,
-             Coefficients<V> C, bool constant_B, bool constant_C, bool want_y) {
-    int64_t n = 0;
-    for (; n + kBackwardStates <= states; n += kBackwardStates)
-      group<kBackwardStates>(n, blocks, block_count, steps, B, C, constant_B, constant_C, want_y);
-    for (; n < states; ++n) group<1>(n, blocks, block_count, steps, B, C, constant_B, constant_C, want_y);
-  }
+  int64_t states_;
+  Sums* sums_;
+  Kept* kept_;
 };
 
 }  // namespace swin_umamba::SWIN_ISA

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <new>
 
 #include "simd.h"
@@ -24,6 +25,8 @@ class Scratch {
   }
   template <class T>
   T* take(int64_t count) {
+    // Cleared: whole groups of steps are computed, also where a chunk ends before them.
+    memset(next_, 0, bytes<T>(count));
     T* p = reinterpret_cast<T*>(next_);
     next_ += bytes<T>(count);
     return p;

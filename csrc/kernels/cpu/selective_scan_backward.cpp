@@ -50,11 +50,12 @@ class PartTask {
   void run() {
     for (int64_t chunk = (p_.length - 1) / kChunk; chunk >= 0; --chunk) {
       const int64_t start = chunk * kChunk, steps = minimum(kChunk, p_.length - start);
+      if (chunk == (p_.length - 1) / kChunk || (start + kChunk) % kAhead == 0)
+        look_ahead(start + kChunk - kAhead);
       load_coefficients(start, steps);
-      sums_.ahead.clear();
       for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], chunk, start, steps);
-      sums_.chunk(blocks_, block_count_, steps, {B_, row_, nullptr}, {C_, row_, nullptr}, p_.constant_B,
-                  p_.constant_C, p_.z != nullptr);
+      sums_.scan(blocks_, block_count_, steps, {B_, row_, nullptr}, {C_, row_, nullptr}, p_.constant_B,
+                 p_.constant_C, p_.z != nullptr);
       for (int64_t b = 0; b < block_count_; ++b) store_block(blocks_[b], start, steps);
       if (!p_.constant_B) store_sums(sums_.sum_B, p_.grad_B, start, steps);
       if (!p_.constant_C) store_sums(sums_.sum_C, p_.grad_C, start, steps);
@@ -67,6 +68,37 @@ class PartTask {
     const int64_t blocks = (kChannelsPerPart + W - 1) / W, row = round_up(p.state, W);
     return 2 * Scratch::bytes<V>(kChunk) + 2 * Scratch::bytes<E>(kChunk * row) +
            BackwardPart<V>::bytes(p.state) + blocks * BackwardBlock<V>::bytes(p.state);
+  }
+
+  // As in the forward pass: the steps before `end`.
+  static constexpr int64_t kAhead = 64;
+
+  void look_ahead(int64_t end) {
+    Ahead& ahead = sums_.ahead;
+    ahead.clear();
+    if (end <= 0) return;
+    const int64_t L = p_.length, size = type_size(p_.type), first = end - minimum(kAhead, end);
+    const auto add = [&](const void* base, int64_t bytes, int64_t rows, int64_t row) {
+      for (int64_t r = 0; base && r < rows; ++r)
+        ahead.add(static_cast<const char*>(base) + ((row + r) * L + first) * bytes, (end - first) * bytes);
+    };
+    const int64_t parts = channel_parts(p_.dim / p_.groups), N = p_.state;
+    const int64_t group = (image_ * p_.groups + group_) * N;
+    const int64_t sums = ((image_ * parts + part_index_) * p_.groups + group_) * N;
+    if (!p_.constant_B) add(p_.B, size, N, group), add(p_.grad_B, sizeof(E), N, sums);
+    if (!p_.constant_C) add(p_.C, size, N, group), add(p_.grad_C, sizeof(E), N, sums);
+    for (int64_t b = 0; b < block_count_; ++b) {
+      const int64_t row = image_ * p_.dim + blocks_[b].channel;
+      for (const void* array : {p_.u, p_.delta, p_.grad_out, static_cast<const void*>(p_.grad_u),
+                                static_cast<const void*>(p_.grad_delta)})
+        add(array, size, blocks_[b].count, row);
+      for (int64_t chunk = first / kChunk; p_.states && chunk < end / kChunk; ++chunk)
+        for (int64_t n = 0; chunk > 0 && n < N; ++n)
+          ahead.add(static_cast<const E*>(p_.states) +
+                        ((image_ * saved_states(L) + chunk - 1) * N + n) * p_.dim + blocks_[b].channel,
+                    blocks_[b].count * sizeof(E));
+    }
+    ahead.spread(kAhead * block_count_ * passes(N, kBackwardStates));
   }
 
   int64_t at(const BackwardBlock<V>& x, int64_t start) const {
@@ -85,61 +117,50 @@ class PartTask {
     }
   }
 
-  void load_block(BackwardBlock<V>& x, int64_t chunk, int64_t start, int64_t steps) {
+  void load_block(BackwardBlock<V>& x, int64_t index, int64_t start, int64_t steps) {
     const int64_t L = p_.length, N = p_.state;
-    if (chunk > 0)
-      read_state(static_cast<const E*>(p_.states) + image_ * saved_states(L) * N * p_.dim, chunk, x.state, N,
+    BackwardChunk<V>& chunk = *x.chunk;
+    if (index > 0)
+      read_state(static_cast<const E*>(p_.states) + image_ * saved_states(L) * N * p_.dim, index, x.state, N,
                  p_.dim, x.channel, x.count);
     else
       x.decay.clear(x.state, N);
-    for (const void* array : {p_.u, p_.delta, p_.grad_out})
-      for (int64_t c = 0; chunk > 0 && c < x.count; ++c)
-        sums_.ahead.add(
-            static_cast<const char*>(array) + (at(x, start - kChunk) + c * L) * type_size(p_.type),
-            kChunk * type_size(p_.type));
-    load_channel_rows(x.u, p_.u, p_.type, at(x, start), L, steps, x.count);
-    load_channel_rows(x.dt, p_.delta, p_.type, at(x, start), L, steps, x.count);
-    load_channel_rows(x.gy, p_.grad_out, p_.type, at(x, start), L, steps, x.count);
-    for (int64_t t = 0; t < steps; ++t) {
-      x.dt[t] += x.delta_bias;
-      x.slope[t] = broadcast<V>(1);
-    }
-    if (p_.softplus) softplus_all(x.dt, x.slope, steps);
-    for (int64_t t = 0; t < steps; ++t) {
-      x.dtu[t] = x.dt[t] * x.u[t];
-      x.gdt[t] = x.gdtu[t] = V{};
-      x.y[t] = x.D * x.u[t];
-    }
+    load_channel_rows(chunk.u, p_.u, p_.type, at(x, start), L, steps, x.count);
+    load_channel_rows(chunk.dt, p_.delta, p_.type, at(x, start), L, steps, x.count);
+    load_channel_rows(chunk.gy, p_.grad_out, p_.type, at(x, start), L, steps, x.count);
+    x.start(steps, p_.softplus);
     if (p_.z) {
+      for (int64_t t = 0; t < steps; ++t) chunk.y[t] = x.D * chunk.u[t];
       load_channel_rows(z_, p_.z, p_.type, at(x, start), L, steps, x.count);
-      for (int64_t t = 0; t < steps; ++t) x.gy[t] *= z_[t] * sigmoid(z_[t]);
+      for (int64_t t = 0; t < steps; ++t) chunk.gy[t] *= z_[t] * sigmoid(z_[t]);
     }
   }
 
   void store_block(BackwardBlock<V>& x, int64_t start, int64_t steps) {
     const int64_t L = p_.length;
+    BackwardChunk<V>& chunk = *x.chunk;
     if (p_.grad_z) {
       load_channel_rows(z_, p_.z, p_.type, at(x, start), L, steps, x.count);
       load_channel_rows(grad_, p_.grad_out, p_.type, at(x, start), L, steps, x.count);
       for (int64_t t = 0; t < steps; ++t) {
         const V s = sigmoid(z_[t]);
-        grad_[t] *= x.y[t] * s * (Element<V>(1) + z_[t] * (Element<V>(1) - s));
+        grad_[t] *= chunk.y[t] * s * (Element<V>(1) + z_[t] * (Element<V>(1) - s));
       }
       store_channel_rows(grad_, p_.grad_z, p_.type, at(x, start), L, steps, x.count);
     }
     V gD{}, gbias{};
     for (int64_t t = 0; t < steps; ++t) {
-      const V gdelta = fma(x.gdtu[t], x.u[t], x.gdt[t]) * x.slope[t];
-      const V gu = fma(x.gdtu[t], x.dt[t], x.D * x.gy[t]);
-      gD = fma(x.gy[t], x.u[t], gD);
+      const V gdelta = fma(chunk.gdtu[t], chunk.u[t], chunk.gdt[t]) * chunk.slope[t];
+      const V gu = fma(chunk.gdtu[t], chunk.dt[t], x.D * chunk.gy[t]);
+      gD = fma(chunk.gy[t], chunk.u[t], gD);
       gbias += gdelta;
-      x.gdt[t] = gdelta;
-      x.gdtu[t] = gu;
+      chunk.gdt[t] = gdelta;
+      chunk.gdtu[t] = gu;
     }
     x.gD += gD;
     x.gdelta_bias += gbias;
-    store_channel_rows(x.gdtu, p_.grad_u, p_.type, at(x, start), L, steps, x.count);
-    store_channel_rows(x.gdt, p_.grad_delta, p_.type, at(x, start), L, steps, x.count);
+    store_channel_rows(chunk.gdtu, p_.grad_u, p_.type, at(x, start), L, steps, x.count);
+    store_channel_rows(chunk.gdt, p_.grad_delta, p_.type, at(x, start), L, steps, x.count);
   }
 
   void store_sums(const E* sums, void* to, int64_t start, int64_t steps) {

@@ -1,5 +1,7 @@
 // Selective scan, forward. One task is one part of a group's channels of one image, over the whole
 // sequence; the blocks of the part share the tiles of B and C.
+#include <initializer_list>
+
 #include "kernels.h"
 #include "scan_block.h"
 
@@ -19,8 +21,9 @@ class PartTask {
     const int64_t N = p.state, per_group = p.dim / p.groups, first = part * kChannelsPerPart;
     const int64_t channels = minimum(kChannelsPerPart, per_group - first);
     block_count_ = (channels + W - 1) / W;
-    B_ = scratch_.take<E>(kLoadedSteps * row_);
-    C_ = scratch_.take<E>(kLoadedSteps * row_);
+    B_ = scratch_.take<E>(kChunk * row_);
+    C_ = scratch_.take<E>(kChunk * row_);
+    chunk_ = scratch_.take<ForwardChunk<V>>(1);
     for (int64_t b = 0; b < block_count_; ++b) {
       ForwardBlock<V>& x = blocks_[b];
       x.take(scratch_, N);
@@ -38,10 +41,11 @@ class PartTask {
 
   void run() {
     const int64_t L = p_.length;
-    for (int64_t start = 0; start < L; start += kLoadedSteps) {
-      const int64_t steps = minimum(kLoadedSteps, L - start);
+    for (int64_t start = 0; start < L; start += kChunk) {
+      const int64_t steps = minimum(kChunk, L - start);
+      if (start % kAhead == 0) look_ahead(start + kAhead);
       load_coefficients(start, steps);
-      for (int64_t b = 0; b < block_count_; ++b) scan_loaded(blocks_[b], start, steps);
+      for (int64_t b = 0; b < block_count_; ++b) scan_chunk(blocks_[b], start, steps);
     }
     for (int64_t b = 0; b < block_count_; ++b) {
       const ForwardBlock<V>& x = blocks_[b];
@@ -52,7 +56,7 @@ class PartTask {
 
  private:
   static int64_t bytes(const SelectiveScanForward& p) {
-    return 2 * Scratch::bytes<E>(kLoadedSteps * round_up(p.state, W)) +
+    return 2 * Scratch::bytes<E>(kChunk * round_up(p.state, W)) + Scratch::bytes<ForwardChunk<V>>(1) +
            kBlocks * ForwardBlock<V>::bytes(p.state);
   }
 
@@ -68,26 +72,45 @@ class PartTask {
     }
   }
 
-  void scan_loaded(ForwardBlock<V>& x, int64_t start, int64_t steps) {
+  // Steps that are asked for together: long pieces of the rows, which memory gives faster than short ones.
+  static constexpr int64_t kAhead = 64;
+
+  void look_ahead(int64_t next) {
+    ahead_.clear();
+    if (next >= p_.length) return;
+    const int64_t L = p_.length, size = type_size(p_.type), bytes = minimum(kAhead, L - next) * size;
+    const auto add = [&](const void* base, int64_t rows, int64_t first) {
+      for (int64_t r = 0; base && r < rows; ++r)
+        ahead_.add(static_cast<const char*>(base) + ((first + r) * L + next) * size, bytes);
+    };
+    const int64_t group = (image_ * p_.groups + group_) * p_.state;
+    if (!p_.constant_B) add(p_.B, p_.state, group);
+    if (!p_.constant_C) add(p_.C, p_.state, group);
+    for (int64_t b = 0; b < block_count_; ++b)
+      for (const void* array : {p_.u, p_.delta, p_.z, static_cast<const void*>(p_.out)})
+        add(array, blocks_[b].count, image_ * p_.dim + blocks_[b].channel);
+    ahead_.spread(kAhead * block_count_ * passes(p_.state, kForwardStates<V>));
+  }
+
+  void scan_chunk(ForwardBlock<V>& x, int64_t start, int64_t steps) {
     const int64_t L = p_.length, N = p_.state, at = (image_ * p_.dim + x.channel) * L + start;
-    load_channel_rows(x.u, p_.u, p_.type, at, L, steps, x.count);
-    load_channel_rows(x.dt, p_.delta, p_.type, at, L, steps, x.count);
-    for (int64_t t = 0; t < steps; ++t) x.dt[t] += x.delta_bias;
-    if (p_.softplus) softplus_all<V>(x.dt, nullptr, steps);
-    for (int64_t first = 0; first < steps; first += kChunk) {
-      if (p_.states && start + first > 0)
-        save_state(static_cast<E*>(p_.states) + image_ * saved_states(L) * N * p_.dim,
-                   (start + first) / kChunk, x.state, N, p_.dim, x.channel, x.count);
-      x.scan(first, minimum(kChunk, steps - first), N,
-             {B_ + first * row_, row_, p_.constant_B ? x.constant_B : nullptr},
-             {C_ + first * row_, row_, p_.constant_C ? x.constant_C : nullptr}, nothing_);
-    }
+    ForwardChunk<V>& chunk = *chunk_;
+    load_channel_rows(chunk.u, p_.u, p_.type, at, L, steps, x.count);
+    load_channel_rows(chunk.dt, p_.delta, p_.type, at, L, steps, x.count);
+    if (p_.states && start > 0)
+      save_state(static_cast<E*>(p_.states) + image_ * saved_states(L) * N * p_.dim, start / kChunk, x.state,
+                 N, p_.dim, x.channel, x.count);
+    x.scan({steps,
+            {B_, row_, p_.constant_B ? x.constant_B : nullptr},
+            {C_, row_, p_.constant_C ? x.constant_C : nullptr},
+            ahead_},
+           chunk, N, p_.softplus);
     if (p_.z) {
-      V* z = x.u;
+      V* z = chunk.u;
       load_channel_rows(z, p_.z, p_.type, at, L, steps, x.count);
-      for (int64_t t = 0; t < steps; ++t) x.y[t] *= z[t] * sigmoid(z[t]);
+      for (int64_t t = 0; t < steps; ++t) chunk.y[t] *= z[t] * sigmoid(z[t]);
     }
-    store_channel_rows(x.y, p_.out, p_.type, at, L, steps, x.count);
+    store_channel_rows(chunk.y, p_.out, p_.type, at, L, steps, x.count);
   }
 
   const SelectiveScanForward& p_;
@@ -95,7 +118,8 @@ class PartTask {
   int64_t block_count_;
   Scratch scratch_;
   E *B_, *C_;
-  Ahead nothing_;
+  ForwardChunk<V>* chunk_;
+  Ahead ahead_;
   ForwardBlock<V> blocks_[kBlocks];
 };
 

@@ -66,7 +66,7 @@ class PartTask {
       }
       for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], chunk, steps);
       look_ahead(chunk);
-      sums_.chunk(blocks_, block_count_, steps, B, C, false, false, false);
+      sums_.scan(blocks_, block_count_, steps, B, C, false, false, false);
       for (int64_t b = 0; b < block_count_; ++b) store_block(blocks_[b], b, steps);
       store_projected(chunk == last, steps);
     }
@@ -93,38 +93,36 @@ class PartTask {
       sums_.ahead.add(static_cast<const E*>(p_.grad_x) + at, channels * sizeof(E));
       sums_.ahead.add(rows_ + pixel * p_.projected(), p_.projected() * sizeof(E));
     }
+    sums_.ahead.spread(kChunk * block_count_ * passes(p_.state, kBackwardStates));
   }
 
-  void load_block(BackwardBlock<V>& x, int64_t chunk, int64_t steps) {
+  void load_block(BackwardBlock<V>& x, int64_t index, int64_t steps) {
     const int64_t L = p_.length(), N = p_.state, D = p_.dim;
-    if (chunk > 0)
-      read_state(static_cast<const E*>(p_.states) + (k_ * p_.batch + image_) * saved_states(L) * N * D, chunk,
+    BackwardChunk<V>& chunk = *x.chunk;
+    if (index > 0)
+      read_state(static_cast<const E*>(p_.states) + (k_ * p_.batch + image_) * saved_states(L) * N * D, index,
                  x.state, N, D, x.channel, x.count);
     else
       x.decay.clear(x.state, N);
     gemm<V>(steps, W, p_.rank, {projected_, p_.projected(), 1}, dt_projs_ + x.channel, padded(D),
-            reinterpret_cast<E*>(x.dt), W, false);
+            reinterpret_cast<E*>(chunk.dt), W, false);
     for (int64_t t = 0; t < steps; ++t) {
       const int64_t at = (image_ * L + pixels_[t]) * D + x.channel;
-      read(x.u[t], p_.x, p_.type, at, x.count);
-      read(x.gy[t], p_.grad_out, kCompute, at, x.count);
-      x.dt[t] += x.delta_bias;
+      read(chunk.u[t], p_.x, p_.type, at, x.count);
+      read(chunk.gy[t], p_.grad_out, kCompute, at, x.count);
     }
-    softplus_all(x.dt, x.slope, steps);
-    for (int64_t t = 0; t < steps; ++t) {
-      x.dtu[t] = x.dt[t] * x.u[t];
-      x.gdt[t] = x.gdtu[t] = V{};
-    }
+    x.start(steps, true);
   }
 
   void store_block(BackwardBlock<V>& x, int64_t b, int64_t steps) {
+    const BackwardChunk<V>& chunk = *x.chunk;
     V gD{}, gbias{};
     for (int64_t t = 0; t < steps; ++t) {
-      const V gdelta = fma(x.gdtu[t], x.u[t], x.gdt[t]) * x.slope[t];
+      const V gdelta = fma(chunk.gdtu[t], chunk.u[t], chunk.gdt[t]) * chunk.slope[t];
       grad_delta_[t * block_count_ + b] = gdelta;
       gbias += gdelta;
-      gD = fma(x.gy[t], x.u[t], gD);
-      const V gu = fma(x.gdtu[t], x.dt[t], x.D * x.gy[t]);
+      gD = fma(chunk.gy[t], chunk.u[t], gD);
+      const V gu = fma(chunk.gdtu[t], chunk.dt[t], x.D * chunk.gy[t]);
       E* to = static_cast<E*>(p_.grad_x) + (image_ * p_.length() + pixels_[t]) * p_.dim + x.channel;
       store_some(to, k_ == 0 ? gu : load_some(to, x.count) + gu, x.count);
     }

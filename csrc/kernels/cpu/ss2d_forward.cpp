@@ -50,6 +50,7 @@ class PartTask {
         block_count_((channels_ + W - 1) / W),
         scratch_(bytes(p)) {
     projected_ = scratch_.take<E>(kChunk * p.projected());
+    chunk_ = scratch_.take<ForwardChunk<V>>(1);
     delta_ = scratch_.take<V>(kChunk * kBlocks);
     for (int64_t b = 0; b < block_count_; ++b) {
       blocks_[b].take(scratch_, p.state);
@@ -68,7 +69,7 @@ class PartTask {
  private:
   static int64_t bytes(const Ss2dForward& p) {
     return Scratch::bytes<E>(kChunk * p.projected()) + Scratch::bytes<V>(kChunk * kBlocks) +
-           kBlocks * ForwardBlock<V>::bytes(p.state);
+           Scratch::bytes<ForwardChunk<V>>(1) + kBlocks * ForwardBlock<V>::bytes(p.state);
   }
 
   void start_direction(ForwardBlock<V>& x, int k) {
@@ -95,6 +96,7 @@ class PartTask {
       ahead_.add(static_cast<const E*>(p_.out) + at, channels_ * sizeof(E));
       ahead_.add(projected_rows(k) + pixel * p_.projected(), p_.projected() * sizeof(E));
     }
+    ahead_.spread(kChunk * block_count_ * passes(p_.state, kForwardStates<V>));
   }
 
   void scan_chunk(int k, int64_t start) {
@@ -109,21 +111,20 @@ class PartTask {
     gemm<V>(steps, block_count_ * W, R, {projected_, P, 1}, dt_projs_ + k * R * padded(D) + first_, padded(D),
             reinterpret_cast<E*>(delta_), block_count_ * W, false);
     look_ahead(k, start + steps);
+    ForwardChunk<V>& chunk = *chunk_;
     for (int64_t b = 0; b < block_count_; ++b) {
       ForwardBlock<V>& x = blocks_[b];
       if (p_.states && start > 0)
         save_state(static_cast<E*>(p_.states) + (k * p_.batch + image_) * saved_states(L) * N * D,
                    start / kChunk, x.state, N, D, x.channel, x.count);
       for (int64_t t = 0; t < steps; ++t) {
-        read(x.u[t], p_.x, p_.type, (image_ * L + pixels_[t]) * D + x.channel, x.count);
-        x.dt[t] = delta_[t * block_count_ + b] + x.delta_bias;
+        read(chunk.u[t], p_.x, p_.type, (image_ * L + pixels_[t]) * D + x.channel, x.count);
+        chunk.dt[t] = delta_[t * block_count_ + b];
       }
-      softplus_all<V>(x.dt, nullptr, steps);
-      x.scan(0, steps, N, {projected_ + R, P, nullptr}, {projected_ + R + N, P, nullptr},
-             b == 0 ? ahead_ : nothing_);
+      x.scan({steps, {projected_ + R, P, nullptr}, {projected_ + R + N, P, nullptr}, ahead_}, chunk, N, true);
       for (int64_t t = 0; t < steps; ++t) {
         E* to = static_cast<E*>(p_.out) + (image_ * L + pixels_[t]) * D + x.channel;
-        store_some(to, k == 0 ? x.y[t] : load_some(to, x.count) + x.y[t], x.count);
+        store_some(to, k == 0 ? chunk.y[t] : load_some(to, x.count) + chunk.y[t], x.count);
       }
     }
   }
@@ -135,8 +136,8 @@ class PartTask {
   int64_t pixels_[kChunk];
   E* projected_;
   V* delta_;  // (T, blocks): dt before bias and softplus
+  ForwardChunk<V>* chunk_;
   Ahead ahead_;
-  Ahead nothing_;
   ForwardBlock<V> blocks_[kBlocks];
 };
 

@@ -72,6 +72,17 @@ SWIN_INLINE double exp(double x) { return std::exp(x); }
 template <int COUNT>
 SWIN_INLINE void exps(Float (&r)[COUNT], const Float (&x)[COUNT]) {
   Float n[COUNT], f[COUNT];
+#if defined(__AVX512F__)
+  const Float log2e = broadcast<Float>(1.44269502f), rest = broadcast<Float>(1.92596299e-8f);
+  SWIN_UNROLL(8)
+  for (int i = 0; i < COUNT; ++i)
+    f[i] = minimum(broadcast<Float>(89.0f), maximum(broadcast<Float>(-104.0f), x[i]));
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = fma(f[i], log2e, broadcast<Float>(kRound));
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] -= kRound;
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] = fma(f[i], rest, fma(f[i], log2e, -n[i]));
+  exp2_fractions(r, f);
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = (Float)_mm512_scalef_ps((__m512)r[i], (__m512)n[i]);
+#else
   SWIN_UNROLL(8)
   for (int i = 0; i < COUNT; ++i)
     f[i] = minimum(broadcast<Float>(88.7f), maximum(broadcast<Float>(-87.0f), x[i]));
@@ -85,6 +96,7 @@ SWIN_INLINE void exps(Float (&r)[COUNT], const Float (&x)[COUNT]) {
   exp2_fractions(r, f);
   SWIN_UNROLL(8)
   for (int i = 0; i < COUNT; ++i) r[i] = (Float)((Int)(r[i] + r[i]) + (((Int)n[i] - (0x4b400000 + 1)) << 23));
+#endif
 }
 SWIN_INLINE Float exp(Float x) {
   const Float in[1] = {x};
@@ -129,22 +141,8 @@ SWIN_INLINE void softplus_and_slope(double (&x)[COUNT], double (&slope)[COUNT]) 
   }
 }
 
-// x[t] becomes softplus(x[t]); its derivative goes to `slope`, unless null.
-template <class V>
-SWIN_INLINE void softplus_all(V* x, V* slope, int64_t steps) {
-  constexpr int kTogether = 4;
-  V group[kTogether], slopes[kTogether];
-  for (int64_t t = 0; t < steps; t += kTogether) {
-    SWIN_UNROLL(4) for (int i = 0; i < kTogether; ++i) group[i] = t + i < steps ? x[t + i] : V{};
-    softplus_and_slope(group, slopes);
-    SWIN_UNROLL(4)
-    for (int i = 0; i < kTogether; ++i) {
-      if (t + i >= steps) break;
-      x[t + i] = group[i];
-      if (slope) slope[t + i] = slopes[i];
-    }
-  }
-}
+// Steps whose softplus is taken at a time, to overlap the chains of dependent operations. Divides kChunk.
+constexpr int kTogether = 8;
 
 SWIN_INLINE Float sigmoid(Float x) {
   const Float e = exp(-absolute(x));
