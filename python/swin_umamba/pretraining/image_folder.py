@@ -14,6 +14,8 @@ from ..errors import UserError
 from .images import ENDINGS, read_size
 
 Sample = tuple[Path, int]
+# What is read ahead when the headers are checked.
+IMAGES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -92,14 +94,12 @@ def check_images(images: ImageFolder, size: int, on_image_done: Callable[[], obj
     paths = [path for path, _ in (*images.training, *images.validation)]
     small = []
     with ThreadPoolExecutor(max_workers=min(16, 2 * (os.cpu_count() or 1))) as pool:
-        try:
-            for path, shape in zip(paths, pool.map(read_size, paths), strict=True):
+        for start in range(0, len(paths), IMAGES_AT_ONCE):
+            part = paths[start : start + IMAGES_AT_ONCE]
+            for path, shape in zip(part, pool.map(read_size, part), strict=True):
                 if min(shape) < size:
                     small.append(path)
                 on_image_done()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
     if 2 * len(small) > len(paths):
         height, width = read_size(small[0])
         raise UserError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..training.settings import check_unchanged
 
 REFERENCE_BATCH_SIZE = 1024
 
@@ -92,13 +93,9 @@ def choose_settings(given: dict[str, Any], stored: PretrainingSettings | None) -
     """
     said = {name: value for name, value in given.items() if value is not None}
     if stored is not None:
-        for name, value in said.items():
-            former = getattr(stored, name)
-            if value != former:
-                raise UserError(
-                    f"--{name.replace('_', '-')} {value} differs from the run to resume, which has {former}; "
-                    f"leave it out, or start a new run with another --output"
-                )
+        if said["data"] != stored.data:
+            raise UserError(f"the run to resume was trained on {stored.data}, not on {said['data']}")
+        check_unchanged(said, stored, "leave it out, or start a new run with another --output")
         return stored
     settings = PretrainingSettings(**said).completed()
     if settings.warmup_epochs > settings.epochs:
