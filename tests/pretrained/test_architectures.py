@@ -14,6 +14,7 @@ NAMES = {
     "Swin Transformer": ["patch_embed.proj.weight", "layers.0.blocks.0.attn.relative_position_bias_table"],
     "SwinUNETR": ["swinViT.patch_embed.proj.weight", "encoder1.layer.conv1.conv.weight"],
     "UNETR": ["vit.patch_embedding.position_embeddings", "vit.blocks.0.mlp.linear1.weight", "encoder1.x.weight"],
+    "nnFormer": ["embedding.0.convolution.weight", "bottleneck.blocks.0.norm.weight"],
     "SegResNet": ["convInit.conv.weight", "down_layers.0.1.conv1.conv.weight"],
     "U-Mamba_Enc": ["encoder.stages.0.blocks.0.conv1.conv.weight", "encoder.mamba_layers.0.mamba.A_log"],
     "U-Mamba_Bot": ["encoder.stages.0.blocks.0.conv1.conv.weight", "mamba.A_log", "decoder.seg_layers.0.weight"],
@@ -33,8 +34,8 @@ def test_other_networks_are_told_and_refused(tmp_path, make_network, family):
     assert recognize(weights).family == family
     torch.save({"model": weights}, tmp_path / "a.pth")
     told = "a network that is not known here \\(1 tensors: head.weight, …\\)" if family == "unknown" else family
-    fits = r"what fits are a checkpoint of the same network, and weights of VMamba \(embed_dim 8, depths 1-2-1-1\)$"
-    with pytest.raises(CheckpointError, match=f"it looks like {told}; {fits}"):
+    fits = r"What fits are a checkpoint of the same network, and weights of VMamba \(embed_dim 8, depths 1-2-1-1\)$"
+    with pytest.raises(CheckpointError, match=rf"It looks like {told}: another network\. {fits}"):
         load_pretrained(make_network(SwinUMamba), tmp_path / "a.pth")
 
 

@@ -198,6 +198,15 @@ def test_a_pretrained_classifier_fills_the_encoder(tmp_path):
     assert load_pretrained(network, tmp_path / "a.pth").encoder_coverage == 1
 
 
+def test_any_network_takes_its_own_weights(tmp_path):
+    source, network = (nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)) for _ in range(2))
+    torch.save({"network_weights": source.state_dict()}, tmp_path / "a.pth")
+    report = load_pretrained(network, tmp_path / "a.pth")
+    assert_unchanged(network, source.state_dict())
+    assert report.encoder_coverage is None
+    assert str(report).splitlines()[1:] == ["  loaded       7  0 (2), 1 (5)"]
+
+
 class Wrapped(nn.Module):
     """Names its parameters as DDP does."""
 
@@ -248,7 +257,7 @@ MISFITS = {
         lambda: vmamba_weights(16),
         "looks like VMamba .embed_dim 16.*is 16, and 8 in the network.*more",
     ),
-    "other depths": (lambda: vmamba_weights(8, (1, 2, 2, 1)), r"depths 1-2-2-1\), and layers\.2\.blocks\.1.*no place"),
+    "other depths": (lambda: vmamba_weights(8, (1, 2, 2, 1)), r"depths 1-2-2-1\): layers\.2\.blocks\.1.*no place"),
     "other d_state": (lambda: vmamba_weights(d_state=3), "A_logs is 64×3, and 64×2 in the network"),
     "less": (lambda: without(f"{FIRST}Ds"), rf"vssm_encoder\.{FIRST}Ds is missing in the file"),
     "more": (lambda: {**vmamba_weights(), "layers.0.mlp.weight": torch.ones(1)}, "has no place in the network"),
@@ -281,7 +290,9 @@ def test_the_other_swin_umamba_is_named(tmp_path, make_network, given_class, wan
     with pytest.raises(CheckpointError) as raised:
         load_pretrained(network, tmp_path / "a.pth")
     sizes = "(embed_dim 8, depths 1-2-1-1, input channels 1, classes 3)"
-    assert f"does not fit {wanted_name} {sizes}: it looks like {given_name} {sizes}; what fits" in str(raised.value)
+    assert f"does not fit {wanted_name} {sizes}. It looks like {given_name} {sizes}: another network. What fits" in str(
+        raised.value
+    )
     assert_unchanged(network, before)
 
 
@@ -343,6 +354,11 @@ def test_the_report_as_a_table_says_the_same(tmp_path, make_network):
     console = Console(width=300, file=io.StringIO())
     console.print(report)
     assert console.file.getvalue().split() == str(report).split()
+
+
+def test_tensors_beside_the_weights_are_not_taken_for_them(tmp_path, make_network):
+    torch.save({"step": torch.tensor(3), "model": vmamba_weights()}, tmp_path / "a.pth")
+    assert load_pretrained(make_network(SwinUMambaD, in_channels=3), tmp_path / "a.pth").encoder_coverage == 1
 
 
 def test_entries_that_are_no_tensors_are_reported(tmp_path, make_network):

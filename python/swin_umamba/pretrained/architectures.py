@@ -19,7 +19,7 @@ _VMAMBA_SIZES = {
     (128, (2, 2, 27, 2)): "VMamba-Base",
 }
 
-# Family, and what the start of at least one name must match for each pattern. The first family that fits counts.
+# Family, and patterns that must each match the start of at least one name. The first family that fits counts.
 _SIGNATURES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (SWIN_UMAMBA, (r"vssm_encoder\.", r"stem\.0\.")),
     (SWIN_UMAMBA_D, (r"vssm_encoder\.", r"decoder\.seg_layers\.")),
@@ -30,7 +30,8 @@ _SIGNATURES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("SwinUNETR", (r"swinViT\.",)),
     ("UNETR", (r"vit\.(blocks|patch_embedding)\.",)),
     ("SegResNet", (r"convInit\.", r"down_layers\.")),
-    ("nnFormer", (r"(model_down|encoder)\.layers\.\d+\.blocks\.\d+\.attn\.relative_position",)),
+    ("nnFormer", (r"embedding\.0\.convolution\.", r"bottleneck\.")),
+    ("nnFormer", (r"model_down\.layers\.",)),
     ("U-Mamba_Enc", (r"encoder\.mamba_layers\.",)),
     ("U-Mamba_Bot", (r"mamba\.A_log", r"encoder\.stages\.")),
     ("nnU-Net's ResidualEncoderUNet", (r"encoder\.stages\.\d+\.blocks\.", r"decoder\.seg_layers\.")),

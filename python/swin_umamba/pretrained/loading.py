@@ -101,27 +101,28 @@ def _match(
     network: Mapping[str, Tensor],
     input_channels: InputChannels,
 ) -> Match:
-    does_not_fit = f"{path} does not fit {target.title}: it looks like {source.title}"
     if source.family == VMAMBA and target.family in (SWIN_UMAMBA, SWIN_UMAMBA_D):
         match = match_vmamba(tensors, network, input_channels)
     elif source.family == target.family:
         match = match_same_network(tensors, network, input_channels)
     else:
-        raise CheckpointError(f"{does_not_fit}; {_what_fits(target, network)}")
+        match = Match(problems=["another network"])
     if match.problems:
         more = len(match.problems) - SHOWN_PROBLEMS
         shown = "; ".join(match.problems[:SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
-        raise CheckpointError(f"{does_not_fit}, and {shown}; {_what_fits(target, network)}")
+        raise CheckpointError(
+            f"{path} does not fit {target.title}. It looks like {source.title}: {shown}. {_what_fits(target, network)}"
+        )
     return match
 
 
 def _what_fits(target: Architecture, network: Mapping[str, Tensor]) -> str:
     same = "a checkpoint of the same network"
     if target.family not in (SWIN_UMAMBA, SWIN_UMAMBA_D):
-        return f"what fits is {same}"
+        return f"What fits is {same}"
     encoder = encoder_title(network, ENCODER)
     released = f", which VMamba's first release has as {RELEASED_FILE}" if "Tiny" in encoder else ""
-    return f"what fits are {same}, and weights of {encoder}{released}"
+    return f"What fits are {same}, and weights of {encoder}{released}"
 
 
 def _convert(path: Path, name: str, value: Tensor, target: Tensor) -> Tensor:

@@ -68,7 +68,9 @@ class LoadReport:
         rows = [("loaded", str(len(self.loaded)), _groups(self.loaded))]
         rows += [("adapted", str(len(names)), f"{_some(names)}: {how}") for how, names in _by_reason(self.adapted)]
         rows += [("skipped", str(len(names)), f"{_some(names)}: {why}") for why, names in _by_reason(self.skipped)]
-        rows.append(("missing", str(len(self.missing)), f"{_groups(self.missing)}: not in the file, left as they were"))
+        if self.missing:
+            what = f"{_groups(self.missing)}: not in the file, left as they were"
+            rows.append(("missing", str(len(self.missing)), what))
         if self.encoder_coverage is not None:
             # Rounded down, so that 100 % means all.
             rows.append(("encoder", f"{int(1000 * self.encoder_coverage) / 10:g} %", "of its parameters from the file"))

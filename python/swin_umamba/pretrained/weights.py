@@ -69,9 +69,8 @@ def strip_wrappers(names: Iterable[str]) -> dict[str, str]:
 
 
 def _state_dict(checkpoint: Any, path: Path) -> Mapping[str, Any]:
-    if _is_state_dict(checkpoint):
-        return checkpoint
     if isinstance(checkpoint, dict):
+        # First, since other entries of a training checkpoint may be tensors, such as the number of steps.
         for key in WEIGHT_KEYS:
             value = checkpoint.get(key)
             if _is_state_dict(value):
@@ -82,6 +81,8 @@ def _state_dict(checkpoint: Any, path: Path) -> Mapping[str, Any]:
                     f"because that would run code of the file; where the file was made, write the network's "
                     f"state_dict() instead"
                 )
+        if _is_state_dict(checkpoint):
+            return checkpoint
         keys = ", ".join(repr(key) for key in list(checkpoint)[:8])
         content = f"a dict with the keys {keys}" if checkpoint else "an empty dict"
     elif isinstance(checkpoint, Placeholder):
