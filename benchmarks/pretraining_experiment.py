@@ -61,6 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     budget = Budget(args.pretraining_epochs, args.epochs, args.longer_epochs, args.iterations)
     work = args.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    if (work / "budget.json").exists():
+        if json.loads((work / "budget.json").read_text(encoding="utf-8")) != vars(budget):
+            sys.exit(f"{work} holds runs of another budget; choose another folder with --work")
+    else:
+        write_json(work / "budget.json", vars(budget))
     tiles = work / "tiles"
     if not tiles.exists():
         write_tiles(tiles)
@@ -175,13 +181,14 @@ def table(runs: list[dict[str, Any]], budget: Budget) -> str:
     lines = [
         "# Pretrained on one modality, trained on the other",
         "",
-        "Modality A is the white-matter probability map of the sample brain: VMamba-Tiny learns to tell the level of the",
-        "brain from which a tile comes. Modality B is the T1 image: Swin-UMamba† learns to segment grey and white matter.",
-        "Both see training slices only. All scores are of held-out slices, DSC and NSD (tolerance 1 mm) as mean ±",
-        f"standard deviation over {len(seeds)} seeds. Written by",
+        "Modality A is the white-matter probability map of the sample brain: VMamba-Tiny learns to tell the level of",
+        "the brain from which a tile comes. Modality B is the T1 image: Swin-UMamba† learns to segment grey and white",
+        "matter. Both see training slices only. All scores are of held-out slices, DSC and NSD (tolerance 1 mm) as",
+        f"mean ± standard deviation over the {len(seeds)} seeds. Written by",
         "",
         "```bash",
-        "python benchmarks/pretraining_experiment.py",
+        f"python benchmarks/pretraining_experiment.py --seeds {' '.join(map(str, seeds))} \\",
+        f"    {' '.join('--{} {}'.format(name.replace('_', '-'), value) for name, value in vars(budget).items())}",
         "```",
         "",
         "| start | epochs | DSC | NSD | DSC of each seed | seconds, pretraining + training |",

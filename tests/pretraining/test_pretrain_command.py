@@ -229,6 +229,26 @@ def test_an_image_damaged_behind_its_header_stops_the_run_by_name(make_images, t
     assert len(error.splitlines()) == 1
 
 
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_checkpoint(
+    quick, tiny_network, tmp_path, monkeypatch, capsys
+):
+    from swin_umamba import VMambaTiny
+
+    forward, calls = VMambaTiny.forward, []
+
+    def diverge(self, x):
+        calls.append(1)
+        return forward(self, x) * (float("nan") if len(calls) == 8 else 1)
+
+    monkeypatch.setattr(VMambaTiny, "forward", diverge)
+    assert quick(tiny_network, tmp_path / "run") == 1
+    error = capsys.readouterr().err
+    assert "training stopped because the loss became nan" in error
+    assert "in epoch 2" in error
+    assert len(error.splitlines()) == 1
+    assert len(_read(tmp_path / "run" / "checkpoint_latest.pth")["history"]) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
