@@ -261,6 +261,10 @@ MISFITS = {
     "other d_state": (lambda: vmamba_weights(d_state=3), "A_logs is 64×3, and 64×2 in the network"),
     "less": (lambda: without(f"{FIRST}Ds"), rf"vssm_encoder\.{FIRST}Ds is missing in the file"),
     "more": (lambda: {**vmamba_weights(), "layers.0.mlp.weight": torch.ones(1)}, "has no place in the network"),
+    "twice": (
+        lambda: {**vmamba_weights(), "downsamples.0.norm.bias": torch.ones(32)},
+        r"downsamples\.0\.norm\.bias is there twice",
+    ),
     "transposed": (lambda: spoiled(f"{FIRST}in_proj.weight", torch.t), "is 8×32, and 32×8 in the network"),
     "integers": (lambda: spoiled(f"{FIRST}Ds", torch.Tensor.int), "numbers of type torch.int32 in"),
     "too large": (lambda: spoiled(f"{FIRST}Ds", lambda t: t.double() * 1e300), "too large for .* torch.float32"),

@@ -21,14 +21,14 @@ def adapt_input_channels(kernel: Tensor, channels: int, how: Literal["sum", "mea
 
     Parameters
     ----------
-    kernel : Tensor of shape (out_channels, in_channels, H, W), floating point
+    kernel : Tensor of shape (out_channels, in_channels, ...), floating point
     channels : int
         New number of input channels, at least 1.
     how : {"sum", "mean"}
 
     Returns
     -------
-    Tensor of shape (out_channels, channels, H, W), same dtype
+    Tensor of shape (out_channels, channels, ...), same dtype
 
     Raises
     ------
@@ -40,4 +40,4 @@ def adapt_input_channels(kernel: Tensor, channels: int, how: Literal["sum", "mea
     # Half precision would round the sum, which is taken once and used for the whole training.
     total = kernel.to(torch.float64).sum(1, keepdim=True)
     one = total / (channels if how == "sum" else kernel.shape[1])
-    return one.to(kernel.dtype).expand(-1, channels, -1, -1).contiguous()
+    return one.to(kernel.dtype).expand(-1, channels, *kernel.shape[2:]).contiguous()

@@ -110,6 +110,8 @@ def _match(
             match.skipped[name] = "the network has no such layer at its number of input channels"
         elif target is None:
             match.problems.append(f"{name} has no place in the network")
+        elif own_name in match.values:
+            match.problems.append(f"{name} is there twice, under two names")
         elif tensor.shape == target.shape:
             match.values[own_name] = tensor
         elif own_name.startswith(input_layers) and _differs_only_in(1, tensor, target):
