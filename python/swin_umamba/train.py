@@ -331,6 +331,10 @@ def _new_settings(said: dict[str, Any], dataset_folder: str | None, model: str) 
     is_papers = dataset_folder is not None and find_protocol(Path(dataset_folder).name) is not None
     if "pretrained" not in said and is_papers and model in PRETRAINABLE:
         said = {**said, "pretrained": str(find_pretrained_file("--no-pretrained"))}
+    if said.get("pretrained") is None:
+        for name in ("freeze_epochs", "input_channels"):
+            if name in said:
+                raise UserError(f"--{name.replace('_', '-')}: this training starts from random weights; leave it out")
     return choose_settings(said, default_settings(dataset_folder, model, said.get("pretrained")))
 
 
