@@ -24,6 +24,9 @@ IMAGES = [
     (1, 70, 2, 64, 16, 4),
     (1, 20, 20, 100, 16, 6),
     (2, 7, 5, 8, 20, 2),
+    # The first and the last stage of the encoder.
+    (1, 80, 80, 192, 16, 6),
+    (1, 10, 10, 1536, 16, 48),
 ]
 
 
@@ -157,6 +160,26 @@ def test_autocast_changes_nothing():
     wanted = swin_umamba_ext.ss2d(*arguments)
     with torch.autocast("cuda", torch.bfloat16):
         assert torch.equal(swin_umamba_ext.ss2d(*arguments), wanted)
+
+
+def test_projections_do_not_follow_torchs_tf32_setting():
+    arguments = image_arguments(1, 20, 20, 100, 16, 6, torch.float32)
+    wanted = run(swin_umamba_ext.ss2d, arguments, torch.float32)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        got = run(swin_umamba_ext.ss2d, arguments, torch.float32)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert all(torch.equal(g, w) for g, w in zip(got, wanted, strict=True))
+
+
+def test_data_that_is_not_aligned():
+    arguments = image_arguments(2, 5, 5, 12, 16, 2, torch.bfloat16)
+    wanted = swin_umamba_ext.ss2d(*arguments)
+    storage = torch.empty(arguments[0].numel() + 1, dtype=torch.bfloat16, device="cuda")
+    moved = storage[1:].view_as(arguments[0]).copy_(arguments[0])
+    assert torch.equal(swin_umamba_ext.ss2d(moved, *arguments[1:]), wanted)
 
 
 def test_float64_scans_say_where_to_go():

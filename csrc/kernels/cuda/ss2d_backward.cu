@@ -109,41 +109,31 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Argument
           ? static_cast<const float*>(p.dt_projs_bias)[direction * p.dim + channels.first + item_channel]
           : 0.0f;
 
-  float next_grad[LongRuns::kItems];
-  bool next_inside[LongRuns::kItems];
-  const auto fetch = [&](int64_t tile) {
-    s.layout.fetch(projected, s.pixels, tile, s.rows + int(tile & 1) * kTile * s.layout.row);
-    copy_async_commit();
-#pragma unroll
-    for (int i = 0; i < LongRuns::kItems; ++i) {
-      const int pixel = s.pixels.at(tile, PixelItem<LongRuns>(i).step);
-      next_inside[i] = channel_inside && pixel >= 0;
-      next_grad[i] = next_inside[i] ? grad_out[pixel * p.dim + item_channel] : 0.0f;
-    }
-  };
+  TileReader<float> reader{s.layout, s.pixels,       s.rows, projected, grad_out + item_channel,
+                           p.dim,    channel_inside, {}};
 
   for (int i = threadIdx.x; i < 2 * kTile * s.layout.row; i += LongRuns::kThreads) s.rows[i] = 0.0f;
   for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) s.carry[i] = 0.0f;
   s.parameters.load(p, channels, direction);
   s.pixels.fill(p, direction, saved);
   __syncthreads();
-  fetch(saved);
+  reader.fetch(int(saved));
   s.pixels.fill(p, direction, saved - 1);
 
   // The first tile's own adjoint is of no use.
-  for (int64_t tile = saved; tile > 0; --tile) {
+  for (int tile = int(saved); tile > 0; --tile) {
     float item_grad[LongRuns::kItems];
     bool inside[LongRuns::kItems];
 #pragma unroll
     for (int i = 0; i < LongRuns::kItems; ++i) {
-      item_grad[i] = next_grad[i];
-      inside[i] = next_inside[i];
+      item_grad[i] = reader.next[i];
+      inside[i] = reader.pixel(tile, i) >= 0;
     }
     copy_async_wait<0>();
     __syncthreads();
 
-    if (tile > 1) fetch(tile - 1);
-    const Shared<float> rows = s.rows + int(tile & 1) * kTile * s.layout.row;
+    if (tile > 1) reader.fetch(tile - 1);
+    const Shared<float> rows = reader.rows_of(tile);
 #pragma unroll
     for (int i = 0; i < LongRuns::kItems; ++i) {
       const PixelItem<LongRuns> item(i);

@@ -54,13 +54,14 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
   const ImageTile channels(p, blockIdx.x / channel_tiles % p.batch, blockIdx.x % channel_tiles * kChannels);
   const int part = int(blockIdx.x / (channel_tiles * p.batch));
   const int64_t image_size = p.length() * p.dim;
-  const T* x = static_cast<const T*>(p.x) + channels.batch * image_size + channels.first;
-  float* out = arguments.parts + (part * p.batch + channels.batch) * image_size + channels.first;
   const int tiles = int(divide_up(p.length(), kTile));
   const int groups = s.layout.state_padded / kGroup;
   // All items of a thread are of one channel.
   const int item_channel = PixelItem<LongRuns>(0).channel;
   const bool channel_inside = item_channel < channels.count;
+  const int64_t first_value = channels.first + item_channel;
+  const T* x = static_cast<const T*>(p.x) + channels.batch * image_size + first_value;
+  float* out = arguments.parts + (part * p.batch + channels.batch) * image_size + first_value;
 
   for (int i = threadIdx.x; i < 2 * kTile * s.layout.row; i += LongRuns::kThreads) s.rows[i] = 0.0f;
 
@@ -71,26 +72,17 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
     const int sequence = direction * int(p.batch) + channels.batch;
     const float* projected = static_cast<const float*>(p.projected_x) +
                              (channels.batch * p.length() * kDirections + direction) * p.projected();
-    const int64_t parameter = direction * p.dim + channels.first + item_channel;
+    const int64_t parameter = direction * p.dim + first_value;
     const float bias = channel_inside ? static_cast<const float*>(p.dt_projs_bias)[parameter] : 0.0f;
     const float skip = channel_inside ? static_cast<const float*>(p.Ds)[parameter] : 0.0f;
 
-    float next_u[LongRuns::kItems];
-    const auto fetch = [&](int tile) {
-      s.layout.fetch(projected, s.pixels, tile, s.rows + (tile & 1) * kTile * s.layout.row);
-      copy_async_commit();
-#pragma unroll
-      for (int i = 0; i < LongRuns::kItems; ++i) {
-        const int pixel = channel_inside ? s.pixels.at(tile, PixelItem<LongRuns>(i).step) : -1;
-        next_u[i] = pixel < 0 ? 0.0f : to_float(x[pixel * p.dim + item_channel]);
-      }
-    };
+    TileReader<T> reader{s.layout, s.pixels, s.rows, projected, x, p.dim, channel_inside, {}};
 
     s.parameters.load(p, channels, direction);
     for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) s.carry[i] = 0.0f;
     s.pixels.fill(p, direction, 0);
     __syncthreads();
-    fetch(0);
+    reader.fetch(0);
     s.pixels.fill(p, direction, 1);
 
     for (int tile = 0; tile < tiles; ++tile) {
@@ -101,15 +93,15 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
       float item_u[LongRuns::kItems], before[LongRuns::kItems];
 #pragma unroll
       for (int i = 0; i < LongRuns::kItems; ++i) {
-        pixel[i] = channel_inside ? s.pixels.at(tile, PixelItem<LongRuns>(i).step) : -1;
-        item_u[i] = next_u[i];
-        before[i] = turn == 0 || pixel[i] < 0 ? 0.0f : out[pixel[i] * p.dim + item_channel];
+        pixel[i] = reader.pixel(tile, i);
+        item_u[i] = reader.next[i];
+        before[i] = turn == 0 || pixel[i] < 0 ? 0.0f : out[pixel[i] * p.dim];
       }
       copy_async_wait<0>();
       __syncthreads();
 
-      if (tile + 1 < tiles) fetch(tile + 1);
-      const Shared<float> rows = s.rows + (tile & 1) * kTile * s.layout.row;
+      if (tile + 1 < tiles) reader.fetch(tile + 1);
+      const Shared<float> rows = reader.rows_of(tile);
 #pragma unroll
       for (int i = 0; i < LongRuns::kItems; ++i) {
         const PixelItem<LongRuns> item(i);
@@ -146,7 +138,7 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
       for (int i = 0; i < LongRuns::kItems; ++i) {
         if (pixel[i] < 0) continue;
         const float y = fmaf(skip, item_u[i], s.y[PixelItem<LongRuns>(i).value()]);
-        out[pixel[i] * p.dim + item_channel] = before[i] + y;
+        out[pixel[i] * p.dim] = before[i] + y;
       }
     }
   }

@@ -139,6 +139,35 @@ struct DirectionParameters {
   }
 };
 
+// What a block reads of its tiles, one after the other along a direction: the projected numbers on their way
+// to shared memory and its channels of an image on their way to registers, a tile ahead of the computation.
+template <class T>
+struct TileReader {
+  const ProjectedRows& layout;
+  const PixelTable& pixels;
+  Shared<float> rows;      // of two tiles
+  const float* projected;  // of the image, at the direction
+  const T* values;         // of the image, at the thread's channel: all its items are of one
+  int64_t dim;
+  bool channel_inside;
+  float next[LongRuns::kItems];
+
+  __device__ void fetch(int tile) {
+    layout.fetch(projected, pixels, tile, rows_of(tile));
+    copy_async_commit();
+#pragma unroll
+    for (int i = 0; i < LongRuns::kItems; ++i) {
+      const int pixel = this->pixel(tile, i);
+      next[i] = pixel < 0 ? 0.0f : to_float(values[pixel * dim]);
+    }
+  }
+  // Of the thread's item; -1 where there is none.
+  __device__ int pixel(int tile, int item) const {
+    return channel_inside ? pixels.at(tile, PixelItem<LongRuns>(item).step) : -1;
+  }
+  __device__ Shared<float> rows_of(int tile) const { return rows + (tile & 1) * kTile * layout.row; }
+};
+
 inline const char* check_image(const Ss2d& p) {
   return p.length() > 2147483647 ? "ss2d on CUDA takes images of at most 2^31 - 1 pixels" : nullptr;
 }
