@@ -29,8 +29,10 @@ class nnUNetTrainerSwinUMambaDShort(nnUNetTrainerSwinUMambaDScratch):
         self.num_val_iterations_per_epoch = 1
 
     @classmethod
-    def build_network_architecture(cls, plans, configuration, n_channels, n_classes, enable_deep_supervision=True):
-        return SwinUMambaD(n_channels, n_classes, deep_supervision=enable_deep_supervision, embed_dim=8)
+    def build_network_architecture(
+        cls, plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision=True
+    ):
+        return SwinUMambaD(num_input_channels, num_output_channels, enable_deep_supervision, embed_dim=8)
 """
 MODEL = ("-d", "901", "-c", "2d", "-tr", "nnUNetTrainerSwinUMambaDShort", "-f", "0")
 

@@ -43,7 +43,7 @@ def test_plain_formats_give_the_same_labels(make_checkpoint, load, predict, imag
     imsave(images / f"a{ending}", image, check_contrast=False)
     code, out, err = predict(images, tmp_path / "out", "--checkpoint", checkpoint)
     assert (code, err) == (0, "")
-    assert "1 images predicted" in out
+    assert "predicted 1;" in out
     labels = imread(tmp_path / "out" / f"a{ending}")
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels, _expected(load, checkpoint, image))
@@ -218,15 +218,15 @@ def test_skip_existing_predicts_what_is_missing(former, predict, images):
     os.utime(out / "a.png", (0, 0))
     code, said, _ = predict(images, out, "--checkpoint", checkpoint, "--skip-existing")
     assert code == 0
-    assert "1 images predicted, 1 were there" in said
+    assert "predicted 1, 1 were there already" in said
     assert (out / "a.png").stat().st_mtime == 0
     np.testing.assert_array_equal(imread(out / "b.png"), labels)
     # Asked for more, it makes the rest of the files too.
     code, said, _ = predict(images, out, "--checkpoint", checkpoint, "--skip-existing", "--overlays", "--probabilities")
-    assert "2 images predicted" in said
+    assert "predicted 2;" in said
     assert sorted(path.name for path in (out / "overlays").iterdir()) == ["a.png", "b.png"]
     code, said, _ = predict(images, out, "--checkpoint", checkpoint, "--skip-existing", "--overlays", "--probabilities")
-    assert "0 images predicted, 2 were there" in said
+    assert "predicted 0, 2 were there already" in said
 
 
 @pytest.mark.parametrize("change", ["checkpoint", "mirroring", "step size"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import write_json
+from ..files import replace_atomically, write_json
 from .input_cases import InputCase
 
 RECORD = "prediction.json"
@@ -89,7 +89,9 @@ class OutputFolder:
         for leftover in self.root.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         for name, content in descriptions.items():
-            write_json(self.root / name, content)
+            with replace_atomically(self.root / name) as file:
+                # nnU-Net writes NaN into plans, for intensities of a data set without foreground.
+                file.write(json.dumps(content, indent=4).encode())
         write_json(self.root / RECORD, record)
 
     def is_done(self, case: InputCase) -> bool:

@@ -110,12 +110,12 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"cannot write to OUTPUT {output.root}: {error.strerror}") from error
     with capture_output(output.log) as console:
         console.print(
-            f"[bold]predicting[/bold] {len(cases)} images with {model.trainer_name} of {escape(str(model.files[0]))} "
-            f"on {device}"
+            f"[bold]predicting[/bold] with {model.trainer_name} of {escape(str(model.files[0]))} on {device}, "
+            f"images: {len(cases)}"
         )
         with progress_bar(console) as bar:
-            images, tiles = bar.add_task("images", total=len(cases)), bar.add_task("", total=1.0)
-            predictor.on_progress = lambda share: bar.update(tiles, completed=share)
+            images, tiles = bar.add_task("images", total=len(cases)), bar.add_task("", total=100)
+            predictor.on_progress = lambda share: bar.update(tiles, completed=round(100 * share))
 
             def show_progress() -> Iterator[InputCase]:
                 for number, case in enumerate(cases, start=1):
@@ -127,8 +127,8 @@ def run(args: argparse.Namespace) -> None:
 
             outcome = predict_cases(predictor, show_progress(), output, skip_existing=args.skip_existing)
         failed = {**incomplete, **outcome.failed}
-        there = f", {len(outcome.skipped)} were there" if outcome.skipped else ""
-        console.print(f"{len(outcome.predicted)} images predicted{there}; predictions in {escape(str(output.root))}")
+        there = f", {len(outcome.skipped)} were there already" if outcome.skipped else ""
+        console.print(f"predicted {len(outcome.predicted)}{there}; predictions in {escape(str(output.root))}")
         for identifier, reason in failed.items():
             console.print(f"[red]failed[/red] {escape(identifier)}: {escape(reason)}")
     if failed:
