@@ -44,7 +44,9 @@ def make_commands(record: RunRecord) -> dict[str, str]:
     again = [*training_arguments(record.settings), *where, "--output", f"{root}-again"]
     return {
         "Repeat the run from the start": _command("train", again),
-        "Predict, score and draw again, without training": _command("train", ["--resume", *where, "--output", str(root)]),
+        "Predict, score and draw again, without training": _command(
+            "train", ["--resume", *where, "--output", str(root)]
+        ),
         "Write this page again": _command("report", [str(root)]),
     }
 

@@ -39,7 +39,7 @@ def summarise_pretrained(report: Mapping[str, Any] | None) -> PretrainedSummary 
     facts = {"file": Path(report["path"]).name, "holds": report["architecture"], "loaded into": report["network"]}
     if report["encoder_coverage"] is not None:
         # Rounded down, so that 100 % means all.
-        facts["encoder’s parameters from the file"] = f"{math.floor(1000 * report['encoder_coverage']) / 10:g} %"
+        facts["encoder covered"] = f"{math.floor(1000 * report['encoder_coverage']) / 10:g} % of its parameters"
     groups = [
         NameGroup("loaded", "the file's values, unchanged", list(report["loaded"])),
         *_by_reason("adapted", report["adapted"]),
