@@ -126,12 +126,12 @@ def extensions() -> list:
         cuda = cpp_extension.CUDAExtension(
             "swin_umamba_ext._cuda",
             sources("csrc/torch/cuda/*.cpp", "csrc/kernels/cuda/*.cu"),
-            extra_compile_args={"cxx": [*CXX_FLAGS, "-DUSE_CUDA"], "nvcc": NVCC_FLAGS},
+            extra_compile_args={"cxx": CXX_FLAGS, "nvcc": NVCC_FLAGS},
             depends=sources("csrc/**/*.h"),
             py_limited_api=True,
         )
-        # torch's CUDA libraries, which a CPU torch lacks, are loaded before this one. With the static CUDA
-        # runtime the wheel does not ask for one version of the dynamic one.
+        # Not torch's CUDA libraries, which a CPU torch lacks (csrc/torch/cuda/launch.h finds what it needs of them).
+        # With the static CUDA runtime the wheel does not ask for one version of the dynamic one.
         dynamic = {"cudart", "c10_cuda", "torch_cuda"}
         cuda.libraries = [name for name in cuda.libraries if name not in dynamic]
         cuda.libraries += ["cudart_static", "dl", "rt", "pthread"]

@@ -107,7 +107,13 @@ trap 'rm -rf "$work"' EXIT
 cp -r "$root/tests/gpu" "$work/tests"
 cp "$root"/benchmarks/gpu.py "$root"/benchmarks/cuda_model.py "$work"
 cd "$work"
-"$python" -c 'import swin_umamba_ext' || fail "the package does not import; give the folder of its wheel with --wheels"
+# What is installed and whether the operators work; its exit status tells of the CPU too.
+"$python" -m swin_umamba_ext 2>&1 | tee "$output/gpu_report.txt" || true
+"$python" - <<'EOF' || fail "no CUDA operators; give with --wheels the folder of a wheel built with SWIN_UMAMBA_CUDA=1"
+import sys
+from swin_umamba_ext import library
+sys.exit(None if library.CUDA_LIBRARY else f"{library.FOLDER} has no CUDA library")
+EOF
 
 status=0
 if [ $run_tests = 1 ]; then
