@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 
@@ -99,6 +100,26 @@ def test_folds_of_two_trainers_are_refused(make_checkpoint):
     folder = make_checkpoint("model/fold_1/checkpoint_final.pth", trainer_name="nnUNetTrainer").parent.parent
     with pytest.raises(UserError, match="give one of them"):
         read_model(folder)
+
+
+def test_plans_of_an_older_nnunet_are_understood(make_checkpoint, capsys):
+    """As in the checkpoints of the authors, whose nnU-Net described the U-Net in the configuration itself."""
+    inside = read_model(make_checkpoint())
+    plans = copy.deepcopy(inside.plans)
+    del plans["configurations"]["2d"]["architecture"]
+    plans["configurations"]["2d"] |= {
+        "UNet_class_name": "PlainConvUNet",
+        "UNet_base_num_features": 32,
+        "unet_max_num_features": 512,
+        "n_conv_per_stage_encoder": [2, 2],
+        "n_conv_per_stage_decoder": [2],
+        "num_pool_per_axis": [1, 1],
+        "pool_op_kernel_sizes": [[1, 1], [2, 2]],
+        "conv_kernel_sizes": [[3, 3], [3, 3]],
+    }
+    init_args = {"configuration": "2d", "plans": plans, "dataset_json": inside.dataset_json}
+    with pytest.warns(UserWarning, match="old nnU-Net plans"):
+        assert load_predictor(read_model(make_checkpoint(init_args=init_args)), CPU).n_channels == 1
 
 
 def test_an_unknown_trainer_is_named(make_checkpoint, monkeypatch, capsys):

@@ -88,11 +88,11 @@ class OutputFolder:
         self.root.mkdir(parents=True, exist_ok=True)
         for leftover in self.root.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(leftover, ignore_errors=True)
+        write_json(self.root / RECORD, record)
         for name, content in descriptions.items():
             with replace_atomically(self.root / name) as file:
                 # nnU-Net writes NaN into plans, for intensities of a data set without foreground.
                 file.write(json.dumps(content, indent=4).encode())
-        write_json(self.root / RECORD, record)
 
     def is_done(self, case: InputCase) -> bool:
         """Whether all that belongs to a case is there; what is there is whole."""
