@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from . import pretrain, train
 from .command import OneLineParser, execute
+from .comparison import compare_command
+from .complexity import table2_command
 from .evaluation import evaluate_command
 from .nnunet_plugin import path_command
 from .page import report_command
@@ -22,6 +24,8 @@ COMMANDS = {
     "predict": predict_command,
     "evaluate": evaluate_command,
     "report": report_command,
+    "compare": compare_command,
+    "table2": table2_command,
     "nnunet-path": path_command,
 }
 

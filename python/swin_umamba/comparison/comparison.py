@@ -1,0 +1,109 @@
+"""Trains the systems of a comparison one after the other, and puts their results together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from ..data import RawDataset
+from ..errors import RunError
+from .folder import ComparisonFolder
+from .panel import draw_comparison
+from .report import make_record, summary_table, time_left, write_record
+from .results import Result, read_result
+from .run_process import run_process
+from .systems import ComparedSystem
+
+
+def execute_comparison(
+    systems: Sequence[ComparedSystem],
+    dataset: RawDataset,
+    folder: ComparisonFolder,
+    device: str,
+    command: Sequence[str],
+    console: Console,
+) -> None:
+    """Train what is not finished, and write the table after every system and the figure at the end.
+
+    Parameters
+    ----------
+    systems
+        The rows; their run folders are prepared.
+    dataset
+        That of all systems.
+    folder
+        Where everything goes.
+    device
+        Where to compute.
+    command
+        What repeats the comparison.
+    console
+        What the user sees.
+
+    Raises
+    ------
+    RunError
+        A system failed; the others have been trained, and the table names it.
+    """
+    results: dict[str, Result] = {}
+    failures: dict[str, str] = {}
+    missing = [system for system in systems if not folder.run(system).is_finished]
+    for system in systems:
+        if system not in missing:
+            _read(system, folder, results, failures)
+            console.print(f"{escape(system.title)} has been trained before")
+    seconds: list[float] = []
+    for number, system in enumerate(missing, start=1):
+        rest = missing[number:]
+        after = f"; after it {', '.join(other.title for other in rest)}" if rest else ""
+        console.rule(f"[bold]{escape(system.title)}[/bold] ({number} of {len(missing)} to train)", align="left")
+        console.print(f"now {escape(system.title + after)}{time_left(seconds, len(missing) - number + 1)}")
+        start = time.monotonic()
+        try:
+            failure = run_process(folder.run(system).root, device)
+        except KeyboardInterrupt:
+            console.print(f"stopped at {escape(system.title)}; the same command goes on with it")
+            raise
+        if failure is None:
+            seconds.append(time.monotonic() - start)
+            _read(system, folder, results, failures)
+        else:
+            failures[system.name] = failure
+        if system.name in failures:
+            console.print(f"[red]{escape(system.title)} failed[/red]: {escape(failures[system.name])}")
+        write_record(folder, make_record(systems, results, failures, command))
+    record = make_record(systems, results, failures, command)
+    write_record(folder, record)
+    finished = [system for system in systems if system.name in results]
+    if finished:
+        draw_comparison(
+            folder.panel, dataset, [system.title for system in finished], [results[system.name] for system in finished]
+        )
+    console.rule()
+    console.print(summary_table(record))
+    for line in record["cautions"]:
+        console.print(f"- {escape(line)}", soft_wrap=True)
+    console.print(f"results in {escape(str(folder.root))}", soft_wrap=True)
+    for path, what in (
+        (folder.table, "the table with its conditions"),
+        (folder.values, "the numbers of the table"),
+        (folder.record, "everything, by case"),
+        (folder.panel, "image | reference | every system"),
+    ):
+        if path.exists():
+            console.print(f"  {path.name:<16} {what}")
+    if failures:
+        names = ", ".join(failures)
+        raise RunError(f"{len(failures)} of {len(systems)} systems failed ({names}); the same command tries them again")
+
+
+def _read(
+    system: ComparedSystem, folder: ComparisonFolder, results: dict[str, Result], failures: dict[str, str]
+) -> None:
+    try:
+        results[system.name] = read_result(folder.run(system))
+    except RunError as error:
+        failures[system.name] = str(error)

@@ -1,0 +1,112 @@
+"""The systems of a comparison: which rows the table has, and with what settings each is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UserError
+from ..models import SYSTEMS
+from ..training.settings import PRETRAINABLE, Settings, choose_settings, default_settings
+
+SHARED = (
+    "dataset",
+    "input_channels",
+    "freeze_epochs",
+    "epochs",
+    "iterations",
+    "batch_size",
+    "patch_size",
+    "fold",
+    "amp",
+    "seed",
+    "nsd_tolerance",
+)
+"""The fields of `Settings` that all systems of a comparison have in common: data, budget, seed and metric."""
+
+
+@dataclass(frozen=True)
+class ComparedSystem:
+    """One row of the table.
+
+    Attributes
+    ----------
+    name : str
+        Of its run folder: the model, with ``-scratch`` for a Swin-UMamba from random weights.
+    title : str
+        In the table.
+    settings : Settings
+        Of its run.
+    """
+
+    name: str
+    title: str
+    settings: Settings
+
+
+def choose_systems(
+    said: Mapping[str, Any],
+    dataset: str | None,
+    models: Sequence[str],
+    pretrained: str | None = None,
+    scratch: bool = False,
+    learning_rates: Mapping[str, float] | None = None,
+) -> list[ComparedSystem]:
+    """The rows of a comparison, in the order of ``models``.
+
+    Parameters
+    ----------
+    said
+        Fields in `SHARED` that the user gave a value.
+    dataset
+        Folder of the raw data set; ``None`` for the sample.
+    models
+        Keys of `swin_umamba.models.SYSTEMS`.
+    pretrained
+        File of ImageNet weights for the Swin-UMambas among the models; ``None`` starts them from random weights.
+    scratch
+        Add both Swin-UMambas from random weights, unless they are there already.
+    learning_rates
+        Of the first epoch, by model, in the place of the protocol's. Without one each system has its own, on the
+        sample too: rates chosen for some systems alone would make no comparison.
+
+    Raises
+    ------
+    UserError
+        A model is unknown or named twice, or a learning rate is of none of them.
+    """
+    check_models(models)
+    rows = [(model, pretrained if model in PRETRAINABLE else None) for model in models]
+    if scratch:
+        rows += [(model, None) for model in PRETRAINABLE if (model, None) not in rows]
+    rates = dict(learning_rates or {})
+    if strangers := [model for model in rates if model not in {model for model, _ in rows}]:
+        raise UserError(f"--learning-rate {strangers[0]}={rates[strangers[0]]:g}: {strangers[0]} is not compared")
+    # The paper has special epochs for one system; here all have the same.
+    epochs = said.get("epochs", default_settings(dataset, "nnunet", None).epochs)
+    systems = []
+    for model, file in rows:
+        own = {"epochs": epochs, "learning_rate": rates.get(model)}
+        settings = choose_settings({**said, **own}, default_settings(dataset, model, file))
+        is_scratch = model in PRETRAINABLE and file is None
+        title = SYSTEMS[model].title + (", scratch" if is_scratch else "")
+        systems.append(ComparedSystem(model + ("-scratch" if is_scratch else ""), title, settings))
+    return systems
+
+
+def check_models(models: Sequence[str]) -> None:
+    """Raise `UserError` for a model that there is not, or that is named twice."""
+    if not models:
+        raise UserError(f"--models names no model; there are {', '.join(SYSTEMS)}")
+    for model in models:
+        if model not in SYSTEMS:
+            raise UserError(f"--models: there is no model {model!r}; there are {', '.join(SYSTEMS)}")
+        if models.count(model) > 1:
+            raise UserError(f"--models names {model} twice")
+
+
+def shared_settings(settings: Settings) -> dict[str, Any]:
+    """What a comparison stores of the settings of its systems."""
+    values = settings.as_json()
+    return {name: values[name] for name in SHARED}
