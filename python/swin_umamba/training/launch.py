@@ -7,10 +7,12 @@ import signal
 import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 
-from ..command import EXIT_INTERRUPTED, execute
+from ..command import EXIT_FAILED, EXIT_INTERRUPTED, execute
 from ..errors import RunError
+from .processes import FAILURES
 from .run_folder import available_processors
 
 ADDRESS = "127.0.0.1"
@@ -51,16 +53,17 @@ def launch(run: Callable[[Namespace], None], args: Namespace, prog: str, count: 
         _run_as_process, (run, args, prog, count, store.port), nprocs=count, join=False
     )
     try:
+        killed_by = _wait_for_failure(context.processes)
+        # Asked before the others find that they have lost a process.
+        may_report = killed_by is not None and store.add(FAILURES, 1) == 1
         while not context.join(grace_period=GRACE_SECONDS):
             pass
     except multiprocessing.ProcessExitedException as error:
-        killed = [process.exitcode for process in context.processes if process.exitcode not in (0, -signal.SIGTERM)]
-        dead = next((code for code in killed if code is not None and code < 0), None)
-        if dead is None:
-            raise SystemExit(error.exit_code) from None
+        if not may_report:
+            raise SystemExit(max(error.exit_code, EXIT_FAILED)) from None
         raise RunError(
-            f"one of the {count} processes was killed by {signal.Signals(-dead).name} (out of memory?); go on with the "
-            f"same command and --resume"
+            f"one of the {count} processes was killed by {killed_by} (out of memory?); go on with the same command and "
+            f"--resume"
         ) from None
     except KeyboardInterrupt:
         # A terminal interrupts all processes, `kill` only this one.
@@ -71,6 +74,16 @@ def launch(run: Callable[[Namespace], None], args: Namespace, prog: str, count: 
                     os.kill(process.pid, signal.SIGINT)
         _wait(context.processes, GRACE_SECONDS)
         raise
+
+
+def _wait_for_failure(processes: Sequence[BaseProcess]) -> str | None:
+    """Wait until all have ended, or one has failed; return the name of the signal if it was killed by one."""
+    running = list(processes)
+    while running and not any(process.exitcode for process in processes):
+        connection.wait([process.sentinel for process in running])
+        running = [process for process in running if process.exitcode is None]
+    codes = [process.exitcode for process in processes if process.exitcode is not None]
+    return next((signal.Signals(-code).name for code in codes if code < 0), None)
 
 
 def _wait(processes: Sequence[BaseProcess], seconds: float) -> None:

@@ -24,6 +24,8 @@ T = TypeVar("T")
 # at once, by the hand of its launcher.
 LONGEST_WAIT = timedelta(days=30)
 SECONDS_TO_SPEAK = 3
+FAILURES = "swin_umamba/failures"
+"""Key of the store that counts those who have asked to tell the user of a failure."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Processes:
         if self._store is None:
             return True
         with contextlib.suppress(RuntimeError):  # of torch.distributed, where the process with the store has ended
-            return self._store.add("swin_umamba/failures", 1) == 1
+            return self._store.add(FAILURES, 1) == 1
         return False
 
 
@@ -167,6 +169,9 @@ def one_message(processes: Processes, run: Callable[[], None]) -> None:
     try:
         run()
     except (UserError, RunError) as error:
+        if processes.count > 1 and isinstance(error.__cause__, RuntimeError):
+            # Perhaps just the lost connection to a process that has failed for a reason of its own: that one first.
+            time.sleep(SECONDS_TO_SPEAK)
         if processes.may_report():
             raise
         end_in_silence(EXIT_WRONG_INPUT if isinstance(error, UserError) else EXIT_FAILED)
