@@ -1,0 +1,134 @@
+"""Comparisons whose systems were never trained: real images, predictions and scores, and invented curves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
+from skimage.io import imread, imsave
+from swin_umamba import cli
+from swin_umamba.comparison import comparison
+from swin_umamba.comparison.measurements import Epoch, Measurements
+from swin_umamba.comparison.panel import draw_comparison
+from swin_umamba.data import open_raw_dataset
+from swin_umamba.training.run_folder import RunFolder
+from swin_umamba.training.scores import score_cases, summarise
+from swin_umamba.training.settings import read_settings
+
+BUDGET = ("--epochs", "2", "--iterations", "2", "--batch-size", "2", "--patch-size", "32", "32", "--device", "cpu")
+
+
+@dataclass
+class Pretender:
+    """Takes the place of the processes that train: a run is finished at once, with predictions of its own.
+
+    Attributes
+    ----------
+    trained : list of str
+        Names of the run folders, in the order in which they were trained.
+    failures : dict
+        What runs fail with, by name; `KeyboardInterrupt` interrupts.
+    shifts : dict
+        By how many pixels the predictions of a run are beside the reference, by name.
+    """
+
+    trained: list[str] = field(default_factory=list)
+    failures: dict[str, str | type[KeyboardInterrupt]] = field(default_factory=dict)
+    shifts: dict[str, int] = field(default_factory=dict)
+
+    def __call__(self, run: Path, device: str) -> str | None:
+        self.trained.append(run.name)
+        failure = self.failures.get(run.name)
+        if failure is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        if failure is not None:
+            return failure
+        self._finish(RunFolder(run))
+        return None
+
+    def _finish(self, folder: RunFolder) -> None:
+        settings = read_settings(folder.settings)
+        dataset = open_raw_dataset(settings.dataset)
+        cases = dataset.held_out or dataset.training
+        folder.predictions.mkdir()
+        for number, case in enumerate(cases):
+            shift = self.shifts.get(folder.root.name, len(self.trained)) + number % 3
+            label = np.roll(imread(case.label), shift, axis=1)
+            imsave(folder.predictions / f"{case.identifier}.png", label, check_contrast=False)
+        scores = score_cases(dataset, cases, folder.predictions, NaturalImage2DIO(), settings.nsd_tolerance)
+        curve = [0.5] * settings.epochs
+        metrics = {
+            "dataset": dataset.name,
+            "model": settings.model,
+            "held_out": summarise(scores),
+            "held_out_from": "labelsTs" if dataset.held_out else "validation",
+            "training": {
+                "trainer": settings.trainer,
+                "parameters": 1_500_000,
+                "batch_size": settings.batch_size,
+                "patch_size": list(settings.patch_size),
+                "train_loss": curve,
+                "validation_loss": curve,
+                "validation_dice": curve,
+                "learning_rate": [settings.learning_rate or 0.01] * settings.epochs,
+            },
+            "settings": settings.as_json(),
+            "seconds": {"training": 3.0, "epochs": [1.5] * settings.epochs, "total": 9.0},
+            "device": "x86_64",
+            "device_type": "cpu",
+            "threads": 1,
+            "versions": {"torch": "2.13.0"},
+        }
+        measured = {number: Epoch(0.25, 700_000_000 + number) for number in range(settings.epochs)}
+        Measurements(1_500_000, 2_345_000_000, 0, measured).write(folder.root)
+        folder.checkpoint.touch()
+        folder.metrics.write_text(json.dumps(metrics))
+
+
+@pytest.fixture
+def pretender(monkeypatch: pytest.MonkeyPatch) -> Pretender:
+    pretender = Pretender()
+    monkeypatch.setattr(comparison, "run_process", pretender)
+    # Drawing takes longer than all else; the tests of the panel ask for it.
+    monkeypatch.setattr(comparison, "draw_comparison", lambda path, *_: path.touch())
+    return pretender
+
+
+@pytest.fixture
+def drawing(pretender: Pretender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The panel is drawn."""
+    monkeypatch.setattr(comparison, "draw_comparison", draw_comparison)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    with mock.patch.dict(os.environ):
+        yield
+
+
+@pytest.fixture(scope="session")
+def discs(make_data_set, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set with 8 held-out cases."""
+    return make_data_set(tmp_path_factory.mktemp("raw"), training=6, held_out=8)
+
+
+@pytest.fixture
+def compare(discs: Path, tmp_path: Path):
+    """A function that runs the command on the discs and returns its exit code; the output is ``tmp_path / "out"``."""
+
+    def run(*arguments: object, dataset: Path = discs, budget: tuple[str, ...] = BUDGET) -> int:
+        words = [dataset, *budget, "--output", tmp_path / "out", *arguments]
+        return cli.main(["compare", *map(str, words)])
+
+    return run
+
+
+def read_record(folder: Path) -> dict:
+    return json.loads((folder / "comparison.json").read_text())

@@ -1,0 +1,240 @@
+"""The command: its table, going on, failures, wrong input. The systems are not trained here."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+from skimage.io import imread
+from swin_umamba import cli
+
+from .conftest import BUDGET, read_record
+
+THREE = ("--models", "nnunet,segresnet,swin-umamba-d")
+NAMES = ["nnunet", "segresnet", "swin-umamba-d-scratch"]
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def _metrics(out, name):
+    return json.loads((out / name / "metrics.json").read_text())
+
+
+def test_the_table_has_the_numbers_of_the_runs(pretender, compare, out):
+    assert compare(*THREE) == 0
+    assert pretender.trained == NAMES
+    record = read_record(out)
+    assert [row["name"] for row in record["systems"]] == NAMES
+    with open(out / "comparison.csv", newline="") as file:
+        lines = {line["name"]: line for line in csv.DictReader(file)}
+    markdown = (out / "comparison.md").read_text()
+    for row in record["systems"]:
+        metrics = _metrics(out, row["name"])
+        for key in ("dsc", "nsd"):
+            for statistic in ("mean", "std"):
+                value = metrics["held_out"][key][statistic]
+                assert row["scores"][key][statistic] == value == float(lines[row["name"]][f"{key}_{statistic}"])
+            assert f"{metrics['held_out'][key]['mean']:.4f} ± {metrics['held_out'][key]['std']:.4f}" in markdown
+        assert row["parameters"] == metrics["training"]["parameters"]
+        assert (row["multiply_accumulates"], row["step_seconds"]) == (2_345_000_000, 0.25)
+        assert row["peak_memory_bytes"] == 700_000_001
+    assert "| nnU-Net | 1.5 | 2.35 |" in markdown
+
+
+def test_the_paired_test_is_scipys_on_the_cases(pretender, compare, out):
+    compare(*THREE)
+
+    def means(name, key):
+        cases = _metrics(out, name)["held_out"]["per_case"]
+        return [np.mean(list(cases[case][key].values())) for case in sorted(cases)]
+
+    rows = read_record(out)["systems"]
+    assert rows[0]["against_first"] == {}
+    for row in rows[1:]:
+        for key in ("dsc", "nsd"):
+            test = row["against_first"][key]
+            expected = wilcoxon(means(row["name"], key), means(NAMES[0], key)).pvalue
+            assert test["p"] == pytest.approx(expected)
+            assert test["p"] <= test["p_holm"] <= min(1, 2 * test["p"])
+            assert (test["n"], test["ties"]) == (8, 0)
+
+
+def test_equal_predictions_are_told_as_such(pretender, compare, out):
+    pretender.shifts = dict.fromkeys(NAMES, 2)
+    compare(*THREE)
+    assert read_record(out)["systems"][1]["against_first"]["dsc"]["reason"] == "equal in every case"
+    assert "No p of DSC for SegResNet: equal in every case" in (out / "comparison.md").read_text()
+
+
+@pytest.mark.usefixtures("drawing")
+def test_the_panel_has_a_column_for_each_system(compare, out):
+    compare("--models", "nnunet")
+    narrow = imread(out / "comparison.png").shape
+    compare("--models", "nnunet,segresnet")
+    wide = imread(out / "comparison.png")
+    assert wide.std() > 0
+    assert wide.shape[1] > narrow[1]
+
+
+def test_finished_systems_are_not_trained_again_and_others_can_be_added(pretender, compare, out, capfd):
+    compare("--models", "nnunet,segresnet")
+    before = read_record(out)["systems"]
+    pretender.trained.clear()
+    assert compare(*THREE) == 0
+    assert pretender.trained == NAMES[2:]
+    assert read_record(out)["systems"][:2] == before
+    assert "nnU-Net has been trained before" in capfd.readouterr().out
+
+
+def test_progress_names_the_system_and_what_remains(pretender, compare, capfd):
+    compare(*THREE)
+    shown = capfd.readouterr().out
+    assert "nnU-Net (1 of 3 to train)" in shown
+    assert "now nnU-Net; after it SegResNet, Swin-UMamba†, scratch" in shown
+    assert "now SegResNet; after it Swin-UMamba†, scratch, about 0:" in shown
+
+
+def test_a_failed_system_is_named_and_the_others_go_on(pretender, compare, out, capfd):
+    pretender.failures["segresnet"] = "training stopped because the loss became nan"
+    assert compare(*THREE) == 1
+    assert pretender.trained == NAMES
+    assert "1 of 3 systems failed (segresnet)" in capfd.readouterr().err
+    rows = read_record(out)["systems"]
+    assert [row["state"] for row in rows] == ["finished", "failed", "finished"]
+    assert rows[1]["failure"] == "training stopped because the loss became nan"
+    assert "SegResNet failed: training stopped because the loss became nan" in (out / "comparison.md").read_text()
+    assert (out / "comparison.png").exists()
+
+    pretender.failures.clear()
+    pretender.trained.clear()
+    assert compare(*THREE) == 0
+    assert pretender.trained == ["segresnet"]
+    assert "SegResNet failed" not in (out / "comparison.md").read_text()
+
+
+def test_the_first_system_failing_leaves_a_table_without_tests(pretender, compare, out):
+    pretender.failures["nnunet"] = "out of memory"
+    assert compare(*THREE) == 1
+    rows = read_record(out)["systems"]
+    assert rows[1]["scores"]["dsc"]["mean"] == _metrics(out, "segresnet")["held_out"]["dsc"]["mean"]
+    assert rows[1]["against_first"] == {}
+
+
+def test_all_systems_failing(pretender, compare, out):
+    pretender.failures = dict.fromkeys(NAMES, "out of memory")
+    assert compare(*THREE) == 1
+    assert "nnU-Net failed: out of memory" in (out / "comparison.md").read_text()
+
+
+def test_an_interrupted_comparison_goes_on(pretender, compare, out, capfd):
+    pretender.failures["segresnet"] = KeyboardInterrupt
+    assert compare(*THREE) == 130
+    assert pretender.trained == NAMES[:2]
+    assert "the same command goes on with it" in capfd.readouterr().out
+    assert [row["state"] for row in read_record(out)["systems"]] == ["finished", "not trained yet", "not trained yet"]
+    pretender.failures.clear()
+    pretender.trained.clear()
+    assert compare(*THREE) == 0
+    assert pretender.trained == NAMES[1:]
+
+
+def test_a_run_with_damaged_metrics_is_named(pretender, compare, out):
+    compare(*THREE)
+    (out / "segresnet" / "metrics.json").write_text("{")
+    assert compare(*THREE) == 1
+    row = read_record(out)["systems"][1]
+    assert row["state"] == "failed"
+    assert "swin-umamba train --resume" in row["failure"]
+
+
+def test_the_command_in_the_table_repeats_it(pretender, compare, discs, out):
+    compare(*THREE, "--seed", "3", "--learning-rate", "nnunet=0.005")
+    command = read_record(out)["command"]
+    assert command.startswith(f"swin-umamba compare {discs} ")
+    for part in ("--epochs 2", "--patch-size 32 32", "--seed 3", "--fold 0", "--learning-rate nnunet=0.005", THREE[1]):
+        assert part in command
+
+
+def test_runs_share_one_preprocessed_folder(pretender, compare, out):
+    compare(*THREE)
+    for name in NAMES:
+        assert (out / name / "nnUNet_preprocessed").resolve() == out / "nnUNet_preprocessed"
+
+
+def test_validation_cases_are_told_where_nothing_is_held_out(pretender, compare, make_data_set, tmp_path, out):
+    compare("--models", "nnunet", dataset=make_data_set(tmp_path / "raw"))
+    assert any("validation cases" in caution for caution in read_record(out)["cautions"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--models", "nnunet,unet"), "there is no model 'unet'; there are swin-umamba,"),
+        (("--models", "nnunet,nnunet"), "names nnunet twice"),
+        (("--models", "nnunet", "--pretrained", "weights.pth"), "none of the models has a VMamba encoder"),
+        (("--models", "swin-umamba", "--pretrained", "none.pth"), "there is no such file"),
+        (("--models", "nnunet", "--learning-rate", "unetr=0.1"), "unetr is not compared"),
+        (("--models", "nnunet", "--learning-rate", "nnunet=0.1", "nnunet=0.2"), "names a model twice"),
+        (("--models", "nnunet", "--device", "tpu"), "must be auto, cpu"),
+    ],
+)
+def test_wrong_input_leaves_nothing(pretender, compare, out, capfd, arguments, message):
+    device = ("--device", "cpu")
+    assert compare(*arguments, budget=BUDGET[:-2] + (() if "--device" in arguments else device)) == 2
+    error = capfd.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert pretender.trained == []
+    assert not out.exists()
+
+
+def test_the_sample_has_one_split(pretender, out, capfd):
+    assert cli.main(["compare", "--fold", "3", "--output", str(out)]) == 2
+    assert "the sample has one split" in capfd.readouterr().err
+    assert not out.exists()
+
+
+def test_fold_all_without_test_cases_has_nothing_to_compare_by(pretender, compare, make_data_set, tmp_path, capfd):
+    assert compare("--models", "nnunet", "--fold", "all", dataset=make_data_set(tmp_path / "raw")) == 2
+    assert "no held-out" in capfd.readouterr().err
+
+
+def test_other_settings_than_the_former_comparison(pretender, compare, out, capfd):
+    compare("--models", "nnunet")
+    before = (out / "comparison.json").read_bytes()
+    assert compare("--models", "segresnet", "--epochs", "3") == 2
+    assert "--epochs 3 differs from the former run, which has 2" in capfd.readouterr().err
+    assert compare("--models", "nnunet", "--learning-rate", "nnunet=0.5") == 2
+    assert "--learning-rate 0.5 differs" in capfd.readouterr().err
+    assert (out / "comparison.json").read_bytes() == before
+    assert pretender.trained == ["nnunet"]
+
+
+def test_a_folder_of_something_else_is_left_alone(pretender, compare, out, capfd):
+    out.mkdir()
+    (out / "thesis.txt").write_text("years of work")
+    assert compare("--models", "nnunet") == 2
+    assert "neither empty nor a comparison" in capfd.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_inside_the_data_set(pretender, compare, make_data_set, tmp_path, capfd):
+    data = make_data_set(tmp_path / "raw")
+    assert compare("--models", "nnunet", "--output", data / "results", dataset=data) == 2
+    assert "inside the data set" in capfd.readouterr().err
+
+
+def test_two_comparisons_in_one_folder(pretender, compare, out, capfd):
+    from filelock import FileLock
+
+    compare("--models", "nnunet")
+    with FileLock(out / "comparison.lock"):
+        assert compare(*THREE) == 2
+    assert "another comparison is being made" in capfd.readouterr().err
+    assert pretender.trained == ["nnunet"]
