@@ -104,10 +104,6 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Argument
   const int groups = s.layout.state_padded / kGroup;
   const int item_channel = PixelItem<LongRuns>(0).channel;
   const bool channel_inside = item_channel < channels.count;
-  const float bias =
-      channel_inside
-          ? static_cast<const float*>(p.dt_projs_bias)[direction * p.dim + channels.first + item_channel]
-          : 0.0f;
 
   TileReader<float> reader{s.layout, s.pixels,       s.rows, projected, grad_out + item_channel,
                            p.dim,    channel_inside, {}};
@@ -137,7 +133,7 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Argument
 #pragma unroll
     for (int i = 0; i < LongRuns::kItems; ++i) {
       const PixelItem<LongRuns> item(i);
-      const float raw = s.parameters.expand_dt(rows, s.layout, item.step, item.channel) + bias;
+      const float raw = s.parameters.expand_dt(rows, s.layout, item.step, item.channel);
       s.dt[item.value()] = inside[i] ? softplus_with_derivative(raw).value : 0.0f;
       s.grad_y[item.value()] = item_grad[i];
     }
@@ -229,9 +225,11 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
   const int direction = arguments.direction, groups = s.layout.state_padded / kGroup;
   const int tiles = int(divide_up(p.length(), kTile)), saved = tiles - 1;
   const int pitch = kDirections * int(p.projected());
-  float* projected_part = arguments.projected_parts +
-                          (position.part * p.batch + position.batch) * p.length() * pitch +
-                          direction * p.projected();
+  const auto projected_part = [&] {
+    const Position here = position.anew();
+    return arguments.projected_parts + (here.part * p.batch + here.batch) * p.length() * pitch +
+           direction * p.projected();
+  };
 
   const int channel_tiles = int(divide_up(p.dim, kChannels));
   const int first_tile = position.part * arguments.tiles_per_part;
@@ -260,17 +258,17 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
     float u = 0, slope = 0;
     {
       const PixelItem<ShortRuns> item(0);
-      const int pixel = s.pixels.at(position.tile, item.step), channel = channels.first + item.channel;
+      const Position here = position.anew();
+      const int pixel = s.pixels.at(here.tile, item.step), channel = channels.first + item.channel;
       const bool inside = item.channel < channels.count && pixel >= 0;
-      float dy = 0, bias = 0;
+      float dy = 0;
       if (inside) {
-        const int64_t offset = position.offset(p, pixel, channel);
+        const int64_t offset = here.offset(p, pixel, channel);
         u = to_float(static_cast<const T*>(p.x)[offset]);
         dy = static_cast<const float*>(p.grad_out)[offset];
-        bias = static_cast<const float*>(p.dt_projs_bias)[direction * p.dim + channel];
       }
       __syncthreads();
-      const float raw = s.parameters.expand_dt(s.rows, s.layout, item.step, item.channel) + bias;
+      const float raw = s.parameters.expand_dt(s.rows, s.layout, item.step, item.channel);
       const Softplus dt = inside ? softplus_with_derivative(raw) : Softplus{0, 0};
       slope = dt.derivative;
       s.values.dt[item.value()] = dt.value;
@@ -306,9 +304,10 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
       // With one group of states the sums over channels stay in registers until the last tile.
       if (groups > 1 || channel_tile == end_tile - 1) {
         const bool accumulate = groups > 1 && channel_tile > first_tile;
-        float* to = projected_part + p.rank;
-        write_matrix(at, matrices.B, p, s.pixels, position.tile, group, to, pitch, accumulate);
-        write_matrix(at, matrices.C, p, s.pixels, position.tile, group, to + p.state, pitch, accumulate);
+        const int tile = computed_anew(position.tile);
+        float* to = projected_part() + p.rank;
+        write_matrix(at, matrices.B, p, s.pixels, tile, group, to, pitch, accumulate);
+        write_matrix(at, matrices.C, p, s.pixels, tile, group, to + p.state, pitch, accumulate);
         matrices.clear();
       }
       __syncthreads();
@@ -372,17 +371,18 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
       }
       sum = sum_column_lanes(sum);
       if (threadIdx.x % kColumnLanes == 0 && channel < channels.count) {
-        const int64_t row =
-            (int64_t(position.batch) * tiles + position.tile) * rows.count() + rows.weight() + r;
+        const Position here = position.anew();
+        const int64_t row = (int64_t(here.batch) * tiles + here.tile) * rows.count() + rows.weight() + r;
         arguments.tile_rows[row * p.dim + channels.first + channel] = sum;
       }
     }
     __syncthreads();
   }
 
+  float* to = projected_part();
   for (int i = threadIdx.x; i < kTile * s.layout.rank; i += ShortRuns::kThreads) {
     const int pixel = s.pixels.at(position.tile, i % kTile);
-    if (pixel >= 0) projected_part[int64_t(pixel) * pitch + i / kTile] = s.grad_dt_rows[i];
+    if (pixel >= 0) to[int64_t(pixel) * pitch + i / kTile] = s.grad_dt_rows[i];
   }
 }
 

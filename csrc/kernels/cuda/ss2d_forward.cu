@@ -72,12 +72,12 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
     const int sequence = direction * int(p.batch) + channels.batch;
     const float* projected = static_cast<const float*>(p.projected_x) +
                              (channels.batch * p.length() * kDirections + direction) * p.projected();
-    const int64_t parameter = direction * p.dim + first_value;
-    const float bias = channel_inside ? static_cast<const float*>(p.dt_projs_bias)[parameter] : 0.0f;
-    const float skip = channel_inside ? static_cast<const float*>(p.Ds)[parameter] : 0.0f;
 
+    const float skip =
+        channel_inside ? static_cast<const float*>(p.Ds)[direction * p.dim + first_value] : 0.0f;
     TileReader<T> reader{s.layout, s.pixels, s.rows, projected, x, p.dim, channel_inside, {}};
 
+    if (turn > 0) __syncthreads();  // the last tile's pixels are still being read
     s.parameters.load(p, channels, direction);
     for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) s.carry[i] = 0.0f;
     s.pixels.fill(p, direction, 0);
@@ -89,13 +89,12 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
       const int thread = computed_anew(threadIdx.x);
       const Place<LongRuns> at(thread);
       const Chain chain(thread);
-      int pixel[LongRuns::kItems];
       float item_u[LongRuns::kItems], before[LongRuns::kItems];
 #pragma unroll
       for (int i = 0; i < LongRuns::kItems; ++i) {
-        pixel[i] = reader.pixel(tile, i);
+        const int pixel = reader.pixel(tile, i);
         item_u[i] = reader.next[i];
-        before[i] = turn == 0 || pixel[i] < 0 ? 0.0f : out[pixel[i] * p.dim];
+        before[i] = turn == 0 || pixel < 0 ? 0.0f : out[pixel * p.dim];
       }
       copy_async_wait<0>();
       __syncthreads();
@@ -105,8 +104,8 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
 #pragma unroll
       for (int i = 0; i < LongRuns::kItems; ++i) {
         const PixelItem<LongRuns> item(i);
-        const float raw = s.parameters.expand_dt(rows, s.layout, item.step, item.channel) + bias;
-        const float dt = pixel[i] < 0 ? 0.0f : softplus_with_derivative(raw).value;
+        const float raw = s.parameters.expand_dt(rows, s.layout, item.step, item.channel);
+        const float dt = reader.pixel(tile, i) < 0 ? 0.0f : softplus_with_derivative(raw).value;
         s.dt[item.value()] = dt;
         s.dt_u[item.value()] = dt * item_u[i];
       }
@@ -136,9 +135,10 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
 
 #pragma unroll
       for (int i = 0; i < LongRuns::kItems; ++i) {
-        if (pixel[i] < 0) continue;
+        const int pixel = reader.pixel(tile, i);
+        if (pixel < 0) continue;
         const float y = fmaf(skip, item_u[i], s.y[PixelItem<LongRuns>(i).value()]);
-        out[pixel[i] * p.dim] = before[i] + y;
+        out[pixel * p.dim] = before[i] + y;
       }
     }
   }

@@ -25,21 +25,22 @@ struct PixelItem {
   __device__ int value() const { return step * kRow + channel; }
 };
 
-// The pixels of two consecutive tiles.
+// The pixels of some consecutive tiles: one is filled in while those before and after it are in use.
 struct PixelTable {
+  static constexpr int kTiles = 4;
   Shared<int> pixels;
   template <class Memory>
   __host__ __device__ explicit PixelTable(Memory& memory)
-      : pixels(memory.template take<int>(2 * kTile, "pixels")) {}
+      : pixels(memory.template take<int>(kTiles * kTile, "pixels")) {}
 
   __device__ void fill(const Ss2d& p, int direction, int64_t tile) const {
     if (threadIdx.x >= kTile) return;
     const int64_t step = tile * kTile + threadIdx.x;
-    pixels[int(tile & 1) * kTile + threadIdx.x] =
+    pixels[int(tile & (kTiles - 1)) * kTile + threadIdx.x] =
         step < p.length() ? int(pixel_at(direction, step, p.height, p.width)) : -1;
   }
   // -1 beyond the end.
-  __device__ int at(int64_t tile, int step) const { return pixels[int(tile & 1) * kTile + step]; }
+  __device__ int at(int64_t tile, int step) const { return pixels[int(tile & (kTiles - 1)) * kTile + step]; }
 };
 
 // The projected numbers of a tile's pixels in shared memory, [step][dt, B, C], dt padded to a multiple
@@ -94,6 +95,7 @@ struct ProjectedRows {
 // The parameters of one direction and the tile's channels.
 struct DirectionParameters {
   DecayRates rates;
+  Shared<float> bias;       // of dt
   Shared<float> dt_weight;  // [channel][rank]
   int dt_row;
 
@@ -101,6 +103,7 @@ struct DirectionParameters {
   __host__ __device__ DirectionParameters(Memory& memory, const ProjectedRows& rows)
       : rates{memory.template take<float>(kChannels * (rows.state_padded + 4), "rates"),
               rows.state_padded + 4},
+        bias(memory.template take<float>(kChannels, "bias")),
         dt_weight(memory.template take<float>(kChannels * (rows.rank_padded + 4), "dt_weight")),
         dt_row(rows.rank_padded + 4) {}
 
@@ -108,6 +111,10 @@ struct DirectionParameters {
     const int64_t first = direction * p.dim + channels.first;
     const float* A_logs = static_cast<const float*>(p.A_logs);
     const float* weight = static_cast<const float*>(p.dt_projs_weight);
+    if (threadIdx.x < kChannels) {
+      const bool inside = int(threadIdx.x) < channels.count;
+      bias[threadIdx.x] = inside ? static_cast<const float*>(p.dt_projs_bias)[first + threadIdx.x] : 0.0f;
+    }
 #pragma unroll 1
     for (int i = threadIdx.x; i < kChannels * rates.row; i += blockDim.x) {
       const int channel = i / rates.row, state = i % rates.row;
@@ -122,10 +129,10 @@ struct DirectionParameters {
     }
   }
 
-  // dt before softplus, without the bias.
+  // dt before softplus.
   __device__ float expand_dt(const Shared<float>& rows, const ProjectedRows& layout, int step,
                              int channel) const {
-    float sum = 0;
+    float sum = bias[channel];
 #pragma unroll 2
     for (int r = 0; r < layout.rank_padded; r += 4) {
       const float4 w = load4(dt_weight, channel * dt_row + r);
