@@ -57,7 +57,7 @@ class Pretender:
         settings = read_settings(folder.settings)
         dataset = open_raw_dataset(settings.dataset)
         cases = dataset.held_out or dataset.training
-        folder.predictions.mkdir()
+        folder.predictions.mkdir(exist_ok=True)
         for number, case in enumerate(cases):
             shift = self.shifts.get(folder.root.name, len(self.trained)) + number % 3
             label = np.roll(imread(case.label), shift, axis=1)

@@ -10,6 +10,9 @@ import pytest
 from scipy.stats import wilcoxon
 from skimage.io import imread
 from swin_umamba import cli
+from swin_umamba.comparison.results import read_result
+from swin_umamba.errors import RunError
+from swin_umamba.training.run_folder import RunFolder
 
 from .conftest import BUDGET, read_record
 
@@ -144,13 +147,16 @@ def test_an_interrupted_comparison_goes_on(pretender, compare, out, capfd):
     assert pretender.trained == NAMES[1:]
 
 
-def test_a_run_with_damaged_metrics_is_named(pretender, compare, out):
+def test_a_run_with_damaged_metrics_is_finished_again(pretender, compare, out, capfd):
     compare(*THREE)
+    before = read_record(out)["systems"][1]["scores"]
     (out / "segresnet" / "metrics.json").write_text("{")
-    assert compare(*THREE) == 1
-    row = read_record(out)["systems"][1]
-    assert row["state"] == "failed"
-    assert "swin-umamba train --resume" in row["failure"]
+    pretender.trained.clear()
+    pretender.shifts["segresnet"] = 2
+    assert compare(*THREE) == 0
+    assert pretender.trained == ["segresnet"]
+    assert "SegResNet is not as it was left" in capfd.readouterr().out
+    assert read_record(out)["systems"][1]["scores"] == before
 
 
 def test_the_command_in_the_table_repeats_it(pretender, compare, discs, out):
@@ -238,3 +244,22 @@ def test_two_comparisons_in_one_folder(pretender, compare, out, capfd):
         assert compare(*THREE) == 2
     assert "another comparison is being made" in capfd.readouterr().err
     assert pretender.trained == ["nnunet"]
+
+
+@pytest.mark.usefixtures("drawing")
+def test_a_missing_prediction_costs_the_figure_and_not_the_table(pretender, compare, out, capfd):
+    compare("--models", "nnunet")
+    (out / "comparison.png").unlink()
+    for path in (out / "nnunet" / "predictions").iterdir():
+        path.unlink()
+    assert compare("--models", "nnunet") == 0
+    assert "the figure could not be drawn: " in capfd.readouterr().out
+    assert not (out / "comparison.png").exists()
+
+
+def test_a_run_without_scores_is_no_result(pretender, compare, out):
+    compare("--models", "nnunet")
+    path = out / "nnunet" / "metrics.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "held_out": None}))
+    with pytest.raises(RunError, match="no case was held out"):
+        read_result(RunFolder(out / "nnunet"))

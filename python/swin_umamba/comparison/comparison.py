@@ -50,11 +50,17 @@ def execute_comparison(
     """
     results: dict[str, Result] = {}
     failures: dict[str, str] = {}
-    missing = [system for system in systems if not folder.run(system).is_finished]
+    missing: list[ComparedSystem] = []
     for system in systems:
-        if system not in missing:
-            _read(system, folder, results, failures)
+        if not folder.run(system).is_finished:
+            missing.append(system)
+            continue
+        try:
+            results[system.name] = read_result(folder.run(system))
             console.print(f"{escape(system.title)} has been trained before")
+        except RunError as error:
+            missing.append(system)
+            console.print(f"{escape(system.title)} is not as it was left: {escape(str(error))}", soft_wrap=True)
     seconds: list[float] = []
     for number, system in enumerate(missing, start=1):
         rest = missing[number:]
@@ -67,21 +73,26 @@ def execute_comparison(
         except KeyboardInterrupt:
             console.print(f"stopped at {escape(system.title)}; the same command goes on with it")
             raise
+        seconds.append(time.monotonic() - start)
         if failure is None:
-            seconds.append(time.monotonic() - start)
-            _read(system, folder, results, failures)
-        else:
+            try:
+                results[system.name] = read_result(folder.run(system))
+            except RunError as error:
+                failure = str(error)
+        if failure is not None:
             failures[system.name] = failure
-        if system.name in failures:
-            console.print(f"[red]{escape(system.title)} failed[/red]: {escape(failures[system.name])}")
+            console.print(f"[red]{escape(system.title)} failed[/red]: {escape(failure)}", soft_wrap=True)
         write_record(folder, make_record(systems, results, failures, command))
     record = make_record(systems, results, failures, command)
     write_record(folder, record)
     finished = [system for system in systems if system.name in results]
     if finished:
-        draw_comparison(
-            folder.panel, dataset, [system.title for system in finished], [results[system.name] for system in finished]
-        )
+        titles, drawn = zip(*((system.title, results[system.name]) for system in finished), strict=True)
+        try:
+            draw_comparison(folder.panel, dataset, titles, drawn)
+        # Readers raise whatever their libraries raise. The table is there, and must not get lost with the figure.
+        except Exception as error:
+            console.print(f"the figure could not be drawn: {type(error).__name__}: {escape(str(error))}")
     console.rule()
     console.print(summary_table(record))
     for line in record["cautions"]:
@@ -98,12 +109,3 @@ def execute_comparison(
     if failures:
         names = ", ".join(failures)
         raise RunError(f"{len(failures)} of {len(systems)} systems failed ({names}); the same command tries them again")
-
-
-def _read(
-    system: ComparedSystem, folder: ComparisonFolder, results: dict[str, Result], failures: dict[str, str]
-) -> None:
-    try:
-        results[system.name] = read_result(folder.run(system))
-    except RunError as error:
-        failures[system.name] = str(error)

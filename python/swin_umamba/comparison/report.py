@@ -211,7 +211,7 @@ def explanations(record: Mapping[str, Any]) -> list[str]:
         "of tensors on the GPU" if _on_gpu(record) else "resident in main memory, Python and its libraries included"
     )
     title = next(row["title"] for row in record["systems"] if row["name"] == record["test"]["against"])
-    rates = ", ".join(f"{row['title']} {_number(row['learning_rate'], '{:g}')}" for row in done)
+    rates = "; ".join(f"{row['title']} {_number(row['learning_rate'], '{:g}')}" for row in done)
     return [
         f"Budget of each system: {settings['epochs']} epochs of {settings['iterations']} iterations, batch "
         f"{first['batch_size']}, patch {patch}, fold {settings['fold']}, seed {settings['seed']}.",

@@ -64,12 +64,14 @@ def read_result(folder: RunFolder) -> Result:
     Raises
     ------
     RunError
-        Its files are damaged.
+        Its files are damaged, or nothing was scored.
     """
     try:
         record = read_run(folder.root)
     except UserError as error:
         raise RunError(str(error)) from error
+    if record.metrics.get("held_out") is None:
+        raise RunError(f"{folder.metrics} has no scores: no case was held out")
     evaluation = record.metrics.get("evaluation")
     scores = _own_scores(record.metrics["held_out"]) if evaluation is None else _paper_scores(evaluation, folder)
     return Result(record, scores, Measurements.read(folder.root))
