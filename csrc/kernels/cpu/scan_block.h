@@ -60,19 +60,24 @@ void read_state(const void* states, int64_t chunk, V* state, int64_t N, int64_t 
 template <class V>
 struct ForwardBlock {
   int64_t channel, count;
+  ForwardChunk<V>* chunk;
   Decay<V> decay;
   V *state, *constant_B, *constant_C;  // (N)
   V D, delta_bias;
 
-  static int64_t bytes(int64_t states) { return Decay<V>::bytes(states) + 3 * Scratch::bytes<V>(states); }
+  static int64_t bytes(int64_t states) {
+    return Scratch::bytes<ForwardChunk<V>>(1) + Decay<V>::bytes(states) + 3 * Scratch::bytes<V>(states);
+  }
   void take(Scratch& scratch, int64_t states) {
+    chunk = scratch.take<ForwardChunk<V>>(1);
     decay.take(scratch, states);
     V** const rows[] = {&state, &constant_B, &constant_C};
     for (V** row : rows) *row = scratch.take<V>(states);
     D = delta_bias = V{};
   }
   // With u set, and dt before bias and softplus; y becomes the scan's output with the skip.
-  void scan(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_t states, bool softplus) {
+  void scan(const ChunkScan<V>& p, int64_t states, bool softplus) {
+    ForwardChunk<V>& x = *chunk;
     for (int64_t t = 0; t < p.steps; t += kTogether) {
       V dt[kTogether], slope[kTogether];
       SWIN_UNROLL(8) for (int i = 0; i < kTogether; ++i) dt[i] = x.dt[t + i] + delta_bias;

@@ -59,15 +59,12 @@ class PartTask {
     const int64_t last = (L - 1) / kChunk;
     for (int64_t chunk = last; chunk >= 0; --chunk) {
       const int64_t start = chunk * kChunk, steps = minimum(kChunk, L - start);
-      PixelWalk walk(k_, start, p_.height, p_.width);
-      for (int64_t t = 0; t < steps; ++t) {
-        pixels_[t] = walk.next();
-        memcpy(projected_ + t * P, rows_ + pixels_[t] * P, P * sizeof(E));
-      }
+      gather(start, steps);
       for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], chunk, steps);
       look_ahead(chunk);
       sums_.scan(blocks_, block_count_, steps, B, C, false, false, false);
       for (int64_t b = 0; b < block_count_; ++b) store_block(blocks_[b], b, steps);
+      add_to_image(steps);
       store_projected(chunk == last, steps);
     }
     for (int64_t b = 0; b < block_count_; ++b) store_parameters(blocks_[b]);
@@ -96,6 +93,33 @@ class PartTask {
     sums_.ahead.spread(kChunk * block_count_ * passes(p_.state, kBackwardStates));
   }
 
+  // A pixel's channels together: pixels are pages apart.
+  void gather(int64_t start, int64_t steps) {
+    const int64_t P = p_.projected();
+    PixelWalk walk(k_, start, p_.height, p_.width);
+    for (int64_t t = 0; t < steps; ++t) {
+      pixels_[t] = walk.next();
+      copy_row<V>(projected_ + t * P, rows_ + pixels_[t] * P, P);
+      const int64_t at = (image_ * p_.length() + pixels_[t]) * p_.dim;
+      for (int64_t b = 0; b < block_count_; ++b) {
+        const BackwardBlock<V>& x = blocks_[b];
+        read(x.chunk->u[t], p_.x, p_.type, at + x.channel, x.count);
+        read(x.chunk->gy[t], p_.grad_out, kCompute, at + x.channel, x.count);
+      }
+    }
+  }
+
+  // The gradient of u, which store_block left in gdtu.
+  void add_to_image(int64_t steps) {
+    for (int64_t t = 0; t < steps; ++t)
+      for (int64_t b = 0; b < block_count_; ++b) {
+        const BackwardBlock<V>& x = blocks_[b];
+        const V gu = x.chunk->gdtu[t];
+        E* to = static_cast<E*>(p_.grad_x) + (image_ * p_.length() + pixels_[t]) * p_.dim + x.channel;
+        store_some(to, k_ == 0 ? gu : load_some(to, x.count) + gu, x.count);
+      }
+  }
+
   void load_block(BackwardBlock<V>& x, int64_t index, int64_t steps) {
     const int64_t L = p_.length(), N = p_.state, D = p_.dim;
     BackwardChunk<V>& chunk = *x.chunk;
@@ -106,25 +130,18 @@ class PartTask {
       x.decay.clear(x.state, N);
     gemm<V>(steps, W, p_.rank, {projected_, p_.projected(), 1}, dt_projs_ + x.channel, padded(D),
             reinterpret_cast<E*>(chunk.dt), W, false);
-    for (int64_t t = 0; t < steps; ++t) {
-      const int64_t at = (image_ * L + pixels_[t]) * D + x.channel;
-      read(chunk.u[t], p_.x, p_.type, at, x.count);
-      read(chunk.gy[t], p_.grad_out, kCompute, at, x.count);
-    }
     x.start(steps, true);
   }
 
   void store_block(BackwardBlock<V>& x, int64_t b, int64_t steps) {
-    const BackwardChunk<V>& chunk = *x.chunk;
+    BackwardChunk<V>& chunk = *x.chunk;
     V gD{}, gbias{};
     for (int64_t t = 0; t < steps; ++t) {
       const V gdelta = fma(chunk.gdtu[t], chunk.u[t], chunk.gdt[t]) * chunk.slope[t];
       grad_delta_[t * block_count_ + b] = gdelta;
       gbias += gdelta;
       gD = fma(chunk.gy[t], chunk.u[t], gD);
-      const V gu = fma(chunk.gdtu[t], chunk.dt[t], x.D * chunk.gy[t]);
-      E* to = static_cast<E*>(p_.grad_x) + (image_ * p_.length() + pixels_[t]) * p_.dim + x.channel;
-      store_some(to, k_ == 0 ? gu : load_some(to, x.count) + gu, x.count);
+      chunk.gdtu[t] = fma(chunk.gdtu[t], chunk.dt[t], x.D * chunk.gy[t]);
     }
     x.gD += gD;
     x.gdelta_bias += gbias;
@@ -140,9 +157,9 @@ class PartTask {
     gemm<V>(R, channels_, steps, {projected_, 1, P}, grad_delta, row, grad_weight, D, !first_chunk);
     for (int64_t t = 0; t < steps; ++t) {
       E* to = grad_projected_ + pixels_[t] * P;
-      memcpy(to, grad_rank_ + t * R, R * sizeof(E));
-      memcpy(to + R, sums_.sum_B + t * sums_.row, N * sizeof(E));
-      memcpy(to + R + N, sums_.sum_C + t * sums_.row, N * sizeof(E));
+      copy_row<V>(to, grad_rank_ + t * R, R);
+      copy_row<V>(to + R, sums_.sum_B + t * sums_.row, N);
+      copy_row<V>(to + R + N, sums_.sum_C + t * sums_.row, N);
     }
   }
 
