@@ -103,7 +103,7 @@ class PartTask {
             {B_, row_, p_.constant_B ? x.constant_B : nullptr},
             {C_, row_, p_.constant_C ? x.constant_C : nullptr},
             ahead_},
-           N, p_.softplus);
+           N, p_.softplus, chunk.dt, 1);
     if (p_.z) {
       V* z = chunk.u;
       load_channel_rows(z, p_.z, p_.type, at, L, steps, x.count);

@@ -38,7 +38,7 @@ class PartTask {
     const int64_t N = p.state, D = p.dim;
     projected_ = scratch_.take<E>(kChunk * p.projected());
     grad_rank_ = scratch_.take<E>(kChunk * p.rank);
-    grad_delta_ = scratch_.take<V>(kChunk * kBlocks);
+    delta_ = scratch_.take<V>(kChunk * kBlocks);
     sums_.take(scratch_, N);
     for (int64_t b = 0; b < block_count_; ++b) {
       BackwardBlock<V>& x = blocks_[b];
@@ -60,7 +60,9 @@ class PartTask {
     for (int64_t chunk = last; chunk >= 0; --chunk) {
       const int64_t start = chunk * kChunk, steps = minimum(kChunk, L - start);
       gather(start, steps);
-      for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], chunk, steps);
+      gemm<V>(steps, block_count_ * W, R, {projected_, P, 1}, dt_projs_ + first_, padded(p_.dim),
+              reinterpret_cast<E*>(delta_), block_count_ * W, false);
+      for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], b, chunk, steps);
       look_ahead(chunk);
       sums_.scan(blocks_, block_count_, steps, B, C, false, false, false);
       for (int64_t b = 0; b < block_count_; ++b) store_block(blocks_[b], b, steps);
@@ -90,6 +92,10 @@ class PartTask {
       sums_.ahead.add(static_cast<const E*>(p_.grad_x) + at, channels * sizeof(E));
       sums_.ahead.add(rows_ + pixel * p_.projected(), p_.projected() * sizeof(E));
     }
+    for (int64_t b = 0; chunk > 1 && b < block_count_; ++b)
+      for (int64_t n = 0; n < p_.state; ++n)
+        sums_.ahead.add(saved_state(chunk - 1) + n * p_.dim + blocks_[b].channel,
+                        blocks_[b].count * sizeof(E));
     sums_.ahead.spread(kChunk * block_count_ * passes(p_.state, kBackwardStates));
   }
 
@@ -120,17 +126,19 @@ class PartTask {
       }
   }
 
-  void load_block(BackwardBlock<V>& x, int64_t index, int64_t steps) {
-    const int64_t L = p_.length(), N = p_.state, D = p_.dim;
-    BackwardChunk<V>& chunk = *x.chunk;
-    if (index > 0)
-      read_state(static_cast<const E*>(p_.states) + (k_ * p_.batch + image_) * saved_states(L) * N * D, index,
-                 x.state, N, D, x.channel, x.count);
+  // The states of all channels before a chunk but the first, (N, D).
+  const E* saved_state(int64_t chunk) const {
+    const int64_t image = (k_ * p_.batch + image_) * saved_states(p_.length());
+    return static_cast<const E*>(p_.states) + (image + chunk - 1) * p_.state * p_.dim;
+  }
+
+  void load_block(BackwardBlock<V>& x, int64_t b, int64_t chunk, int64_t steps) {
+    if (chunk > 0)
+      for (int64_t n = 0; n < p_.state; ++n)
+        x.state[n] = load_some(saved_state(chunk) + n * p_.dim + x.channel, x.count);
     else
-      x.decay.clear(x.state, N);
-    gemm<V>(steps, W, p_.rank, {projected_, p_.projected(), 1}, dt_projs_ + x.channel, padded(D),
-            reinterpret_cast<E*>(chunk.dt), W, false);
-    x.start(steps, true);
+      x.decay.clear(x.state, p_.state);
+    x.start(steps, true, delta_ + b, block_count_);
   }
 
   void store_block(BackwardBlock<V>& x, int64_t b, int64_t steps) {
@@ -138,7 +146,7 @@ class PartTask {
     V gD{}, gbias{};
     for (int64_t t = 0; t < steps; ++t) {
       const V gdelta = fma(chunk.gdtu[t], chunk.u[t], chunk.gdt[t]) * chunk.slope[t];
-      grad_delta_[t * block_count_ + b] = gdelta;
+      delta_[t * block_count_ + b] = gdelta;
       gbias += gdelta;
       gD = fma(chunk.gy[t], chunk.u[t], gD);
       chunk.gdtu[t] = fma(chunk.gdtu[t], chunk.dt[t], x.D * chunk.gy[t]);
@@ -149,7 +157,7 @@ class PartTask {
 
   void store_projected(bool first_chunk, int64_t steps) {
     const int64_t P = p_.projected(), R = p_.rank, N = p_.state, D = p_.dim;
-    const E* grad_delta = reinterpret_cast<const E*>(grad_delta_);
+    const E* grad_delta = reinterpret_cast<const E*>(delta_);
     const int64_t row = block_count_ * W;
     const E* weight = static_cast<const E*>(p_.dt_projs_weight) + (k_ * D + first_) * R;
     gemm<V>(steps, R, channels_, {grad_delta, row, 1}, weight, R, grad_rank_, R, false);
@@ -180,7 +188,7 @@ class PartTask {
   Scratch scratch_;
   int64_t pixels_[kChunk];
   E *projected_, *grad_rank_;
-  V* grad_delta_;  // (T, blocks)
+  V* delta_;  // (T, blocks): dt before bias and softplus, then its gradient
   BackwardPart<V> sums_;
   BackwardBlock<V> blocks_[kBlocks];
 };

@@ -50,6 +50,7 @@ class PartTask {
         block_count_((channels_ + W - 1) / W),
         scratch_(bytes(p)) {
     projected_ = scratch_.take<E>(kChunk * p.projected());
+    delta_ = scratch_.take<V>(kChunk * kBlocks);
     for (int64_t b = 0; b < block_count_; ++b) {
       blocks_[b].take(scratch_, p.state);
       blocks_[b].channel = first_ + b * W;
@@ -66,7 +67,8 @@ class PartTask {
 
  private:
   static int64_t bytes(const Ss2dForward& p) {
-    return Scratch::bytes<E>(kChunk * p.projected()) + kBlocks * ForwardBlock<V>::bytes(p.state);
+    return Scratch::bytes<E>(kChunk * p.projected()) + Scratch::bytes<V>(kChunk * kBlocks) +
+           kBlocks * ForwardBlock<V>::bytes(p.state);
   }
 
   void start_direction(ForwardBlock<V>& x, int k) {
@@ -109,15 +111,16 @@ class PartTask {
       for (int64_t b = 0; b < block_count_; ++b)
         read(blocks_[b].chunk->u[t], p_.x, p_.type, at_[t] + blocks_[b].channel, blocks_[b].count);
     }
+    gemm<V>(steps, block_count_ * W, R, {projected_, P, 1}, dt_projs_ + k * R * padded(D) + first_, padded(D),
+            reinterpret_cast<E*>(delta_), block_count_ * W, false);
     look_ahead(k, start + steps);
     for (int64_t b = 0; b < block_count_; ++b) {
       ForwardBlock<V>& x = blocks_[b];
       if (p_.states && start > 0)
         save_state(static_cast<E*>(p_.states) + (k * p_.batch + image_) * saved_states(L) * N * D,
                    start / kChunk, x.state, N, D, x.channel, x.count);
-      gemm<V>(steps, W, R, {projected_, P, 1}, dt_projs_ + k * R * padded(D) + x.channel, padded(D),
-              reinterpret_cast<E*>(x.chunk->dt), W, false);
-      x.scan({steps, {projected_ + R, P, nullptr}, {projected_ + R + N, P, nullptr}, ahead_}, N, true);
+      x.scan({steps, {projected_ + R, P, nullptr}, {projected_ + R + N, P, nullptr}, ahead_}, N, true,
+             delta_ + b, block_count_);
     }
     for (int64_t t = 0; t < steps; ++t)
       for (int64_t b = 0; b < block_count_; ++b) {
@@ -133,6 +136,7 @@ class PartTask {
   Scratch scratch_;
   int64_t at_[kChunk];  // first channels of the chunk's pixels
   E* projected_;
+  V* delta_;  // (T, blocks): dt before bias and softplus
   Ahead ahead_;
   ForwardBlock<V> blocks_[kBlocks];
 };
