@@ -42,18 +42,23 @@ SWIN_INLINE void gemm_block(int64_t depth, Left<Element<V>> a, const Element<V>*
   }
 }
 
+// The rows from m on: whole blocks of ROWS, and what is left in blocks of half the size, as one row at a
+// time has too few sums to keep the multipliers busy.
+template <class V, int ROWS, int VECTORS>
+SWIN_INLINE void gemm_rows(int64_t m, int64_t rows, int64_t depth, Left<Element<V>> a, const Element<V>* b,
+                           int64_t b_row, Element<V>* c, int64_t c_row, bool accumulate, int64_t last_count) {
+  for (; m + ROWS <= rows; m += ROWS)
+    gemm_block<V, ROWS, VECTORS>(depth, {a.data + m * a.row, a.row, a.column}, b, b_row, c + m * c_row, c_row,
+                                 accumulate, last_count);
+  if constexpr (ROWS > 1)
+    gemm_rows<V, ROWS / 2, VECTORS>(m, rows, depth, a, b, b_row, c, c_row, accumulate, last_count);
+}
+
 template <class V, int VECTORS>
 void gemm_panel(int64_t rows, int64_t depth, Left<Element<V>> a, const Element<V>* b, int64_t b_row,
                 Element<V>* c, int64_t c_row, bool accumulate, int64_t last_count) {
   constexpr int kRows = Lanes<V>::kCount == 16 ? 8 : 4;
-  int64_t m = 0;
-  for (; m + kRows <= rows; m += kRows) {
-    const Left<Element<V>> block{a.data + m * a.row, a.row, a.column};
-    gemm_block<V, kRows, VECTORS>(depth, block, b, b_row, c + m * c_row, c_row, accumulate, last_count);
-  }
-  for (; m < rows; ++m)
-    gemm_block<V, 1, VECTORS>(depth, {a.data + m * a.row, a.row, a.column}, b, b_row, c + m * c_row, c_row,
-                              accumulate, last_count);
+  gemm_rows<V, kRows, VECTORS>(0, rows, depth, a, b, b_row, c, c_row, accumulate, last_count);
 }
 
 // c (rows, columns) = or += a (rows, depth) b (depth, columns); rows of b and c are contiguous.

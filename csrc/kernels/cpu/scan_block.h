@@ -49,33 +49,32 @@ void save_state(void* states, int64_t chunk, const V* state, int64_t N, int64_t 
   Element<V>* to = static_cast<Element<V>*>(states) + (chunk - 1) * N * dim + channel;
   for (int64_t n = 0; n < N; ++n) store_some(to + n * dim, state[n], count);
 }
-template <class V>
-void read_state(const void* states, int64_t chunk, V* state, int64_t N, int64_t dim, int64_t channel,
-                int64_t count) {
-  const Element<V>* from = static_cast<const Element<V>*>(states) + (chunk - 1) * N * dim + channel;
-  for (int64_t n = 0; n < N; ++n) state[n] = load_some(from + n * dim, count);
-}
-
 // One block of channels in the forward pass.
 template <class V>
 struct ForwardBlock {
   int64_t channel, count;
+  ForwardChunk<V>* chunk;
   Decay<V> decay;
   V *state, *constant_B, *constant_C;  // (N)
   V D, delta_bias;
 
-  static int64_t bytes(int64_t states) { return Decay<V>::bytes(states) + 3 * Scratch::bytes<V>(states); }
+  static int64_t bytes(int64_t states) {
+    return Scratch::bytes<ForwardChunk<V>>(1) + Decay<V>::bytes(states) + 3 * Scratch::bytes<V>(states);
+  }
   void take(Scratch& scratch, int64_t states) {
+    chunk = scratch.take<ForwardChunk<V>>(1);
     decay.take(scratch, states);
     V** const rows[] = {&state, &constant_B, &constant_C};
     for (V** row : rows) *row = scratch.take<V>(states);
     D = delta_bias = V{};
   }
-  // With u set, and dt before bias and softplus; y becomes the scan's output with the skip.
-  void scan(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_t states, bool softplus) {
+  // With u set; `delta`, every `stride` vectors, is dt before bias and softplus. y becomes the scan's output
+  // with the skip.
+  void scan(const ChunkScan<V>& p, int64_t states, bool softplus, const V* delta, int64_t stride) {
+    ForwardChunk<V>& x = *chunk;
     for (int64_t t = 0; t < p.steps; t += kTogether) {
       V dt[kTogether], slope[kTogether];
-      SWIN_UNROLL(8) for (int i = 0; i < kTogether; ++i) dt[i] = x.dt[t + i] + delta_bias;
+      SWIN_UNROLL(8) for (int i = 0; i < kTogether; ++i) dt[i] = delta[(t + i) * stride] + delta_bias;
       if (softplus) softplus_and_slope(dt, slope);
       SWIN_UNROLL(8)
       for (int i = 0; i < kTogether; ++i) {
@@ -109,13 +108,14 @@ struct BackwardBlock {
     for (V** row : rows) *row = scratch.take<V>(states);
     D = delta_bias = gD = gdelta_bias = V{};
   }
-  // With u set, and dt before bias and softplus.
-  void start(int64_t steps, bool softplus) {
+  // With u set; `delta`, every `stride` vectors, is dt before bias and softplus.
+  void start(int64_t steps, bool softplus, const V* delta, int64_t stride) {
     BackwardChunk<V>& x = *chunk;
     for (int64_t t = 0; t < steps; t += kTogether) {
       V dt[kTogether], slope[kTogether];
       SWIN_UNROLL(8)
-      for (int i = 0; i < kTogether; ++i) dt[i] = x.dt[t + i] + delta_bias, slope[i] = broadcast<V>(1);
+      for (int i = 0; i < kTogether; ++i)
+        dt[i] = delta[(t + i) * stride] + delta_bias, slope[i] = broadcast<V>(1);
       if (softplus) softplus_and_slope(dt, slope);
       SWIN_UNROLL(8)
       for (int i = 0; i < kTogether; ++i) {

@@ -92,13 +92,17 @@ class PartTask {
       for (const void* array : {p_.u, p_.delta, p_.grad_out, static_cast<const void*>(p_.grad_u),
                                 static_cast<const void*>(p_.grad_delta)})
         add(array, size, blocks_[b].count, row);
-      for (int64_t chunk = first / kChunk; p_.states && chunk < end / kChunk; ++chunk)
+      for (int64_t chunk = first / kChunk; chunk < end / kChunk; ++chunk)
         for (int64_t n = 0; chunk > 0 && n < N; ++n)
-          ahead.add(static_cast<const E*>(p_.states) +
-                        ((image_ * saved_states(L) + chunk - 1) * N + n) * p_.dim + blocks_[b].channel,
-                    blocks_[b].count * sizeof(E));
+          ahead.add(saved_state(chunk) + n * p_.dim + blocks_[b].channel, blocks_[b].count * sizeof(E));
     }
     ahead.spread(kAhead * block_count_ * passes(N, kBackwardStates));
+  }
+
+  // The states of all channels before a chunk but the first, (N, D).
+  const E* saved_state(int64_t chunk) const {
+    const int64_t image = image_ * saved_states(p_.length);
+    return static_cast<const E*>(p_.states) + (image + chunk - 1) * p_.state * p_.dim;
   }
 
   int64_t at(const BackwardBlock<V>& x, int64_t start) const {
@@ -121,14 +125,14 @@ class PartTask {
     const int64_t L = p_.length, N = p_.state;
     BackwardChunk<V>& chunk = *x.chunk;
     if (index > 0)
-      read_state(static_cast<const E*>(p_.states) + image_ * saved_states(L) * N * p_.dim, index, x.state, N,
-                 p_.dim, x.channel, x.count);
+      for (int64_t n = 0; n < N; ++n)
+        x.state[n] = load_some(saved_state(index) + n * p_.dim + x.channel, x.count);
     else
       x.decay.clear(x.state, N);
     load_channel_rows(chunk.u, p_.u, p_.type, at(x, start), L, steps, x.count);
     load_channel_rows(chunk.dt, p_.delta, p_.type, at(x, start), L, steps, x.count);
     load_channel_rows(chunk.gy, p_.grad_out, p_.type, at(x, start), L, steps, x.count);
-    x.start(steps, p_.softplus);
+    x.start(steps, p_.softplus, chunk.dt, 1);
     if (p_.z) {
       for (int64_t t = 0; t < steps; ++t) chunk.y[t] = x.D * chunk.u[t];
       load_channel_rows(z_, p_.z, p_.type, at(x, start), L, steps, x.count);

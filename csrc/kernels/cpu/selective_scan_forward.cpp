@@ -23,7 +23,6 @@ class PartTask {
     block_count_ = (channels + W - 1) / W;
     B_ = scratch_.take<E>(kChunk * row_);
     C_ = scratch_.take<E>(kChunk * row_);
-    chunk_ = scratch_.take<ForwardChunk<V>>(1);
     for (int64_t b = 0; b < block_count_; ++b) {
       ForwardBlock<V>& x = blocks_[b];
       x.take(scratch_, N);
@@ -94,7 +93,7 @@ class PartTask {
 
   void scan_chunk(ForwardBlock<V>& x, int64_t start, int64_t steps) {
     const int64_t L = p_.length, N = p_.state, at = (image_ * p_.dim + x.channel) * L + start;
-    ForwardChunk<V>& chunk = *chunk_;
+    ForwardChunk<V>& chunk = *x.chunk;
     load_channel_rows(chunk.u, p_.u, p_.type, at, L, steps, x.count);
     load_channel_rows(chunk.dt, p_.delta, p_.type, at, L, steps, x.count);
     if (p_.states && start > 0)
@@ -104,7 +103,7 @@ class PartTask {
             {B_, row_, p_.constant_B ? x.constant_B : nullptr},
             {C_, row_, p_.constant_C ? x.constant_C : nullptr},
             ahead_},
-           chunk, N, p_.softplus);
+           N, p_.softplus, chunk.dt, 1);
     if (p_.z) {
       V* z = chunk.u;
       load_channel_rows(z, p_.z, p_.type, at, L, steps, x.count);
@@ -118,7 +117,6 @@ class PartTask {
   int64_t block_count_;
   Scratch scratch_;
   E *B_, *C_;
-  ForwardChunk<V>* chunk_;
   Ahead ahead_;
   ForwardBlock<V> blocks_[kBlocks];
 };

@@ -38,7 +38,7 @@ class PartTask {
     const int64_t N = p.state, D = p.dim;
     projected_ = scratch_.take<E>(kChunk * p.projected());
     grad_rank_ = scratch_.take<E>(kChunk * p.rank);
-    grad_delta_ = scratch_.take<V>(kChunk * kBlocks);
+    delta_ = scratch_.take<V>(kChunk * kBlocks);
     sums_.take(scratch_, N);
     for (int64_t b = 0; b < block_count_; ++b) {
       BackwardBlock<V>& x = blocks_[b];
@@ -59,15 +59,14 @@ class PartTask {
     const int64_t last = (L - 1) / kChunk;
     for (int64_t chunk = last; chunk >= 0; --chunk) {
       const int64_t start = chunk * kChunk, steps = minimum(kChunk, L - start);
-      PixelWalk walk(k_, start, p_.height, p_.width);
-      for (int64_t t = 0; t < steps; ++t) {
-        pixels_[t] = walk.next();
-        memcpy(projected_ + t * P, rows_ + pixels_[t] * P, P * sizeof(E));
-      }
-      for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], chunk, steps);
+      gather(start, steps);
+      gemm<V>(steps, block_count_ * W, R, {projected_, P, 1}, dt_projs_ + first_, padded(p_.dim),
+              reinterpret_cast<E*>(delta_), block_count_ * W, false);
+      for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], b, chunk, steps);
       look_ahead(chunk);
       sums_.scan(blocks_, block_count_, steps, B, C, false, false, false);
       for (int64_t b = 0; b < block_count_; ++b) store_block(blocks_[b], b, steps);
+      add_to_image(steps);
       store_projected(chunk == last, steps);
     }
     for (int64_t b = 0; b < block_count_; ++b) store_parameters(blocks_[b]);
@@ -93,38 +92,64 @@ class PartTask {
       sums_.ahead.add(static_cast<const E*>(p_.grad_x) + at, channels * sizeof(E));
       sums_.ahead.add(rows_ + pixel * p_.projected(), p_.projected() * sizeof(E));
     }
+    for (int64_t b = 0; chunk > 1 && b < block_count_; ++b)
+      for (int64_t n = 0; n < p_.state; ++n)
+        sums_.ahead.add(saved_state(chunk - 1) + n * p_.dim + blocks_[b].channel,
+                        blocks_[b].count * sizeof(E));
     sums_.ahead.spread(kChunk * block_count_ * passes(p_.state, kBackwardStates));
   }
 
-  void load_block(BackwardBlock<V>& x, int64_t index, int64_t steps) {
-    const int64_t L = p_.length(), N = p_.state, D = p_.dim;
-    BackwardChunk<V>& chunk = *x.chunk;
-    if (index > 0)
-      read_state(static_cast<const E*>(p_.states) + (k_ * p_.batch + image_) * saved_states(L) * N * D, index,
-                 x.state, N, D, x.channel, x.count);
-    else
-      x.decay.clear(x.state, N);
-    gemm<V>(steps, W, p_.rank, {projected_, p_.projected(), 1}, dt_projs_ + x.channel, padded(D),
-            reinterpret_cast<E*>(chunk.dt), W, false);
+  // A pixel's channels together: pixels are pages apart.
+  void gather(int64_t start, int64_t steps) {
+    const int64_t P = p_.projected();
+    PixelWalk walk(k_, start, p_.height, p_.width);
     for (int64_t t = 0; t < steps; ++t) {
-      const int64_t at = (image_ * L + pixels_[t]) * D + x.channel;
-      read(chunk.u[t], p_.x, p_.type, at, x.count);
-      read(chunk.gy[t], p_.grad_out, kCompute, at, x.count);
+      pixels_[t] = walk.next();
+      copy_row<V>(projected_ + t * P, rows_ + pixels_[t] * P, P);
+      const int64_t at = (image_ * p_.length() + pixels_[t]) * p_.dim;
+      for (int64_t b = 0; b < block_count_; ++b) {
+        const BackwardBlock<V>& x = blocks_[b];
+        read(x.chunk->u[t], p_.x, p_.type, at + x.channel, x.count);
+        read(x.chunk->gy[t], p_.grad_out, kCompute, at + x.channel, x.count);
+      }
     }
-    x.start(steps, true);
+  }
+
+  // The gradient of u, which store_block left in gdtu.
+  void add_to_image(int64_t steps) {
+    for (int64_t t = 0; t < steps; ++t)
+      for (int64_t b = 0; b < block_count_; ++b) {
+        const BackwardBlock<V>& x = blocks_[b];
+        const V gu = x.chunk->gdtu[t];
+        E* to = static_cast<E*>(p_.grad_x) + (image_ * p_.length() + pixels_[t]) * p_.dim + x.channel;
+        store_some(to, k_ == 0 ? gu : load_some(to, x.count) + gu, x.count);
+      }
+  }
+
+  // The states of all channels before a chunk but the first, (N, D).
+  const E* saved_state(int64_t chunk) const {
+    const int64_t image = (k_ * p_.batch + image_) * saved_states(p_.length());
+    return static_cast<const E*>(p_.states) + (image + chunk - 1) * p_.state * p_.dim;
+  }
+
+  void load_block(BackwardBlock<V>& x, int64_t b, int64_t chunk, int64_t steps) {
+    if (chunk > 0)
+      for (int64_t n = 0; n < p_.state; ++n)
+        x.state[n] = load_some(saved_state(chunk) + n * p_.dim + x.channel, x.count);
+    else
+      x.decay.clear(x.state, p_.state);
+    x.start(steps, true, delta_ + b, block_count_);
   }
 
   void store_block(BackwardBlock<V>& x, int64_t b, int64_t steps) {
-    const BackwardChunk<V>& chunk = *x.chunk;
+    BackwardChunk<V>& chunk = *x.chunk;
     V gD{}, gbias{};
     for (int64_t t = 0; t < steps; ++t) {
       const V gdelta = fma(chunk.gdtu[t], chunk.u[t], chunk.gdt[t]) * chunk.slope[t];
-      grad_delta_[t * block_count_ + b] = gdelta;
+      delta_[t * block_count_ + b] = gdelta;
       gbias += gdelta;
       gD = fma(chunk.gy[t], chunk.u[t], gD);
-      const V gu = fma(chunk.gdtu[t], chunk.dt[t], x.D * chunk.gy[t]);
-      E* to = static_cast<E*>(p_.grad_x) + (image_ * p_.length() + pixels_[t]) * p_.dim + x.channel;
-      store_some(to, k_ == 0 ? gu : load_some(to, x.count) + gu, x.count);
+      chunk.gdtu[t] = fma(chunk.gdtu[t], chunk.dt[t], x.D * chunk.gy[t]);
     }
     x.gD += gD;
     x.gdelta_bias += gbias;
@@ -132,7 +157,7 @@ class PartTask {
 
   void store_projected(bool first_chunk, int64_t steps) {
     const int64_t P = p_.projected(), R = p_.rank, N = p_.state, D = p_.dim;
-    const E* grad_delta = reinterpret_cast<const E*>(grad_delta_);
+    const E* grad_delta = reinterpret_cast<const E*>(delta_);
     const int64_t row = block_count_ * W;
     const E* weight = static_cast<const E*>(p_.dt_projs_weight) + (k_ * D + first_) * R;
     gemm<V>(steps, R, channels_, {grad_delta, row, 1}, weight, R, grad_rank_, R, false);
@@ -140,9 +165,9 @@ class PartTask {
     gemm<V>(R, channels_, steps, {projected_, 1, P}, grad_delta, row, grad_weight, D, !first_chunk);
     for (int64_t t = 0; t < steps; ++t) {
       E* to = grad_projected_ + pixels_[t] * P;
-      memcpy(to, grad_rank_ + t * R, R * sizeof(E));
-      memcpy(to + R, sums_.sum_B + t * sums_.row, N * sizeof(E));
-      memcpy(to + R + N, sums_.sum_C + t * sums_.row, N * sizeof(E));
+      copy_row<V>(to, grad_rank_ + t * R, R);
+      copy_row<V>(to + R, sums_.sum_B + t * sums_.row, N);
+      copy_row<V>(to + R + N, sums_.sum_C + t * sums_.row, N);
     }
   }
 
@@ -163,7 +188,7 @@ class PartTask {
   Scratch scratch_;
   int64_t pixels_[kChunk];
   E *projected_, *grad_rank_;
-  V* grad_delta_;  // (T, blocks)
+  V* delta_;  // (T, blocks): dt before bias and softplus, then its gradient
   BackwardPart<V> sums_;
   BackwardBlock<V> blocks_[kBlocks];
 };

@@ -50,7 +50,6 @@ class PartTask {
         block_count_((channels_ + W - 1) / W),
         scratch_(bytes(p)) {
     projected_ = scratch_.take<E>(kChunk * p.projected());
-    chunk_ = scratch_.take<ForwardChunk<V>>(1);
     delta_ = scratch_.take<V>(kChunk * kBlocks);
     for (int64_t b = 0; b < block_count_; ++b) {
       blocks_[b].take(scratch_, p.state);
@@ -69,7 +68,7 @@ class PartTask {
  private:
   static int64_t bytes(const Ss2dForward& p) {
     return Scratch::bytes<E>(kChunk * p.projected()) + Scratch::bytes<V>(kChunk * kBlocks) +
-           Scratch::bytes<ForwardChunk<V>>(1) + kBlocks * ForwardBlock<V>::bytes(p.state);
+           kBlocks * ForwardBlock<V>::bytes(p.state);
   }
 
   void start_direction(ForwardBlock<V>& x, int k) {
@@ -105,38 +104,39 @@ class PartTask {
     const E* rows = projected_rows(k);
     PixelWalk walk(k, start, p_.height, p_.width);
     for (int64_t t = 0; t < steps; ++t) {
-      pixels_[t] = walk.next();
-      memcpy(projected_ + t * P, rows + pixels_[t] * P, P * sizeof(E));
+      const int64_t pixel = walk.next();
+      at_[t] = (image_ * L + pixel) * D;
+      copy_row<V>(projected_ + t * P, rows + pixel * P, P);
+      // A pixel's channels together: pixels are pages apart.
+      for (int64_t b = 0; b < block_count_; ++b)
+        read(blocks_[b].chunk->u[t], p_.x, p_.type, at_[t] + blocks_[b].channel, blocks_[b].count);
     }
     gemm<V>(steps, block_count_ * W, R, {projected_, P, 1}, dt_projs_ + k * R * padded(D) + first_, padded(D),
             reinterpret_cast<E*>(delta_), block_count_ * W, false);
     look_ahead(k, start + steps);
-    ForwardChunk<V>& chunk = *chunk_;
     for (int64_t b = 0; b < block_count_; ++b) {
       ForwardBlock<V>& x = blocks_[b];
       if (p_.states && start > 0)
         save_state(static_cast<E*>(p_.states) + (k * p_.batch + image_) * saved_states(L) * N * D,
                    start / kChunk, x.state, N, D, x.channel, x.count);
-      for (int64_t t = 0; t < steps; ++t) {
-        read(chunk.u[t], p_.x, p_.type, (image_ * L + pixels_[t]) * D + x.channel, x.count);
-        chunk.dt[t] = delta_[t * block_count_ + b];
-      }
-      x.scan({steps, {projected_ + R, P, nullptr}, {projected_ + R + N, P, nullptr}, ahead_}, chunk, N, true);
-      for (int64_t t = 0; t < steps; ++t) {
-        E* to = static_cast<E*>(p_.out) + (image_ * L + pixels_[t]) * D + x.channel;
-        store_some(to, k == 0 ? chunk.y[t] : load_some(to, x.count) + chunk.y[t], x.count);
-      }
+      x.scan({steps, {projected_ + R, P, nullptr}, {projected_ + R + N, P, nullptr}, ahead_}, N, true,
+             delta_ + b, block_count_);
     }
+    for (int64_t t = 0; t < steps; ++t)
+      for (int64_t b = 0; b < block_count_; ++b) {
+        const ForwardBlock<V>& x = blocks_[b];
+        E* to = static_cast<E*>(p_.out) + at_[t] + x.channel;
+        store_some(to, k == 0 ? x.chunk->y[t] : load_some(to, x.count) + x.chunk->y[t], x.count);
+      }
   }
 
   const Ss2dForward& p_;
   const E* dt_projs_;
   const int64_t image_, first_, channels_, block_count_;
   Scratch scratch_;
-  int64_t pixels_[kChunk];
+  int64_t at_[kChunk];  // first channels of the chunk's pixels
   E* projected_;
   V* delta_;  // (T, blocks): dt before bias and softplus
-  ForwardChunk<V>* chunk_;
   Ahead ahead_;
   ForwardBlock<V> blocks_[kBlocks];
 };

@@ -271,6 +271,15 @@ void transpose_matrix(Element<V>* target, int64_t target_row, const Element<V>* 
   }
 }
 
+// A short row; a call of memcpy takes longer than its work.
+template <class V>
+SWIN_INLINE void copy_row(Element<V>* target, const Element<V>* source, int64_t count) {
+  constexpr int W = Lanes<V>::kCount;
+  int64_t i = 0;
+  for (; i + W <= count; i += W) store<V>(target + i, load<V>(source + i));
+  if (i < count) store_some(target + i, load_some(source + i, count - i), count - i);
+}
+
 // The compute type as a Type, for arrays of parameters, states and sums.
 template <class V>
 constexpr Type compute_type() {
