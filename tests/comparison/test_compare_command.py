@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -244,6 +245,19 @@ def test_two_comparisons_in_one_folder(pretender, compare, out, capfd):
         assert compare(*THREE) == 2
     assert "another comparison is being made" in capfd.readouterr().err
     assert pretender.trained == ["nnunet"]
+
+
+def test_the_page_has_the_table_and_loads_nothing(pretender, compare, out):
+    pretender.failures["segresnet"] = "the file <b>x</b> is damaged"
+    compare(*THREE)
+    page = (out / "comparison.html").read_text()
+    mean = _metrics(out, "nnunet")["held_out"]["dsc"]["mean"]
+    assert f"<td>{mean:.4f} ± " in page
+    assert '<a href="swin-umamba-d-scratch/report.html">Swin-UMamba†, scratch</a>' in page
+    assert "segresnet/report.html" not in page
+    assert "the file &lt;b&gt;x&lt;/b&gt; is damaged" in page
+    assert "data:image/png;base64," in page
+    assert not re.search(r"https?:|<script|src=\"(?!data:)", page)
 
 
 @pytest.mark.usefixtures("drawing")

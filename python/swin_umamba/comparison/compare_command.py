@@ -39,8 +39,8 @@ peak memory. Each system has the optimizer, schedule and learning rate of the pa
 Without DATASET the systems are compared on the sample, as in `swin-umamba train`."""
 
 EPILOG = """\
-The output folder holds comparison.md, comparison.csv, comparison.json and comparison.png, and one folder for each
-system: an ordinary run, with its own page, that `swin-umamba train --resume --output` understands.
+The output folder holds comparison.html, .md, .csv, .json and .png, and one folder for each system: an ordinary
+run, with its own page, that `swin-umamba train --resume --output` understands.
 
 The same command goes on where a former one was stopped: finished systems are not trained again, and --models may
 name more of them. A system that fails is named in the table, and the others go on.

@@ -11,6 +11,7 @@ from rich.markup import escape
 from ..data import RawDataset
 from ..errors import RunError
 from .folder import ComparisonFolder
+from .page import write_page
 from .panel import draw_comparison
 from .report import make_record, summary_table, time_left, write_record
 from .results import Result, read_result
@@ -93,12 +94,14 @@ def execute_comparison(
         # Readers raise whatever their libraries raise. The table is there, and must not get lost with the figure.
         except Exception as error:
             console.print(f"the figure could not be drawn: {type(error).__name__}: {escape(str(error))}")
+    write_page(folder, record)
     console.rule()
     console.print(summary_table(record))
     for line in record["cautions"]:
         console.print(f"- {escape(line)}", soft_wrap=True)
     console.print(f"results in {escape(str(folder.root))}", soft_wrap=True)
     for path, what in (
+        (folder.page, "table and figure on one page, to open in a browser"),
         (folder.table, "the table with its conditions"),
         (folder.values, "the numbers of the table"),
         (folder.record, "everything, by case"),

@@ -29,6 +29,7 @@ class ComparisonFolder:
     record = property(lambda self: self.root / "comparison.json")
     table = property(lambda self: self.root / "comparison.md")
     values = property(lambda self: self.root / "comparison.csv")
+    page = property(lambda self: self.root / "comparison.html")
     panel = property(lambda self: self.root / "comparison.png")
     lock = property(lambda self: self.root / "comparison.lock")
     raw = property(lambda self: self.root / "nnUNet_raw")

@@ -194,7 +194,7 @@ def table_row(record: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
         _number(row["multiply_accumulates"], "{:.2f}", GIGA),
         *(f"{_number(score['mean'], '{:.4f}')} ± {_number(score['std'], '{:.4f}')}" for score in scores),
         *(_p_value(row["against_first"].get(key)) for key in record["metrics"]),
-        _number(row["step_seconds"], "{:.3g}"),
+        _number(row["step_seconds"], "{:#.3g}"),
         _number(row["peak_memory_bytes"], "{:.2f}", GIGA),
     ]
 
@@ -213,7 +213,7 @@ def explanations(record: Mapping[str, Any]) -> list[str]:
     title = next(row["title"] for row in record["systems"] if row["name"] == record["test"]["against"])
     rates = "; ".join(f"{row['title']} {_number(row['learning_rate'], '{:g}')}" for row in done)
     return [
-        f"Budget of each system: {settings['epochs']} epochs of {settings['iterations']} iterations, batch "
+        f"Budget of each system: epochs {settings['epochs']}, iterations of one {settings['iterations']}, batch "
         f"{first['batch_size']}, patch {patch}, fold {settings['fold']}, seed {settings['seed']}.",
         f"Optimizer and schedule are the system's own; learning rate of the first epoch: {rates}.",
         f"Scores: mean ± standard deviation (divided by n) over {n_cases} held-out cases"

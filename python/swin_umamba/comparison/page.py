@@ -1,0 +1,57 @@
+"""The page of a comparison: one HTML file with its table, conditions and figure."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
+
+from ..files import replace_atomically
+from .folder import ComparisonFolder
+from .report import explanations, table_columns, table_row
+
+_TEMPLATES = jinja2.Environment(
+    # The style sheet is that of the runs' pages.
+    loader=jinja2.ChoiceLoader(
+        [jinja2.PackageLoader("swin_umamba.comparison"), jinja2.PackageLoader("swin_umamba.page")]
+    ),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write_page(folder: ComparisonFolder, record: Mapping[str, Any]) -> None:
+    """Write ``comparison.html``, which loads nothing from elsewhere and links to the pages of the runs.
+
+    Parameters
+    ----------
+    folder
+        Its figure is put into the page, if it is there.
+    record
+        What `swin_umamba.comparison.report.make_record` gave.
+    """
+    picture = folder.panel.read_bytes() if folder.panel.exists() else None
+    rows = [
+        {
+            "cells": table_row(record, row),
+            "page": f"{quote(row['name'])}/report.html" if row["state"] == "finished" else None,
+        }
+        for row in record["systems"]
+    ]
+    page = _TEMPLATES.get_template("comparison.html.j2").render(
+        title=f"Comparison on {record['dataset'] or 'the data set'}",
+        style=Markup(_TEMPLATES.loader.get_source(_TEMPLATES, "page.css")[0]),
+        record=record,
+        columns=table_columns(record),
+        rows=rows,
+        explanations=explanations(record),
+        panel=None if picture is None else "data:image/png;base64," + base64.b64encode(picture).decode(),
+    )
+    with replace_atomically(folder.page) as file:
+        file.write(page.encode())
