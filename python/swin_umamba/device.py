@@ -9,6 +9,8 @@ from .errors import UserError
 if TYPE_CHECKING:
     import torch
 
+    from .training.processes import Place
+
 DEVICE_HELP = "cpu, cuda or cuda:N; auto takes a GPU if there is one (default: auto)"
 
 
@@ -37,3 +39,29 @@ def choose_device(name: str) -> torch.device:
     device = torch.device("cuda", int(index or 0))
     torch.cuda.set_device(device)
     return device
+
+
+def choose_device_of_process(name: str, place: Place) -> torch.device:
+    """The device of one process of a distributed training: `choose_device` with a GPU for each process of a node.
+
+    Parameters
+    ----------
+    name
+        What the user gave; see `choose_device`.
+    place
+        Which of how many processes this one is; a single process may have any device.
+
+    Raises
+    ------
+    UserError
+        No such device, or fewer GPUs than processes; the message says why.
+    """
+    if place.count == 1:
+        return choose_device(name)
+    if ":" in name:
+        raise UserError(f"--device {name}: every process has a device of its own; say --device cuda")
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return choose_device(f"cuda:{place.local_rank}" if name == "cuda" else name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command import OneLineParser, execute, integer_between, number_between
-from .device import DEVICE_HELP, choose_device
+from .device import DEVICE_HELP, choose_device_of_process
 from .errors import UserError
 from .pretraining.settings import PretrainingSettings, choose_settings, read_settings
 from .training.processes import Place, Processes, check_batch_size, one_message
@@ -40,7 +40,7 @@ Exit codes: 0 done, 1 a run that failed, 2 wrong input (nothing was trained), 13
 examples:
   python -m swin_umamba.pretrain imagenet --batch-size 256 --device cuda
   torchrun --nproc-per-node 8 -m swin_umamba.pretrain imagenet --batch-size 1024
-  python train.py --dataset nnUNet_raw/Dataset702_AbdomenMR --pretrained results/pretrain-imagenet/vmamba_tiny.pth
+  python train.py nnUNet_raw/Dataset702_AbdomenMR --pretrained results/pretrain-imagenet/vmamba_tiny.pth
 """
 
 OPTIONS = (
@@ -175,7 +175,7 @@ def _run(args: argparse.Namespace, processes: Processes) -> None:
 
     data = args.data.expanduser().resolve()
     folder = PretrainingFolder((args.output or Path("results") / f"pretrain-{data.name}").expanduser().resolve())
-    device = _choose_device(args.device, processes.place)
+    device = choose_device_of_process(args.device, processes.place)
     settings = processes.first_does(lambda: _settle(args, data, folder, processes.count))
     console = Console(soft_wrap=True, highlight=False, quiet=not processes.is_first)
     processes.join(device)
@@ -205,18 +205,6 @@ def _settle(args: argparse.Namespace, data: Path, folder: PretrainingFolder, pro
     settings = choose_settings({**given, "depths": depths, "data": str(data)}, stored)
     check_batch_size(settings.batch_size, processes)
     return settings
-
-
-def _choose_device(name: str, place: Place) -> torch.device:
-    if place.count == 1:
-        return choose_device(name)
-    if ":" in name:
-        raise UserError(f"--device {name}: every process has a device of its own; say --device cuda")
-    import torch
-
-    found = "cuda" if torch.cuda.is_available() else "cpu"
-    name = found if name == "auto" else name
-    return choose_device(f"cuda:{place.local_rank}" if name == "cuda" else name)
 
 
 def _workers(args: argparse.Namespace, device: torch.device, place: Place) -> int:

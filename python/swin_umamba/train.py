@@ -18,7 +18,7 @@ from .console import capture_output
 from .data import RawDataset, check_cases, open_raw_dataset, prepare_sample
 from .data.raw_dataset import check_fold
 from .data.sample import SAMPLE_NAME
-from .device import DEVICE_HELP, choose_device
+from .device import DEVICE_HELP, choose_device, choose_device_of_process
 from .errors import RunError, UserError
 from .files import write_json
 from .training.find_dataset import find_dataset
@@ -92,7 +92,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Held-out cases are imagesTs with labelsTs where both are there, else the validation cases of the fold "
         "(default: the sample)",
     )
-    parser.add_argument("--dataset", dest="dataset_option", metavar="DATASET", help="the same as DATASET")
     parser.add_argument("--model", choices=list(TRAINERS), help=f"the network (default: {sample.model})")
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
@@ -263,7 +262,7 @@ class _Job:
 
 
 def _run(args: argparse.Namespace, processes: Processes) -> None:
-    device = _choose_device(args.device, processes.place)
+    device = choose_device_of_process(args.device, processes.place)
     job = processes.first_does(lambda: _check(args, processes.count))
     if job.is_done:
         return
@@ -275,11 +274,8 @@ def _run(args: argparse.Namespace, processes: Processes) -> None:
 
 
 def _check(args: argparse.Namespace, processes: int) -> _Job:
-    if args.dataset is not None and args.dataset_option is not None:
-        raise UserError(f"two data sets were given, {args.dataset} and --dataset {args.dataset_option}")
     model = args.model or SAMPLE_SETTINGS.model
-    named = args.dataset if args.dataset is not None else args.dataset_option
-    dataset_folder = None if named is None else str(find_dataset(named))
+    dataset_folder = None if args.dataset is None else str(find_dataset(args.dataset))
     folder = RunFolder(
         (args.output or _default_output(dataset_folder, model, args.no_pretrained)).expanduser().resolve()
     )
@@ -425,18 +421,6 @@ def _check_devices(name: str, count: int) -> None:
     device = choose_device(name)
     if device.type == "cuda" and torch.cuda.device_count() < count:
         raise UserError(f"--devices {count}: there are {torch.cuda.device_count()} GPUs; use fewer, or --device cpu")
-
-
-def _choose_device(name: str, place: Place) -> torch.device:
-    if place.count == 1:
-        return choose_device(name)
-    if ":" in name:
-        raise UserError(f"--device {name}: every process has a device of its own; say --device cuda")
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return choose_device(f"cuda:{place.local_rank}" if name == "cuda" else name)
 
 
 def _fold(text: str) -> int | str:

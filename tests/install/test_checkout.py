@@ -54,7 +54,7 @@ def test_report_from_the_checkout(checkout: Path) -> None:
 
 
 def test_train_help_from_the_checkout(checkout: Path) -> None:
-    assert "--dataset" in run(checkout, "train.py", "--help")
+    assert "DATASET" in run(checkout, "train.py", "--help")
 
 
 def test_operators_of_this_run_come_from_the_installation() -> None:

@@ -121,7 +121,7 @@ def test_resuming_with_other_settings_is_refused(finished, discs, capsys):
 def test_help_names_every_option(command):
     done = subprocess.run([sys.executable, *command, "--help"], capture_output=True, text=True, check=True)
     for option in (
-        *("dataset", "model", "epochs", "iterations", "batch-size", "patch-size", "device", "output", "resume"),
+        *("model", "epochs", "iterations", "batch-size", "patch-size", "device", "output", "resume"),
         *("seed", "learning-rate", "fold", "nsd-tolerance", "pretrained", "no-pretrained", "freeze-epochs", "devices"),
         *("amp", "checkpoint-epoch", "input-channels", "deep-supervision"),
     ):
@@ -176,7 +176,6 @@ WRONG_INPUT = {
     "no data set": (["no/where"], "is not a folder"),
     "an id that is not there": (["702"], "702 is not a folder, and cannot be looked for by id"),
     "a folder that is no data set": (["."], "is not an nnU-Net raw data set"),
-    "two data sets": ([".", "--dataset", "."], "two data sets were given"),
     "no weights": (["--pretrained", "gone.pth"], "--pretrained gone.pth: there is no such file"),
     "weights for a baseline": (["--model", "unetr", "--no-pretrained"], "unetr has no VMamba encoder"),
     "nothing to freeze": (["--freeze-epochs", "3"], "--freeze-epochs: this training starts from random weights"),
