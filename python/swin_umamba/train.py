@@ -21,6 +21,7 @@ from .data.sample import SAMPLE_NAME
 from .device import DEVICE_HELP, choose_device, choose_device_of_process
 from .errors import RunError, UserError
 from .files import write_json
+from .pretrained.released_file import RELEASED_FILE
 from .training.find_dataset import find_dataset
 from .training.launch import launch
 from .training.paper_protocol import find_protocol
@@ -99,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="ImageNet weights of VMamba-Tiny for the encoder of Swin-UMamba and Swin-UMamba†, or a checkpoint of the "
         "same network (default: for the paper's data sets the file that the environment variable "
-        f"SWIN_UMAMBA_PRETRAINED names, or else {USUAL_PLACE}; for others none)",
+        f"SWIN_UMAMBA_PRETRAINED names, or else {USUAL_PLACE / RELEASED_FILE}; for others none)",
     )
     weights.add_argument("--no-pretrained", action="store_true", help="start from random weights")
     parser.add_argument(

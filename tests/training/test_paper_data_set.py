@@ -11,6 +11,7 @@ import torch
 from swin_umamba.networks.vmamba_tiny import VMambaTiny
 from swin_umamba.prepare.dataset_definitions import ABDOMEN_MR
 from swin_umamba.train import main
+from swin_umamba.training.pretrained_file import find_pretrained_file
 
 
 @pytest.fixture
@@ -51,6 +52,16 @@ def test_weights_are_needed(abdomen_mr, tmp_path, monkeypatch, capsys):
     assert "vssmtiny_dp01_ckpt_epoch_292.pth" in error
     assert "--no-pretrained" in error
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["vssmtiny_dp01_ckpt_epoch_292.pth", "vmamba_tiny_e292.pth"])
+def test_weights_are_found_where_the_authors_code_looks(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SWIN_UMAMBA_PRETRAINED", raising=False)
+    path = tmp_path / "data" / "pretrained" / "vmamba" / name
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert find_pretrained_file("--no-pretrained") == path
 
 
 @pytest.mark.slow

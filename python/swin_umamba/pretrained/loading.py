@@ -14,10 +14,10 @@ from .checkpoint_file import read_checkpoint
 from .errors import CheckpointError
 from .input_channels import INPUT_CHANNELS, InputChannels
 from .matching import ENCODER, Match, match_same_network, match_vmamba
+from .released_file import RELEASED_FILE
 from .report import LoadReport
 from .weights import find_weights, is_finite, strip_wrappers
 
-RELEASED_FILE = "vssmtiny_dp01_ckpt_epoch_292.pth"
 SHOWN_PROBLEMS = 3
 
 

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from ..errors import UserError
+from ..pretrained.released_file import FILE_OF_AUTHORS, RELEASED_FILE
 
-RELEASED_NAME = "vssmtiny_dp01_ckpt_epoch_292.pth"
 ENVIRONMENT_VARIABLE = "SWIN_UMAMBA_PRETRAINED"
-USUAL_PLACE = Path("data", "pretrained", "vmamba", RELEASED_NAME)
-"""Relative to the working directory: where the authors' code looks."""
+USUAL_PLACE = Path("data", "pretrained", "vmamba")
+"""Folder relative to the working directory, where the authors' code looks too."""
 
 
 def check_pretrained_file(path: str | os.PathLike[str], named_by: str) -> Path:
@@ -28,7 +28,7 @@ def check_pretrained_file(path: str | os.PathLike[str], named_by: str) -> Path:
 
 
 def find_pretrained_file(instead: str) -> Path:
-    """The file that ``SWIN_UMAMBA_PRETRAINED`` names, or else the one in `USUAL_PLACE`.
+    """The file that ``SWIN_UMAMBA_PRETRAINED`` names, or else the one in `USUAL_PLACE`, under either of its names.
 
     Parameters
     ----------
@@ -42,10 +42,11 @@ def find_pretrained_file(instead: str) -> Path:
     """
     if named := os.environ.get(ENVIRONMENT_VARIABLE):
         return check_pretrained_file(named, ENVIRONMENT_VARIABLE)
-    if USUAL_PLACE.is_file():
-        return USUAL_PLACE.resolve()
+    for name in (RELEASED_FILE, FILE_OF_AUTHORS):
+        if (USUAL_PLACE / name).is_file():
+            return (USUAL_PLACE / name).resolve()
     raise UserError(
-        f"the paper starts from ImageNet weights: {RELEASED_NAME}, the VMamba-Tiny checkpoint that the VMamba project "
-        f"released. Give it by --pretrained FILE or {ENVIRONMENT_VARIABLE}=FILE, or put it into {USUAL_PLACE.parent}; "
-        f"or train from random weights with {instead}"
+        f"the paper starts from ImageNet weights: {RELEASED_FILE}, the VMamba-Tiny checkpoint that the VMamba project "
+        f"released ({FILE_OF_AUTHORS} in the authors' code). Give it by --pretrained FILE or "
+        f"{ENVIRONMENT_VARIABLE}=FILE, or put it into {USUAL_PLACE}; or train from random weights with {instead}"
     )
