@@ -203,7 +203,7 @@ def test_a_damaged_checkpoint_is_named(quick, finished, tiny_network, tmp_path, 
     (tmp_path / "run" / "settings.json").write_bytes((finished / "settings.json").read_bytes())
     (tmp_path / "run" / "checkpoint_latest.pth").write_bytes(b"damaged")
     assert quick(tiny_network, tmp_path / "run", "--resume") == 2
-    assert "cannot read the checkpoint" in capsys.readouterr().err
+    assert "checkpoint_latest.pth is a text file ('damaged' …), not a checkpoint" in capsys.readouterr().err
 
 
 def test_an_unreadable_image_is_named_and_nothing_is_written(make_images, tiny_network, tmp_path, capsys):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import pytest
 import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from swin_umamba.errors import RunError, UserError
 from swin_umamba.networks import SwinUMambaD
 from swin_umamba.training.schedule import CosineEpochSchedule, cosine_learning_rate
@@ -322,8 +324,36 @@ def test_the_checkpoint_of_the_papers_epoch_is_kept(make_trainer):
 def test_a_damaged_checkpoint_is_named(make_trainer, tmp_path):
     path = tmp_path / "checkpoint_latest.pth"
     path.write_bytes(b"no checkpoint")
-    with pytest.raises(RunError, match=r"cannot read the checkpoint .*checkpoint_latest.pth"):
+    with pytest.raises(UserError, match=r"checkpoint_latest.pth is a text file"):
         make_trainer(TinySwinUMambaD).load_checkpoint(str(path))
+
+
+def test_a_checkpoint_that_nnunet_wrote_is_gone_on_from(make_trainer, tmp_path):
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False)
+    trainer.on_epoch_start()
+    trainer.on_train_epoch_start()
+    trainer.train_step(make_batch(trainer))
+    trainer.logger.log("mean_fg_dice", np.float64(0.5), 0)
+    trainer.logger.log("dice_per_class_or_region", [np.float32(0.25), np.float32(0.75)], 0)
+    trainer._best_ema = np.float64(0.5)
+    path = str(tmp_path / "checkpoint_latest.pth")
+    nnUNetTrainer.save_checkpoint(trainer, path)
+    with pytest.raises(UnpicklingError):
+        torch.load(path, weights_only=True)
+    resumed = make_trainer(TinySwinUMambaD, pretrained=False)
+    resumed.load_checkpoint(path)
+    assert (resumed.current_epoch, resumed._best_ema) == (1, 0.5)
+    assert resumed.logger.get_value("dice_per_class_or_region", step=0) == [0.25, 0.75]
+    weights = resumed.network.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in trainer.network.state_dict().items())
+    name = "decoder.seg_layers.3.weight"
+    momenta = [one.optimizer.state[one.network.get_parameter(name)]["exp_avg"] for one in (trainer, resumed)]
+    assert torch.equal(*momenta)
+    resumed.on_epoch_start()
+    resumed.on_train_epoch_start()
+    resumed.train_step(make_batch(resumed))
+    resumed.save_checkpoint(path)
+    assert torch.load(path, weights_only=True)["current_epoch"] == 2
 
 
 def test_nnunet_finds_every_trainer_by_name_without_importing_its_own():

@@ -13,10 +13,12 @@ from rich.markup import escape
 
 from ..errors import UserError
 from ..files import write_json
+from ..pretrained import read_checkpoint
+from ..training.checkpoint_files import write_checkpoint
 from ..training.processes import Processes
 from ..training.progress import progress_bar
 from ..training.run_folder import RunFolder
-from . import checkpoint
+from .checkpoint import save_weights
 from .image_folder import ImageFolder, check_images, open_image_folder
 from .progress import PretrainingProgress
 from .settings import PretrainingSettings
@@ -72,7 +74,7 @@ def execute_run(
     images = _open_checked(settings, processes, console)
     training = Pretraining(settings, images, processes, device, workers)
     if folder.state.exists():
-        training.load_state(checkpoint.load(folder.state))
+        training.load_state(read_checkpoint(folder.state))
         console.print(f"resumed after epoch {training.finished_epochs} of {settings.epochs}")
     if processes.is_first:
         folder.root.mkdir(parents=True, exist_ok=True)
@@ -82,7 +84,7 @@ def execute_run(
 
         def keep() -> None:
             if processes.is_first:
-                checkpoint.save(training.state(), folder.state)
+                write_checkpoint(folder.state, training.state())
             progress.epoch_done(training.history[-1])
 
         training.train_epochs(progress.step_done, keep)
@@ -137,4 +139,4 @@ def _write_weights(training: Pretraining, folder: PretrainingFolder) -> None:
         (folder.weights, training.network.state_dict(), last["accuracy"]),
         (folder.averaged_weights, training.averaged.module.state_dict(), last["accuracy_ema"]),
     ):
-        checkpoint.save_weights(path, weights, {**facts, "accuracy": accuracy})
+        save_weights(path, weights, {**facts, "accuracy": accuracy})

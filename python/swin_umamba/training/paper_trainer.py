@@ -27,7 +27,8 @@ from torch.nn.parallel import DistributedDataParallel
 from ..command import EXIT_FAILED
 from ..errors import RunError
 from ..files import link_atomically, write_json
-from .checkpoint_files import read_checkpoint_of_run, write_checkpoint
+from ..pretrained import read_checkpoint
+from .checkpoint_files import write_checkpoint
 from .nonfinite import find_bad_images, save_step
 from .paper_protocol import PaperProtocol, find_protocol
 from .processes import end_in_silence
@@ -379,12 +380,12 @@ class PaperTrainer(nnUNetTrainer):
         write_checkpoint(filename, checkpoint)
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        """Go on after a checkpoint that `save_checkpoint` wrote; reading it runs no code from the file."""
+        """Go on after a checkpoint of this class or of nnU-Net's; reading it runs no code from the file."""
         if not self.was_initialized:
             self.initialize()
         checkpoint = filename_or_checkpoint
         if not isinstance(checkpoint, dict):
-            checkpoint = read_checkpoint_of_run(checkpoint, self.device)
+            checkpoint = read_checkpoint(checkpoint)
         self._bare_network().load_state_dict(checkpoint["network_weights"])
         self.optimizer.load_state_dict(checkpoint["optimizer_state"])
         if self.grad_scaler is not None and checkpoint["grad_scaler_state"] is not None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from ..data import Case
-from .checkpoint_files import read_checkpoint_of_run, write_checkpoint
+from ..pretrained import read_checkpoint
+from .checkpoint_files import write_checkpoint
 
 
 def predict_cases(
@@ -32,6 +33,6 @@ def export_checkpoint(source: Path, target: Path) -> None:
     The file has nnU-Net's keys ``network_weights``, ``init_args`` (plans, configuration, fold, dataset.json),
     ``trainer_name``, ``inference_allowed_mirroring_axes`` and ``current_epoch``, and holds plain data only.
     """
-    checkpoint = read_checkpoint_of_run(source)
+    checkpoint = read_checkpoint(source)
     kept = ("network_weights", "init_args", "trainer_name", "inference_allowed_mirroring_axes", "current_epoch")
     write_checkpoint(target, {key: checkpoint[key] for key in kept})
