@@ -14,19 +14,24 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from ..errors import UserError
+from ..training.paper_trainer import PaperTrainer
+from ..training.precision import autocast_dtype
 from ..training.trainers import TRAINER_CLASSES, register_trainers
 from .trained_model import TrainedModel
 
 
 class SlidingWindowPredictor(nnUNetPredictor):
-    """nnU-Net's predictor, which tells how far it is.
+    """nnU-Net's predictor, which tells how far it is, and computes in the precision of the training.
 
     Attributes
     ----------
+    autocast_dtype : torch.dtype or None
+        Type of nnU-Net's autocast on a GPU; float32 is full precision, ``None`` is torch's default, float16.
     on_progress : callable
         Called after each tile with the share of the image's tiles that are done, above 0 and at most 1.
     """
 
+    autocast_dtype: torch.dtype | None = None
     on_progress: Callable[[float], object] | None = None
     _tiles = _tiles_done = 0
 
@@ -38,6 +43,13 @@ class SlidingWindowPredictor(nnUNetPredictor):
     def start_image(self) -> None:
         """Count tiles from 0 again."""
         self._tiles_done = 0
+
+    def predict_sliding_window_return_logits(self, input_image: torch.Tensor) -> torch.Tensor | np.ndarray:
+        if self.device.type != "cuda" or self.autocast_dtype is None:
+            return super().predict_sliding_window_return_logits(input_image)
+        # nnU-Net's autocast is inside, and takes the type from the one around it.
+        with torch.autocast("cuda", dtype=self.autocast_dtype):
+            return super().predict_sliding_window_return_logits(input_image)
 
     def _internal_get_sliding_window_slicers(self, image_size: tuple[int, ...]) -> list[tuple]:
         slicers = super()._internal_get_sliding_window_slicers(image_size)
@@ -90,7 +102,8 @@ def load_predictor(
             f"{model.files[0]} is the configuration {model.configuration} of a cascade, which starts from the "
             f"predictions of {previous_stage}; use nnUNetv2_predict"
         )
-    network = _find_trainer(model).build_network_architecture(
+    trainer_class = _find_trainer(model)
+    network = trainer_class.build_network_architecture(
         plans, configuration, n_channels, labels.num_segmentation_heads, enable_deep_supervision=False
     )
     for file, weights in zip(model.files, model.weights, strict=True):
@@ -108,6 +121,9 @@ def load_predictor(
         device=device,
         allow_tqdm=False,
     )
+    if issubclass(trainer_class, PaperTrainer):
+        dtype = autocast_dtype(model.amp, device, trainer_class.mixed_precision)
+        predictor.autocast_dtype = dtype or torch.float32
     predictor.manual_initialization(
         network,
         plans,

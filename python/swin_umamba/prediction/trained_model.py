@@ -12,6 +12,7 @@ import torch
 
 from ..errors import UserError
 from ..pretrained import read_checkpoint
+from ..training.settings import AMP_CHOICES
 
 FINAL = "checkpoint_final.pth"
 _WANTED = "give checkpoint.pth of a run, or a checkpoint or the folder of a model that nnU-Net has trained"
@@ -33,6 +34,9 @@ class TrainedModel:
         Name of the trainer class, which knows the network.
     mirroring_axes : tuple of int or None
         Axes along which training mirrored the images.
+    amp : str
+        Mixed precision of the training, see `swin_umamba.training.precision`; of a checkpoint that does not say, as of
+        nnU-Net's own trainers, ``"auto"``.
     files : tuple of pathlib.Path
         The checkpoints that were read.
     digest : str
@@ -45,6 +49,7 @@ class TrainedModel:
     configuration: str
     trainer_name: str
     mirroring_axes: tuple[int, ...] | None
+    amp: str
     files: tuple[Path, ...]
     digest: str
 
@@ -87,6 +92,7 @@ def read_model(location: Path) -> TrainedModel:
         configuration=first["init_args"]["configuration"],
         trainer_name=first["trainer_name"],
         mirroring_axes=None if axes is None else tuple(axes),
+        amp=first.get("amp", "auto"),
         files=files,
         digest=_digest(files, plans, dataset_json),
     )
@@ -114,6 +120,8 @@ def _read(file: Path) -> dict[str, Any]:
             raise UserError(f"{file} has no {key!r}, so it is no checkpoint of nnU-Net's training; {_WANTED}")
     if not isinstance(checkpoint["init_args"].get("configuration"), str):
         raise UserError(f"{file} does not say which configuration was trained; {_WANTED}")
+    if checkpoint.get("amp", "auto") not in AMP_CHOICES:
+        raise UserError(f"{file} has the unknown mixed precision {checkpoint['amp']!r}; {_WANTED}")
     return checkpoint
 
 

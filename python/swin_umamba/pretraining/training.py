@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from ..errors import RunError, UserError
 from ..networks import VMambaTiny
+from ..training.precision import autocast_dtype
 from ..training.processes import Processes
 from .augmentation import MixImages, training_transform, validation_transform
 from .dataset import LabelledImages, TrainingBatches, ValidationBatches, collate
@@ -229,8 +230,10 @@ class Pretraining:
         return images.contiguous(memory_format=torch.channels_last), labels
 
     def _autocast(self) -> contextlib.AbstractContextManager:
-        mixed = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.autocast("cuda", torch.bfloat16) if mixed else contextlib.nullcontext()
+        # Without a gradient scaler, float16 would lose small gradients.
+        if autocast_dtype("auto", self.device) is not torch.bfloat16:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def _seed(self, epoch: int) -> None:
         words = np.random.SeedSequence([self.settings.seed, epoch, self.processes.place.rank]).generate_state(1)

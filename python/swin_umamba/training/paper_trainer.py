@@ -31,6 +31,7 @@ from ..pretrained import read_checkpoint
 from .checkpoint_files import write_checkpoint
 from .nonfinite import find_bad_images, save_step
 from .paper_protocol import PaperProtocol, find_protocol
+from .precision import autocast_dtype
 from .processes import end_in_silence
 
 GRADIENT_NORM_LIMIT = 12  # nnU-Net's
@@ -121,10 +122,10 @@ class PaperTrainer(nnUNetTrainer):
         since DDP must be told anew whenever other parameters are trained than before.
         """
         self._seed_generators(epoch=0)
-        self._amp_dtype = self._choose_amp_dtype()
+        self._amp_dtype = autocast_dtype(self.amp, self.device, self.mixed_precision)
         self.grad_scaler = torch.GradScaler(self.device.type) if self._amp_dtype is torch.float16 else None
         if self.device.type == "cuda":
-            # What nnU-Net's validation and prediction use in this process.
+            # What nnU-Net's validation uses.
             torch.set_autocast_dtype("cuda", self._amp_dtype or torch.float32)
         is_ddp, self.is_ddp = self.is_ddp, False
         super().initialize()
@@ -132,14 +133,6 @@ class PaperTrainer(nnUNetTrainer):
         if is_ddp:
             self._set_batch_size_and_oversample()
             self.loss = self._build_loss()
-
-    def _choose_amp_dtype(self) -> torch.dtype | None:
-        if self.amp != "auto":
-            return None if self.amp == "off" else getattr(torch, self.amp)
-        if not self.mixed_precision or self.device.type != "cuda":
-            return None
-        # bfloat16 has the range of float32: no scaler needed, no overflow to NaN.
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
     def _build_loss(self) -> nn.Module:
         loss = super()._build_loss()
@@ -376,6 +369,7 @@ class PaperTrainer(nnUNetTrainer):
             "init_args": {name: value for name, value in self.my_init_kwargs.items() if name != "device"},
             "trainer_name": self.__class__.__name__,
             "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
+            "amp": self.amp,
         }
         write_checkpoint(filename, checkpoint)
 

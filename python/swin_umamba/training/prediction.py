@@ -31,8 +31,9 @@ def export_checkpoint(source: Path, target: Path) -> None:
     """Write the weights of a checkpoint and what prediction needs, without the state of the optimizer.
 
     The file has nnU-Net's keys ``network_weights``, ``init_args`` (plans, configuration, fold, dataset.json),
-    ``trainer_name``, ``inference_allowed_mirroring_axes`` and ``current_epoch``, and holds plain data only.
+    ``trainer_name``, ``inference_allowed_mirroring_axes`` and ``current_epoch``, and ``amp`` of the training. It holds
+    plain data only.
     """
     checkpoint = read_checkpoint(source)
-    kept = ("network_weights", "init_args", "trainer_name", "inference_allowed_mirroring_axes", "current_epoch")
-    write_checkpoint(target, {key: checkpoint[key] for key in kept})
+    kept = ("network_weights", "init_args", "trainer_name", "inference_allowed_mirroring_axes", "current_epoch", "amp")
+    write_checkpoint(target, {key: checkpoint[key] for key in kept if key in checkpoint})
