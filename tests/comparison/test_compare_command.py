@@ -69,6 +69,27 @@ def test_the_paired_test_is_scipys_on_the_cases(pretender, compare, out):
             assert (test["n"], test["ties"]) == (8, 0)
 
 
+def test_the_papers_metric_takes_the_place_of_dsc_and_nsd(pretender, compare, out):
+    models = ("--models", "nnunet,segresnet")
+    compare(*models)
+    for shift, name in enumerate(NAMES[:2]):
+        path = out / name / "metrics.json"
+        scores = [0.3 + 0.05 * case + 0.01 * shift * (case + 1) for case in range(8)]
+        evaluation = {"metric": "cells", "f1": {"mean": np.mean(scores), "std": np.std(scores), "n": 8}}
+        path.write_text(json.dumps({**json.loads(path.read_text()), "evaluation": evaluation}))
+        (out / name / "evaluation").mkdir()
+        # The last image has no score.
+        lines = ["case,f1", *(f"image{case},{score!r}" for case, score in enumerate(scores)), "image8,"]
+        (out / name / "evaluation" / "cases.csv").write_text("\n".join(lines))
+    assert compare(*models) == 0
+    record = read_record(out)
+    assert record["metrics"] == ["f1"]
+    assert record["systems"][1]["scores"]["f1"]["mean"] == pytest.approx(0.52)
+    test = record["systems"][1]["against_first"]["f1"]
+    assert (test["n"], test["ties"], test["p"]) == (8, 0, 2 / 2**8)
+    assert "| F1 | p, F1 |" in (out / "comparison.md").read_text()
+
+
 def test_equal_predictions_are_told_as_such(pretender, compare, out):
     pretender.shifts = dict.fromkeys(NAMES, 2)
     compare(*THREE)
