@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from swin_umamba.networks import instance_norm
-from swin_umamba.networks.instance_norm import InstanceNorm2d, replace_instance_norm
+from swin_umamba.networks.instance_norm import InstanceNorm2d, PlanarInstanceNorm2d, replace_instance_norm
 from torch import nn
 
 
@@ -78,3 +78,24 @@ def test_replacement_reaches_nested_modules():
     replaced = block[1][0]
     assert type(replaced) is InstanceNorm2d
     assert (replaced.num_features, replaced.eps) == (4, 1e-3)
+
+
+@pytest.mark.parametrize("grad_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("image_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_planar_norm_has_the_right_gradient_in_any_format(batch, image_format, grad_format):
+    x = torch.randn(batch, 5, 7, 9, dtype=torch.float64)
+    grad = torch.randn(batch, 5, 7, 9, dtype=torch.float64)
+    seen = []
+    for norm in (PlanarInstanceNorm2d(5, affine=True), InstanceNorm2d(5, affine=True)):
+        image = x.clone(memory_format=image_format).requires_grad_()
+        # What follows a normalisation may overwrite it.
+        output = F.leaky_relu(norm.double()(image), inplace=True)
+        output.backward(grad.clone(memory_format=grad_format))
+        seen.append((output.detach(), image.grad, norm.weight.grad, norm.bias.grad))
+    torch.testing.assert_close(*seen)
+
+
+def test_replacement_can_be_chosen():
+    block = replace_instance_norm(nn.Sequential(nn.InstanceNorm2d(4)), PlanarInstanceNorm2d)
+    assert type(block[0]) is PlanarInstanceNorm2d
