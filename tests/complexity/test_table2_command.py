@@ -1,0 +1,64 @@
+"""The command ``swin-umamba table2``."""
+
+import json
+
+import pytest
+from swin_umamba import cli
+from swin_umamba.complexity import Complexity, counting
+from swin_umamba.models import SYSTEMS
+
+
+@pytest.fixture
+def quick_count(monkeypatch):
+    """Counting without building: every network has 1.5 million parameters and 2.25 G operations."""
+    from swin_umamba.complexity import table2_command
+
+    monkeypatch.setattr(table2_command, "build_model", lambda *arguments: None)
+    counts = Complexity(1_500_000, 2_250_000_000, 250_000_000, 4_250_000_000)
+    monkeypatch.setattr(counting, "count_complexity", lambda *arguments: counts)
+
+
+@pytest.mark.usefixtures("quick_count")
+def test_table_shows_every_system_beside_the_paper(capsys, tmp_path):
+    file = tmp_path / "counts.json"
+    assert cli.main(["table2", "--complexity", "--json", str(file)]) == 0
+    shown = capsys.readouterr()
+    for number, system in enumerate(SYSTEMS.values(), start=1):
+        (row,) = [line for line in shown.out.splitlines() if f"│ {system.title} " in line]
+        cells = [cell.strip() for cell in row.strip("│").split("│")]
+        paper = [f"{system.parameters:g}", f"{system.operations:.1f}"]
+        assert cells == [system.title, "1.500", paper[0], "2.250", "0.250", paper[1], "4.250"]
+        assert f"counting {system.title} ({number} of 9)" in shown.err
+    written = json.loads(file.read_text())
+    assert list(written["systems"]) == list(SYSTEMS)
+    assert written["systems"]["umamba-enc"] == {
+        "title": "U-Mamba_Enc",
+        "deep_supervision": True,
+        "parameters": 1_500_000,
+        "multiply_accumulates": 2_250_000_000,
+        "scan": 250_000_000,
+        "torch_flops": 4_250_000_000,
+        "paper": {"parameters_millions": 67, "operations_giga": 49.9},
+    }
+    assert written["input"] == [1, 1, 320, 320]
+    assert set(written["versions"]) == {"torch", "fvcore", "monai", "dynamic-network-architectures"}
+
+
+def test_folder_that_does_not_exist_is_found_before_counting(capsys, tmp_path):
+    assert cli.main(["table2", "--complexity", "--json", str(tmp_path / "none" / "counts.json")]) == 2
+    shown = capsys.readouterr()
+    assert "none does not exist" in shown.err
+    assert "counting" not in shown.err
+
+
+@pytest.mark.usefixtures("quick_count")
+def test_file_that_cannot_be_written_is_named(capsys, tmp_path):
+    assert cli.main(["table2", "--complexity", "--json", str(tmp_path)]) == 2
+    assert f"--json {tmp_path}: " in capsys.readouterr().err
+
+
+def test_what_to_show_must_be_said(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["table2"])
+    assert stop.value.code == 2
+    assert "--complexity" in capsys.readouterr().err
