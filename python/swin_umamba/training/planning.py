@@ -57,14 +57,14 @@ def plan_and_preprocess(
         check_batch_size(plans["configurations"][CONFIGURATION]["batch_size"], processes)
         return plans
     # A former attempt may have died between any two of these steps.
-    processes = min(default_num_processes, len(dataset.training))
-    DatasetFingerprintExtractor(dataset.name, processes).run(overwrite_existing=True)
+    workers = min(default_num_processes, len(dataset.training))
+    DatasetFingerprintExtractor(dataset.name, workers).run(overwrite_existing=True)
     ExperimentPlanner(dataset.name).plan_experiment()
     plans = load_json(str(plans_file))
     planned = plans["configurations"][CONFIGURATION]
     planned["patch_size"] = list(settings.patch_size or planned["patch_size"])
     planned["batch_size"] = settings.batch_size or math.ceil(planned["batch_size"] / processes) * processes
     write_json(plans_file, plans)
-    DefaultPreprocessor(verbose=False).run(dataset.name, CONFIGURATION, PLANS_NAME, processes)
+    DefaultPreprocessor(verbose=False).run(dataset.name, CONFIGURATION, PLANS_NAME, workers)
     write_json(preprocessed / _DONE, {"plans": plans_file.name})
     return plans
