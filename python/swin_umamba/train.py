@@ -58,7 +58,7 @@ the brain that lie apart from the training slabs. The defaults for the sample ar
 cores and some minutes. The paper's data sets (702, 703, 704) are trained on as in the paper."""
 
 EPILOG = """\
-The results folder holds metrics.json, loss_curve.png, panel.png, predictions/, checkpoint.pth, train.log,
+The results folder holds report.html, metrics.json, loss_curve.png, panel.png, predictions/, checkpoint.pth, train.log,
 and nnU-Net's own folders. The data set itself is never written to.
 
 Reproducibility: on a CPU the same seed, settings, machine and numbers of threads and devices give the same

@@ -30,6 +30,7 @@ def test_a_run_leaves_scores_figures_checkpoint_and_log(finished):
     assert metrics["settings"]["epochs"] == 3
     assert metrics["training"]["patch_size"] == [32, 32]
     assert metrics["training"]["batch_size"] == 2
+    assert len(list(folder.glob("nnUNet_results/*/*/fold_0/progress.png"))) == 1
     assert len(metrics["training"]["train_loss"]) == 3
     assert metrics["versions"]["torch"] == torch.__version__
     assert metrics["seconds"]["training"] > 0

@@ -355,6 +355,12 @@ class PaperTrainer(nnUNetTrainer):
             self.observer.epoch_done(self.current_epoch, *losses, float(np.nanmean(dice)))
         self.current_epoch += 1
 
+    def on_train_end(self) -> None:
+        super().on_train_end()
+        if self.local_rank == 0 and self.observer is not None:
+            # No epoch has drawn it, and nnU-Net wants it in a model that it exports.
+            self.logger.plot_progress_png(self.output_folder)
+
     def save_checkpoint(self, filename: str) -> None:
         """Write nnU-Net's checkpoint; a half-written one never takes the place of a whole one."""
         if self.local_rank != 0 or self.disable_checkpointing:
