@@ -39,8 +39,8 @@ class UNetTopology:
 def plan_topology(patch_size: tuple[int, int]) -> UNetTopology:
     """Stages as nnU-Net's planner chooses them in 2-D for isotropic pixels.
 
-    An axis is halved while its map stays at 4 pixels or more, and the features double from 32 up to 512
-    (nnU-Net, arXiv:1904.08128). At 320x320 that gives the paper's 7 stages.
+    An axis is halved while its map stays at 4 pixels or more (at 6, once the other axis is done), and the features
+    double from 32 up to 512 (nnU-Net, arXiv:1904.08128). At 320x320 that gives the paper's 7 stages.
 
     Parameters
     ----------
