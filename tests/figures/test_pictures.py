@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import SimpleITK
@@ -136,3 +137,14 @@ def test_the_panel_names_its_columns_and_rows(tmp_path):
     assert panel("T1", "worst") == first
     assert panel("T2", "worst") != first
     assert panel("T1", "median") != first
+
+
+def test_settings_that_others_left_behind_do_not_change_the_panel(tmp_path):
+    def panel(name: str) -> bytes:
+        draw_panel(tmp_path / name, [PanelRow(_example(), "case")], {"a": (1,)}, "title")
+        return (tmp_path / name).read_bytes()
+
+    usual = panel("usual.png")
+    with matplotlib.rc_context({"font.size": 30, "axes.titlesize": 40, "axes.facecolor": "red"}):
+        assert panel("changed.png") == usual
+        assert matplotlib.rcParams["font.size"] == 30
