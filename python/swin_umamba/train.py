@@ -11,27 +11,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from .command import OneLineParser, execute, integer_between, number_between
 from .console import capture_output
-from .data import RawDataset, check_cases, open_raw_dataset, prepare_sample
-from .data.raw_dataset import check_fold
+from .data import RawDataset, open_raw_dataset, prepare_sample
 from .data.sample import SAMPLE_NAME
-from .device import DEVICE_HELP, choose_device, choose_device_of_process
+from .device import choose_device, choose_device_of_process
 from .errors import RunError, UserError
 from .files import write_json
 from .pretrained.released_file import RELEASED_FILE
+from .training.check_inputs import open_checked_dataset, try_pretrained
 from .training.find_dataset import find_dataset
 from .training.launch import launch
+from .training.options import add_training_options
 from .training.paper_protocol import find_protocol
 from .training.pretrained_file import USUAL_PLACE, check_pretrained_file, find_pretrained_file
 from .training.processes import Place, Processes, check_batch_size, one_message
-from .training.progress import progress_bar
 from .training.run_folder import RunFolder, enter_environment, set_worker_defaults
 from .training.settings import (
-    AMP_CHOICES,
-    INPUT_CHANNELS_CHOICES,
     PRETRAINABLE,
     SAMPLE_SETTINGS,
     TRAINERS,
@@ -72,7 +68,7 @@ examples:
   python train.py --resume
   python train.py 702 --model swin-umamba --device cuda
   python train.py nnUNet_raw/Dataset101_Liver --device cuda --devices 2
-  torchrun --nnodes 2 --nproc-per-node 4 ... -m swin_umamba.train 702
+  torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m swin_umamba.train 702
 """
 
 
@@ -83,7 +79,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     # The processes that --devices starts speak to the user by the same name.
     parser.set_defaults(prog=parser.prog)
-    sample, other = SAMPLE_SETTINGS, Settings(dataset="")
     parser.add_argument(
         "dataset",
         nargs="?",
@@ -93,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Held-out cases are imagesTs with labelsTs where both are there, else the validation cases of the fold "
         "(default: the sample)",
     )
-    parser.add_argument("--model", choices=list(TRAINERS), help=f"the network (default: {sample.model})")
+    parser.add_argument("--model", choices=list(TRAINERS), help=f"the network (default: {SAMPLE_SETTINGS.model})")
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
         "--pretrained",
@@ -103,58 +98,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"SWIN_UMAMBA_PRETRAINED names, or else {USUAL_PLACE / RELEASED_FILE}; for others none)",
     )
     weights.add_argument("--no-pretrained", action="store_true", help="start from random weights")
-    parser.add_argument(
-        "--input-channels",
-        choices=INPUT_CHANNELS_CHOICES,
-        help="what becomes of the pretrained patch embedding where the images have other channels: left out, or its "
-        f"kernels summed or averaged over the channels (default: {other.input_channels})",
-    )
-    parser.add_argument(
-        "--freeze-epochs",
-        type=integer_between(0, 100_000),
-        metavar="N",
-        help="epochs for which the pretrained encoder, except its patch embedding, stays as it is "
-        f"(default: {other.freeze_epochs})",
-    )
-    parser.add_argument(
-        "--epochs",
-        type=integer_between(1, 100_000),
-        metavar="N",
-        help=f"length of the training and of its learning-rate cosine {_defaults(sample.epochs, other.epochs)}",
-    )
-    parser.add_argument(
-        "--iterations",
-        type=integer_between(1, 1_000_000),
-        metavar="N",
-        help="training iterations of one epoch; a fifth as many validation iterations follow "
-        f"{_defaults(sample.iterations, other.iterations)}",
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=integer_between(1, 4096),
-        metavar="N",
-        help=f"images of one iteration, of all devices together {_defaults(sample.batch_size, 'by nnU-Net')}",
-    )
-    parser.add_argument(
-        "--patch-size",
-        type=integer_between(16, 4096),
-        nargs=2,
-        metavar=("H", "W"),
-        help="height and width of the training patches and of the sliding window, best a multiple of 32 "
-        f"{_defaults('{} {}'.format(*sample.patch_size), 'by nnU-Net')}",
-    )
+    add_training_options(parser)
     parser.add_argument(
         "--learning-rate",
         type=number_between(0, 1),
         metavar="RATE",
         help="of the first epoch; the model's schedule takes it down from there, for Swin-UMamba a cosine to 1e-6 "
-        f"{_defaults(f'{sample.learning_rate:g}', 'of the model, for Swin-UMamba 1e-4')}",
-    )
-    parser.add_argument(
-        "--fold",
-        type=_fold,
-        metavar="F",
-        help="fold of nnU-Net's cross-validation, or all to train on every case (default: 0)",
+        f"(default: of the model, for Swin-UMamba 1e-4; for the sample {SAMPLE_SETTINGS.learning_rate:g})",
     )
     parser.add_argument(
         "--checkpoint-epoch",
@@ -168,20 +118,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="let the loss see all scales (default: as in the paper)",
     )
-    parser.add_argument(
-        "--nsd-tolerance",
-        type=number_between(0, 1000),
-        metavar="D",
-        help="tolerance of the normalized surface distance, in the unit of the image spacing: mm, or pixels for "
-        f"PNG (default: {sample.nsd_tolerance:g})",
-    )
-    parser.add_argument(
-        "--amp",
-        choices=AMP_CHOICES,
-        help="mixed precision; auto is bfloat16 on a GPU that has it, float16 with a gradient scaler on others, and "
-        "off on a CPU and for SegResNet, UNETR and SwinUNETR, as in the paper (default: auto)",
-    )
-    parser.add_argument("--device", default="auto", metavar="DEVICE", help=DEVICE_HELP)
     parser.add_argument(
         "--devices",
         type=integer_between(1, 1024),
@@ -200,12 +136,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         action="store_true",
         help="go on with the run in the results folder after its last finished epoch, with its settings",
-    )
-    parser.add_argument(
-        "--seed",
-        type=integer_between(0, 2**32 - 1),
-        metavar="N",
-        help="of the initial weights, the sampling and the augmentation; see below (default: 0)",
     )
 
 
@@ -294,11 +224,9 @@ def _check(args: argparse.Namespace, processes: int) -> _Job:
     enter_environment(raw, folder)
     if settings.batch_size is not None:
         check_batch_size(settings.batch_size, processes)
-    dataset = None if settings.dataset is None else _open_checked(settings, folder)
-    if dataset is None and settings.fold not in (0, "all"):
-        raise UserError(f"--fold {settings.fold}: the sample has one split; use --fold 0 or --fold all")
+    dataset = open_checked_dataset(settings, folder.root)
     if settings.pretrained is not None and not args.resume:
-        _try_pretrained(settings, dataset)
+        try_pretrained(settings, dataset)
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
         write_json(folder.settings, settings.as_json())
@@ -357,30 +285,6 @@ def _former_job(settings: Settings, folder: RunFolder) -> _Job:
     return _Job(settings, folder, raw, dataset, is_done=True)
 
 
-def _open_checked(settings: Settings, folder: RunFolder) -> RawDataset:
-    dataset = open_raw_dataset(settings.dataset)
-    check_fold(dataset, settings.fold)
-    if dataset.folder in (folder.root, *folder.root.parents):
-        raise UserError(f"--output {folder.root} lies inside the data set, which is never written to")
-    cases = [*dataset.training, *dataset.held_out]
-    # The readers complain on their own to the terminal; the error says it in one line.
-    with capture_output(None) as console:
-        console.print(f"[bold]checking[/bold] {escape(dataset.name)}: {len(cases)} cases")
-        with progress_bar(console) as bar:
-            task = bar.add_task("checking", total=len(cases))
-            check_cases(dataset, cases, lambda: bar.advance(task))
-    return dataset
-
-
-def _try_pretrained(settings: Settings, dataset: RawDataset | None) -> None:
-    """Raise `UserError` if the weights do not fit: better now than after hours of preprocessing."""
-    from .models import build_model
-    from .pretrained import load_pretrained
-
-    network = build_model(settings.model, 1 if dataset is None else dataset.n_channels)
-    load_pretrained(network, settings.pretrained, settings.input_channels)
-
-
 def _execute(job: _Job, device: torch.device, console: Console, processes: Processes) -> None:
     try:
         dataset = job.dataset
@@ -422,19 +326,6 @@ def _check_devices(name: str, count: int) -> None:
     device = choose_device(name)
     if device.type == "cuda" and torch.cuda.device_count() < count:
         raise UserError(f"--devices {count}: there are {torch.cuda.device_count()} GPUs; use fewer, or --device cpu")
-
-
-def _fold(text: str) -> int | str:
-    if text == "all":
-        return text
-    try:
-        return integer_between(0, 999)(text)
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{error}, or all") from None
-
-
-def _defaults(sample: object, other: object) -> str:
-    return f"(default: {other}; for the sample {sample})"
 
 
 if __name__ == "__main__":

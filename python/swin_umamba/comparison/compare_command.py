@@ -8,23 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
-from ..command import integer_between, number_between
-from ..console import capture_output
-from ..data import RawDataset, check_cases, open_raw_dataset, prepare_sample
-from ..data.raw_dataset import check_fold
+from ..command import number_between
+from ..data import open_raw_dataset, prepare_sample
 from ..data.sample import SAMPLE_NAME
-from ..device import DEVICE_HELP, choose_device
+from ..device import choose_device
 from ..errors import UserError
-from ..models import SYSTEMS, build_model
+from ..models import SYSTEMS
 from ..page.commands import training_arguments
+from ..training.check_inputs import open_checked_dataset, try_pretrained
 from ..training.find_dataset import find_dataset
+from ..training.options import add_training_options
 from ..training.paper_protocol import find_protocol
 from ..training.pretrained_file import check_pretrained_file, find_pretrained_file
-from ..training.progress import progress_bar
 from ..training.run_folder import enter_environment, set_worker_defaults
-from ..training.settings import AMP_CHOICES, INPUT_CHANNELS_CHOICES, PRETRAINABLE, SAMPLE_SETTINGS, Settings
+from ..training.settings import PRETRAINABLE
 from .folder import ComparisonFolder
 from .systems import SHARED, ComparedSystem, check_models, choose_systems, shared_settings
 
@@ -61,7 +59,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
-    sample, other = SAMPLE_SETTINGS, Settings(dataset="")
     parser.add_argument(
         "dataset",
         nargs="?",
@@ -88,45 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "looks for a file on the paper's data sets alone)",
     )
     weights.add_argument("--no-pretrained", action="store_true", help="start all of them from random weights")
-    parser.add_argument(
-        "--input-channels",
-        choices=INPUT_CHANNELS_CHOICES,
-        help="what becomes of a pretrained patch embedding of other channels: left out, or its kernels summed or "
-        f"averaged (default: {other.input_channels})",
-    )
-    parser.add_argument(
-        "--freeze-epochs",
-        type=integer_between(0, 100_000),
-        metavar="N",
-        help=f"epochs for which a pretrained encoder stays as it is (default: {other.freeze_epochs})",
-    )
-    parser.add_argument(
-        "--epochs",
-        type=integer_between(1, 100_000),
-        metavar="N",
-        help=f"of every system (default: {other.epochs}, or the paper's on its data sets; for the sample "
-        f"{sample.epochs})",
-    )
-    parser.add_argument(
-        "--iterations",
-        type=integer_between(1, 1_000_000),
-        metavar="N",
-        help=f"training iterations of one epoch (default: {other.iterations}; for the sample {sample.iterations})",
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=integer_between(1, 4096),
-        metavar="N",
-        help=f"images of one iteration (default: by nnU-Net; for the sample {sample.batch_size})",
-    )
-    parser.add_argument(
-        "--patch-size",
-        type=integer_between(16, 4096),
-        nargs=2,
-        metavar=("H", "W"),
-        help="height and width of the training patches and of the sliding window (default: by nnU-Net, or the "
-        "paper's; for the sample {} {})".format(*sample.patch_size),
-    )
+    add_training_options(parser)
     parser.add_argument(
         "--learning-rate",
         type=_model_rate,
@@ -135,24 +94,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the first epoch of some models, instead of the one of the paper's comparison",
     )
     parser.add_argument(
-        "--fold",
-        type=_fold,
-        metavar="F",
-        help="fold of nnU-Net's cross-validation, or all (default: 0, or all on the paper's data sets)",
-    )
-    parser.add_argument(
-        "--nsd-tolerance",
-        type=number_between(0, 1000),
-        metavar="D",
-        help="tolerance of the normalized surface distance, in the unit of the image spacing (default: "
-        f"{other.nsd_tolerance:g})",
-    )
-    parser.add_argument("--amp", choices=AMP_CHOICES, help="mixed precision, as in `swin-umamba train` (default: auto)")
-    parser.add_argument("--device", default="auto", metavar="DEVICE", help=DEVICE_HELP)
-    parser.add_argument(
         "--output", type=Path, metavar="DIR", help="results folder (default: results/DATASET-comparison)"
     )
-    parser.add_argument("--seed", type=integer_between(0, 2**32 - 1), metavar="N", help="of every system (default: 0)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -173,10 +116,10 @@ def run(args: argparse.Namespace) -> None:
     raw = folder.raw if settings.dataset is None else Path(settings.dataset).parent
     enter_environment(raw, folder.run(systems[0]))
     device = choose_device(args.device)
-    dataset = _open_checked(settings, folder)
+    dataset = open_checked_dataset(settings, folder.root, needs_held_out=True)
     for system in systems:
         if system.settings.pretrained is not None and not folder.run(system).settings.exists():
-            _try_pretrained(system, dataset)
+            try_pretrained(system.settings, dataset)
     with folder.open(systems):
         # A table cut to a pipe's 80 columns would lose digits.
         console = Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_WIDTH)
@@ -211,41 +154,8 @@ def _choose(args: argparse.Namespace) -> list[ComparedSystem]:
     return choose_systems(said, dataset, models, pretrained, args.scratch, rates)
 
 
-def _open_checked(settings: Settings, folder: ComparisonFolder) -> RawDataset | None:
-    """The data set; ``None`` for the sample, which is made later."""
-    if settings.dataset is None:
-        if settings.fold not in (0, "all"):
-            raise UserError(f"--fold {settings.fold}: the sample has one split; use --fold 0 or --fold all")
-        return None
-    # nnU-Net and its readers talk to the terminal; the error says it in one line.
-    with capture_output(None) as console:
-        dataset = open_raw_dataset(settings.dataset)
-        check_fold(dataset, settings.fold)
-        if settings.fold == "all" and not dataset.held_out:
-            raise UserError(
-                f"--fold all: {dataset.name} has no labelled test cases (labelsTs), so there would be no held-out "
-                f"cases to compare by; give a fold"
-            )
-        if dataset.folder in (folder.root, *folder.root.parents):
-            raise UserError(f"--output {folder.root} lies inside the data set, which is never written to")
-        cases = [*dataset.training, *dataset.held_out]
-        console.print(f"[bold]checking[/bold] {escape(dataset.name)}: {len(cases)} cases")
-        with progress_bar(console) as bar:
-            task = bar.add_task("checking", total=len(cases))
-            check_cases(dataset, cases, lambda: bar.advance(task))
-    return dataset
-
-
 def _is_papers(dataset: str | None) -> bool:
     return dataset is not None and find_protocol(Path(dataset).name) is not None
-
-
-def _try_pretrained(system: ComparedSystem, dataset: RawDataset | None) -> None:
-    """Raise `UserError` if the weights do not fit, before other systems have been trained for hours."""
-    from ..pretrained import load_pretrained
-
-    network = build_model(system.settings.model, 1 if dataset is None else dataset.n_channels)
-    load_pretrained(network, system.settings.pretrained, system.settings.input_channels)
 
 
 def _output(args: argparse.Namespace, systems: list[ComparedSystem]) -> Path:
@@ -271,7 +181,3 @@ def _model_rate(text: str) -> tuple[str, float]:
     if not separator:
         raise argparse.ArgumentTypeError(f"must be MODEL=RATE, got {text!r}")
     return model, number_between(0, 1)(rate)
-
-
-def _fold(text: str) -> int | str:
-    return text if text == "all" else integer_between(0, 999)(text)
