@@ -1,8 +1,10 @@
 """Which device each process of a distributed training gets, without a GPU."""
 
+from pathlib import Path
+
 import pytest
 import torch
-from swin_umamba.device import choose_device_of_process
+from swin_umamba.device import choose_device, choose_device_of_process
 from swin_umamba.errors import UserError
 from swin_umamba.training.processes import Place
 
@@ -15,6 +17,7 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    monkeypatch.setattr("swin_umamba_ext.library.CUDA_LIBRARY", Path("_cuda.so"))
     return current
 
 
@@ -43,3 +46,13 @@ def test_processes_share_the_cpu():
 def test_a_device_for_all_and_too_few_devices_are_refused(two_gpus, name, local_rank, message):
     with pytest.raises(UserError, match=message):
         choose_device_of_process(name, Place(rank=2, count=4, local_rank=local_rank, local_count=4))
+
+
+def test_a_gpu_without_our_kernels_is_left_alone_and_said(two_gpus, monkeypatch, capsys):
+    monkeypatch.setattr("swin_umamba_ext.library.CUDA_LIBRARY", None)
+    for choose in (choose_device, lambda name: choose_device_of_process(name, SECOND_OF_TWO)):
+        assert choose("auto") == torch.device("cpu")
+        assert "this installation has no CUDA kernels" in capsys.readouterr().err
+        with pytest.raises(UserError, match=r"^--device cuda.*: this installation has no CUDA kernels;.*--device cpu"):
+            choose("cuda")
+    assert not two_gpus
