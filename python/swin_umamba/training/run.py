@@ -21,6 +21,7 @@ from rich.markup import escape
 from ..data import Case, RawDataset
 from ..evaluation import Evaluation, EvaluationError, evaluate_folders
 from ..files import write_json
+from ..memory import keep_freed_memory
 from ..page.run_page import write_page
 from ..prediction.predictor import load_predictor
 from ..prediction.trained_model import read_model
@@ -104,6 +105,7 @@ def make_trainer(dataset: RawDataset, settings: Settings, plans: dict[str, Any],
         # Augment in the training process itself: a worker would take a core from the network, and hands over its
         # batches in an order that no seed fixes. nnU-Net's planner cannot do with 0 workers, its training can.
         os.environ.update(nnUNet_n_proc_DA="0")
+        keep_freed_memory()
     trainer = TRAINER_CLASSES[settings.trainer](
         plans={**plans, "continue_training": False},
         configuration=CONFIGURATION,
