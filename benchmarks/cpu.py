@@ -8,17 +8,21 @@ Sections
 --------
 scan      selective_scan against mambapy's parallel scan and the plain-PyTorch reference, one thread
 limit     selective_scan against the same arithmetic on registers (cpu_limit.cpp), one thread
-fused     ss2d against its composition from our own kernels: time and peak memory
-network   both networks against themselves with ss2d replaced by a multiplication
+fused     ss2d against its composition from our own kernels: time and peak memory, one thread
+network   both networks against themselves with ss2d replaced by a multiplication, two threads
 threads   two threads against one
-growth    ss2d per pixel at 640x640 against 160x160
-half      bfloat16 and float16 against float32
+growth    ss2d per pixel at 640x640 against 160x160, one thread
+half      bfloat16 and float16 against float32, one thread
+
+Freed memory is kept for the next tensors (swin_umamba.memory), as in a training. Times are medians of several turns;
+mambapy's and plain PyTorch's are of one, after another to warm up.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import importlib.metadata
 import os
 import platform
 import re
@@ -32,6 +36,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
+from swin_umamba.memory import keep_freed_memory
 from torch import Tensor
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
@@ -45,7 +50,7 @@ SCAN_SHAPES = [(768, 6400), (1536, 1600), (3072, 400)]  # (4*D, L) of the first 
 STATE = 16
 
 
-def times(functions: dict[str, Callable[[], object]], runs: int = 5) -> dict[str, float]:
+def times(functions: dict[str, Callable[[], object]], runs: int = 9) -> dict[str, float]:
     """Median seconds of each function; the functions take turns, so that a slow phase of the machine hits all."""
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
@@ -142,7 +147,8 @@ def mambapy_scan(u, delta, A, B, C, D, delta_bias):
 
 def section_scan() -> list[str]:
     torch.set_num_threads(1)
-    lines = ["dim length | ours ms | mambapy ms (ratio) | plain PyTorch ms (ratio)"]
+    version = importlib.metadata.version("mambapy")
+    lines = [f"dim length | ours ms | mambapy {version} ms (ratio) | plain PyTorch ms (ratio)"]
 
     def ours(u, delta, A, B, C, D, bias):
         return swin_umamba_ext.selective_scan(u, delta, A, B, C, D, None, bias, delta_softplus=True)
@@ -221,7 +227,8 @@ def section_limit() -> list[str]:
                 "forward limit": lambda updates=updates: limit.swin_limit_forward(updates),
                 "backward": backward,
                 "backward limit": lambda updates=updates: limit.swin_limit_backward(updates),
-            }
+            },
+            runs=15,
         )
         lines.append(
             f"{dim:5} {length:5} | {t['forward'] * 1e3:6.1f} {t['forward limit'] * 1e3:6.1f} "
@@ -325,7 +332,7 @@ def section_threads() -> list[str]:
 
             return run
 
-        t = times({"one": on(1), "two": on(2)}, runs=9)
+        t = times({"one": on(1), "two": on(2)}, runs=15)
         lines.append(f"{name} | {t['one'] * 1e3:7.2f} | {t['two'] * 1e3:7.2f} | {t['one'] / t['two']:.2f}x")
     return lines
 
@@ -341,7 +348,7 @@ def section_growth() -> list[str]:
             else forward_backward(swin_umamba_ext.ss2d, i)
             for name, i in (("small", small), ("large", large))
         }
-        t = times(calls, runs=3)
+        t = times(calls, runs=5)
         per = {"small": t["small"] / 160**2 * 1e9, "large": t["large"] / 640**2 * 1e9}
         memory = {name: peak_bytes(call) for name, call in calls.items()}
         lines.append(
@@ -400,6 +407,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for unknown in set(arguments.sections) - set(SECTIONS):
         parser.error(f"there is no section {unknown!r}; there are {', '.join(SECTIONS)}")
+    keep_freed_memory()
     for name in arguments.sections or SECTIONS:
         header = machine()
         text = "\n".join([f"python benchmarks/cpu.py {name}", header, "", *SECTIONS[name]()]) + "\n"

@@ -1,5 +1,5 @@
 // The processor's own limit for the arithmetic of the scan: exp2 by polynomial and the multiply-adds of
-// each state update, on values that stay in registers. benchmarks/scan_cpu.py compiles and calls it.
+// each state update, on values that stay in registers. benchmarks/cpu.py compiles and calls it.
 #include "../csrc/kernels/cpu/recurrence.h"
 
 namespace k = swin_umamba::SWIN_ISA;

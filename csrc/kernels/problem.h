@@ -20,7 +20,7 @@ constexpr int kDirections = 4;
 
 // Steps between two saved states. The backward pass starts from a saved state and recomputes the steps of
 // one chunk; on the CPU a chunk's states are to stay in the first-level cache.
-constexpr int64_t kChunk = 32;
+constexpr int64_t kChunk = 16;
 constexpr int64_t kCudaChunk = 64;
 
 // States saved for the backward pass: those at the start of every chunk but the first, which is zero.
@@ -80,6 +80,15 @@ static constexpr int64_t channel_parts(int64_t channels) {
   return (channels + kChannelsPerPart - 1) / kChannelsPerPart;
 }
 
+// Of these, ss2d adds up the parts of as many consecutive channels in one task as leave this many sums.
+constexpr int64_t kMostSums = 8;
+static constexpr int64_t parts_per_sum(int64_t channels) {
+  return (channel_parts(channels) + kMostSums - 1) / kMostSums;
+}
+static constexpr int64_t channel_sums(int64_t channels) {
+  return (channel_parts(channels) + parts_per_sum(channels) - 1) / parts_per_sum(channels);
+}
+
 struct SumParts {
   int64_t outer, count, inner;
   Type type;          // of the sum; float64 if the parts are
@@ -115,7 +124,7 @@ struct Ss2dBackward : Ss2d {
   const void* grad_out;        // (B, H, W, D), compute
   void* grad_x;                // (B, H, W, D), compute
   void* grad_x_proj_weight;    // (4, R+2N, D), compute
-  void* grad_dt_projs_weight;  // (B, 4, R, D), compute: one part per image, transposed
+  void* grad_dt_projs_weight;  // (B, 4, D, R), compute: one part per image
   void* grad_dt_projs_bias;    // (B, 4, D), compute: one part per image
   void* grad_A_logs;           // (B, 4, D, N), compute: one part per image
   void* grad_Ds;               // (B, 4, D), compute: one part per image
@@ -124,15 +133,12 @@ struct Ss2dBackward : Ss2d {
 // Rows of transposed weights are padded to whole vectors of any instruction set.
 static inline int64_t padded(int64_t columns) { return (columns + 15) / 16 * 16; }
 
-// Transposed projection weights: (4, D, padded(R+2N)) and (4, R, padded(D)).
-static inline int64_t ss2d_forward_workspace(const Ss2d& p) {
-  return kDirections * (p.dim * padded(p.projected()) + p.rank * padded(p.dim));
-}
+// One direction's transposed x_proj_weight, (D, padded(R+2N)).
+static inline int64_t ss2d_forward_workspace(const Ss2d& p) { return p.dim * padded(p.projected()); }
 
-// The second of these, and for one direction the parts of the projected gradient,
-// (parts, B, H*W, R+2N).
+// One direction's sums of the projected gradient, (channel_sums, B, H*W, R+2N).
 static inline int64_t ss2d_backward_workspace(const Ss2d& p) {
-  return kDirections * p.rank * padded(p.dim) + channel_parts(p.dim) * p.batch * p.length() * p.projected();
+  return channel_sums(p.dim) * p.batch * p.length() * p.projected();
 }
 
 }  // namespace swin_umamba

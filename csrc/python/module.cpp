@@ -263,7 +263,7 @@ py::dict ss2d_backward(const Array& grad_y, const Array& projected_x, const Arra
 
   Array workspace = new_array(compute, {ss2d_backward_workspace(p)});
   Array grad_x = new_array(compute, shape_of(x)), grad_x_proj = new_array(compute, {K, p.projected(), D});
-  Array grad_dt_projs = new_array(compute, {B, K, p.rank, D}), grad_bias = new_array(compute, {B, K, D});
+  Array grad_dt_projs = new_array(compute, {B, K, D, p.rank}), grad_bias = new_array(compute, {B, K, D});
   Array grad_A_logs = new_array(compute, {B, K, D, p.state}), grad_Ds = new_array(compute, {B, K, D});
   p.workspace = out(workspace), p.grad_x = out(grad_x), p.grad_x_proj_weight = out(grad_x_proj);
   p.grad_dt_projs_weight = out(grad_dt_projs), p.grad_dt_projs_bias = out(grad_bias);
@@ -276,7 +276,7 @@ py::dict ss2d_backward(const Array& grad_y, const Array& projected_x, const Arra
   py::dict gradients;
   gradients["x"] = sum_parts(grad_x, 1, 1, shape_of(x), p.type);
   gradients["x_proj_weight"] = grad_x_proj;
-  gradients["dt_projs_weight"] = over_images(grad_dt_projs, {K, p.rank, D}).attr("swapaxes")(1, 2);
+  gradients["dt_projs_weight"] = over_images(grad_dt_projs, {K, D, p.rank});
   gradients["dt_projs_bias"] = over_images(grad_bias, {K, D});
   gradients["A_logs"] = over_images(grad_A_logs, {K * D, p.state});
   gradients["Ds"] = over_images(grad_Ds, {K * D});

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 # Steps between two saved states: kChunk and kCudaChunk of csrc/kernels/problem.h.
-CHUNK = 32
+CHUNK = 16
 CUDA_CHUNK = 64
 
 

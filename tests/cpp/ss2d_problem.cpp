@@ -78,16 +78,9 @@ Arrays run_kernels(const ImageSizes& s, const Arrays& in) {
   backward.grad_A_logs = grad_A_logs.data(), backward.grad_Ds = grad_Ds.data();
   cpu_kernels(s.type).ss2d_backward(backward, run_in_threads);
 
-  // (4, R, D) -> (4, D, R)
-  const Array transposed = sum_of_parts(1, s.batch, grad_dt_projs, compute);
-  Array grad_dt_projs_weight(compute, transposed.count());
-  for (int64_t i = 0; i < transposed.count(); ++i) {
-    const int64_t k = i / (s.rank * s.dim), r = i / s.dim % s.rank, d = i % s.dim;
-    grad_dt_projs_weight.set((k * s.dim + d) * s.rank + r, transposed[i]);
-  }
   results.insert({{"grad_x", grad_x},
                   {"grad_x_proj_weight", grad_x_proj},
-                  {"grad_dt_projs_weight", grad_dt_projs_weight},
+                  {"grad_dt_projs_weight", sum_of_parts(1, s.batch, grad_dt_projs, compute)},
                   {"grad_dt_projs_bias", sum_of_parts(1, s.batch, grad_bias, compute)},
                   {"grad_A_logs", sum_of_parts(1, s.batch, grad_A_logs, compute)},
                   {"grad_Ds", sum_of_parts(1, s.batch, grad_Ds, compute)}});

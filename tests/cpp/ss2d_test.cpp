@@ -77,15 +77,19 @@ void test_ss2d() {
       expect_close(run_kernels(s, inputs), run_in_float64(s, inputs), s.pixels());
     }
 
-  const ImageSizes s{2, 11, 12, 100, 5, 2, Type::kFloat32};
-  set_case("ss2d without states and in threads: " + s.describe());
-  const Arrays inputs = random_inputs(s, random), one = run_kernels(s, inputs);
-  expect_same_bits(run_inference(s, inputs), one);
-  for (int threads : {2, 3, 16}) {
-    thread_count() = threads;
-    expect_same_bits(run_kernels(s, inputs), one);
+  // Of the second, each sum over channels holds several parts.
+  for (int64_t dim : {int64_t(100), kMostSums * kChannelsPerPart + 49}) {
+    const ImageSizes s{2, 11, 12, dim, 5, 2, Type::kFloat32};
+    set_case("ss2d without states and in threads: " + s.describe());
+    const Arrays inputs = random_inputs(s, random), one = run_kernels(s, inputs);
+    expect_close(one, run_in_float64(s, inputs), s.pixels());
+    expect_same_bits(run_inference(s, inputs), one);
+    for (int threads : {2, 3, 16}) {
+      thread_count() = threads;
+      expect_same_bits(run_kernels(s, inputs), one);
+    }
+    thread_count() = 1;
   }
-  thread_count() = 1;
 }
 
 void test_ss2d_float64() {

@@ -38,6 +38,10 @@ def test_single_row_or_column(size: tuple[int, int]) -> None:
     check(ss2d_arguments(2, *size, 20, 2, 16))
 
 
+def test_many_channels_share_a_sum() -> None:
+    check(ss2d_arguments(2, 5, 7, 433, 3, 16))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @given(height=SIZES, width=SIZES, dim=DIMS)
 def test_half_types(dtype: torch.dtype, height: int, width: int, dim: int) -> None:

@@ -5,6 +5,12 @@
 
 namespace swin_umamba::SWIN_ISA {
 
+// Elements of the copy that image_rows makes.
+template <class V>
+SWIN_INLINE int64_t image_copy(Type type, int64_t rows, int64_t columns) {
+  return type == compute_type<V>() ? 0 : rows * columns;
+}
+
 // `columns` channels from `column` on of `rows` pixels from `pixel` on: the image itself if it is
 // stored in compute type, else a copy in `scratch` (rows, columns). `row` is set to the row stride.
 template <class V>

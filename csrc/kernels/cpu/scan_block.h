@@ -179,7 +179,7 @@ void sum_channels(const V* tile, int64_t tile_row, int64_t steps, Element<V>* su
 
 // States that the backward pass takes at a time: their decays and values for one chunk fit the
 // first-level cache.
-constexpr int kBackwardStates = 2;
+constexpr int kBackwardStates = 4;
 
 // Scratch and results of the backward pass of one chunk of one part.
 template <class V>

@@ -23,21 +23,24 @@ class PartTask {
   static constexpr int64_t kBlocks = (kChannelsPerPart + W - 1) / W;
 
  public:
-  // `dt_projs` is (4, R, padded(D)); `grad_projected` is this part's (H*W, R+2N).
-  PartTask(const Ss2dBackward& p, int k, int64_t image, int64_t part, const E* dt_projs, E* grad_projected)
+  // `grad_projected` (H*W, R+2N) is added to, unless the part is the first of its sum.
+  PartTask(const Ss2dBackward& p, int k, int64_t image, int64_t part, E* grad_projected, bool first_of_sum)
       : p_(p),
         k_(k),
         image_(image),
         first_(part * kChannelsPerPart),
         channels_(minimum(kChannelsPerPart, p.dim - first_)),
         block_count_((channels_ + W - 1) / W),
-        dt_projs_(dt_projs + k * p.rank * padded(p.dim)),
         rows_(static_cast<const E*>(p.projected_x) + (k * p.batch + image) * p.length() * p.projected()),
         grad_projected_(grad_projected),
+        first_of_sum_(first_of_sum),
         scratch_(bytes(p)) {
     const int64_t N = p.state, D = p.dim;
     projected_ = scratch_.take<E>(kChunk * p.projected());
     grad_rank_ = scratch_.take<E>(kChunk * p.rank);
+    dt_projs_ = scratch_.take<E>(p.rank * kBlocks * W);
+    grad_dt_projs_ = scratch_.take<E>(p.rank * kBlocks * W);
+    transpose_matrix<V>(dt_projs_, block_count_ * W, dt_projs_weight(), channels_, p.rank, p.rank);
     delta_ = scratch_.take<V>(kChunk * kBlocks);
     sums_.take(scratch_, N);
     for (int64_t b = 0; b < block_count_; ++b) {
@@ -60,23 +63,26 @@ class PartTask {
     for (int64_t chunk = last; chunk >= 0; --chunk) {
       const int64_t start = chunk * kChunk, steps = minimum(kChunk, L - start);
       gather(start, steps);
-      gemm<V>(steps, block_count_ * W, R, {projected_, P, 1}, dt_projs_ + first_, padded(p_.dim),
+      gemm<V>(steps, block_count_ * W, R, {projected_, P, 1}, dt_projs_, block_count_ * W,
               reinterpret_cast<E*>(delta_), block_count_ * W, false);
       for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], b, chunk, steps);
       look_ahead(chunk);
       sums_.scan(blocks_, block_count_, steps, B, C, false, false, false);
       for (int64_t b = 0; b < block_count_; ++b) store_block(blocks_[b], b, steps);
       add_to_image(steps);
-      store_projected(chunk == last, steps);
+      store_projected(steps);
     }
+    const int64_t at = (image_ * kDirections + k_) * p_.dim + first_;
+    transpose_matrix<V>(static_cast<E*>(p_.grad_dt_projs_weight) + at * R, R, grad_dt_projs_, R, channels_,
+                        block_count_ * W);
     for (int64_t b = 0; b < block_count_; ++b) store_parameters(blocks_[b]);
   }
 
  private:
   static int64_t bytes(const Ss2dBackward& p) {
     return Scratch::bytes<E>(kChunk * p.projected()) + Scratch::bytes<E>(kChunk * p.rank) +
-           Scratch::bytes<V>(kChunk * kBlocks) + BackwardPart<V>::bytes(p.state) +
-           kBlocks * BackwardBlock<V>::bytes(p.state);
+           2 * Scratch::bytes<E>(p.rank * kBlocks * W) + Scratch::bytes<V>(kChunk * kBlocks) +
+           BackwardPart<V>::bytes(p.state) + kBlocks * BackwardBlock<V>::bytes(p.state);
   }
 
   void look_ahead(int64_t chunk) {
@@ -126,6 +132,11 @@ class PartTask {
       }
   }
 
+  // The part's, (channels, R).
+  const E* dt_projs_weight() const {
+    return static_cast<const E*>(p_.dt_projs_weight) + (k_ * p_.dim + first_) * p_.rank;
+  }
+
   // The states of all channels before a chunk but the first, (N, D).
   const E* saved_state(int64_t chunk) const {
     const int64_t image = (k_ * p_.batch + image_) * saved_states(p_.length());
@@ -155,19 +166,22 @@ class PartTask {
     x.gdelta_bias += gbias;
   }
 
-  void store_projected(bool first_chunk, int64_t steps) {
-    const int64_t P = p_.projected(), R = p_.rank, N = p_.state, D = p_.dim;
+  void store_projected(int64_t steps) {
+    const int64_t P = p_.projected(), R = p_.rank, N = p_.state, row = block_count_ * W;
     const E* grad_delta = reinterpret_cast<const E*>(delta_);
-    const int64_t row = block_count_ * W;
-    const E* weight = static_cast<const E*>(p_.dt_projs_weight) + (k_ * D + first_) * R;
-    gemm<V>(steps, R, channels_, {grad_delta, row, 1}, weight, R, grad_rank_, R, false);
-    E* grad_weight = static_cast<E*>(p_.grad_dt_projs_weight) + (image_ * kDirections + k_) * R * D + first_;
-    gemm<V>(R, channels_, steps, {projected_, 1, P}, grad_delta, row, grad_weight, D, !first_chunk);
+    gemm<V>(steps, R, channels_, {grad_delta, row, 1}, dt_projs_weight(), R, grad_rank_, R, false);
+    gemm<V>(R, row, steps, {projected_, 1, P}, grad_delta, row, grad_dt_projs_, row, true);
+    const auto store_row = [this](E* to, const E* from, int64_t count) {
+      if (first_of_sum_)
+        copy_row<V>(to, from, count);
+      else
+        add_row<V>(to, from, count);
+    };
     for (int64_t t = 0; t < steps; ++t) {
       E* to = grad_projected_ + pixels_[t] * P;
-      copy_row<V>(to, grad_rank_ + t * R, R);
-      copy_row<V>(to + R, sums_.sum_B + t * sums_.row, N);
-      copy_row<V>(to + R + N, sums_.sum_C + t * sums_.row, N);
+      store_row(to, grad_rank_ + t * R, R);
+      store_row(to + R, sums_.sum_B + t * sums_.row, N);
+      store_row(to + R + N, sums_.sum_C + t * sums_.row, N);
     }
   }
 
@@ -182,25 +196,26 @@ class PartTask {
   const Ss2dBackward& p_;
   const int k_;
   const int64_t image_, first_, channels_, block_count_;
-  const E* dt_projs_;
   const E* rows_;
   E* grad_projected_;
+  const bool first_of_sum_;
   Scratch scratch_;
   int64_t pixels_[kChunk];
   E *projected_, *grad_rank_;
-  V* delta_;  // (T, blocks): dt before bias and softplus, then its gradient
+  E *dt_projs_, *grad_dt_projs_;  // (R, channels)
+  V* delta_;                      // (T, blocks): dt before bias and softplus, then its gradient
   BackwardPart<V> sums_;
   BackwardBlock<V> blocks_[kBlocks];
 };
 
-// Adds the parts into the first one, and takes it through x_proj_weight[k] (R+2N, D) to the image.
+// Adds the sums into the first one, and takes it through x_proj_weight[k] (R+2N, D) to the image.
 template <class V>
-void project_back(const Ss2dBackward& p, int k, Element<V>* parts, int64_t first, int64_t rows) {
+void project_back(const Ss2dBackward& p, int k, Element<V>* sums, int64_t first, int64_t rows) {
   using E = Element<V>;
   const int64_t D = p.dim, P = p.projected(), size = p.batch * p.length() * P;
-  E* sum = parts + first * P;
-  for (int64_t part = 1; part < channel_parts(D); ++part)
-    for (int64_t i = 0; i < rows * P; ++i) sum[i] += sum[part * size + i];
+  E* sum = sums + first * P;
+  for (int64_t other = 1; other < channel_sums(D); ++other)
+    for (int64_t i = 0; i < rows * P; ++i) sum[i] += sum[other * size + i];
   gemm<V>(rows, D, P, {sum, P, 1}, static_cast<const E*>(p.x_proj_weight) + k * P * D, D,
           static_cast<E*>(p.grad_x) + first * D, D, true);
 }
@@ -210,8 +225,9 @@ void sum_weight_panel(const Ss2dBackward& p, int k, const Element<V>* grad_proje
                       int64_t columns) {
   using E = Element<V>;
   const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length();
-  Scratch scratch(Scratch::bytes<E>(kPixelRows * columns));
-  E* copy = scratch.take<E>(kPixelRows * columns);
+  const int64_t copied = image_copy<V>(p.type, kPixelRows, columns);
+  Scratch scratch(Scratch::bytes<E>(copied));
+  E* copy = scratch.take<E>(copied);
   E* to = static_cast<E*>(p.grad_x_proj_weight) + k * P * D + column;
   for (int64_t first = 0; first < pixels; first += kPixelRows) {
     const int64_t rows = minimum(kPixelRows, pixels - first);
@@ -224,20 +240,15 @@ void sum_weight_panel(const Ss2dBackward& p, int k, const Element<V>* grad_proje
 template <class V>
 void run(const Ss2dBackward& p, ParallelFor parallel) {
   using E = Element<V>;
-  const int64_t D = p.dim, R = p.rank, pixels = p.batch * p.length(), parts = channel_parts(D);
-  E* dt_projs = static_cast<E*>(p.workspace);
-  E* grad_projected = dt_projs + kDirections * R * padded(D);
-
-  for_each_task(parallel, kDirections, [&](int64_t k) {
-    transpose_matrix<V>(dt_projs + k * R * padded(D), padded(D),
-                        static_cast<const E*>(p.dt_projs_weight) + k * D * R, D, R);
-  });
+  const int64_t D = p.dim, pixels = p.batch * p.length();
+  const int64_t sums = channel_sums(D), together = parts_per_sum(D);
+  E* grad_projected = static_cast<E*>(p.workspace);
   for (int k = 0; k < kDirections; ++k) {
-    for_each_task(parallel, p.batch * parts, [&](int64_t task) {
-      const int64_t image = task / parts, part = task % parts;
-      PartTask<V>(p, k, image, part, dt_projs,
-                  grad_projected + (part * p.batch + image) * p.length() * p.projected())
-          .run();
+    for_each_task(parallel, p.batch * sums, [&](int64_t task) {
+      const int64_t image = task / sums, sum = task % sums;
+      E* to = grad_projected + (sum * p.batch + image) * p.length() * p.projected();
+      const int64_t first = sum * together, end = minimum(first + together, channel_parts(D));
+      for (int64_t part = first; part < end; ++part) PartTask<V>(p, k, image, part, to, part == first).run();
     });
     for_each_task(parallel, (pixels + kPixelRows - 1) / kPixelRows, [&](int64_t task) {
       const int64_t first = task * kPixelRows;

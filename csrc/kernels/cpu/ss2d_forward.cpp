@@ -14,23 +14,17 @@ namespace {
 
 constexpr int64_t kProjectedRows = 64;
 
+// In one direction, with its transposed weight (D, padded(R+2N)).
 template <class V>
-struct Weights {
-  Element<V>* x_proj;    // (4, D, padded(R+2N))
-  Element<V>* dt_projs;  // (4, R, padded(D))
-};
-
-template <class V>
-void project_pixels(const Ss2dForward& p, const Weights<V>& weights, int64_t first, int64_t rows) {
+void project_pixels(const Ss2dForward& p, int k, const Element<V>* x_proj, int64_t first, int64_t rows) {
   using E = Element<V>;
   const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length();
-  Scratch scratch(Scratch::bytes<E>(rows * D));
+  const int64_t copied = image_copy<V>(p.type, rows, D);
+  Scratch scratch(Scratch::bytes<E>(copied));
   int64_t row;
-  const E* x = image_rows<V>(p.x, p.type, D, first, rows, 0, D, scratch.take<E>(rows * D), row);
-  for (int k = 0; k < kDirections; ++k) {
-    E* to = static_cast<E*>(p.projected_x) + (k * pixels + first) * P;
-    gemm<V>(rows, P, D, {x, row, 1}, weights.x_proj + k * D * padded(P), padded(P), to, P, false);
-  }
+  const E* x = image_rows<V>(p.x, p.type, D, first, rows, 0, D, scratch.take<E>(copied), row);
+  gemm<V>(rows, P, D, {x, row, 1}, x_proj, padded(P),
+          static_cast<E*>(p.projected_x) + (k * pixels + first) * P, P, false);
 }
 
 template <class V>
@@ -41,15 +35,15 @@ class PartTask {
   static constexpr int64_t kBlocks = (kChannelsPerPart + W - 1) / W;
 
  public:
-  PartTask(const Ss2dForward& p, const Weights<V>& weights, int64_t image, int64_t part)
+  PartTask(const Ss2dForward& p, int64_t image, int64_t part)
       : p_(p),
-        dt_projs_(weights.dt_projs),
         image_(image),
         first_(part * kChannelsPerPart),
         channels_(minimum(kChannelsPerPart, p.dim - first_)),
         block_count_((channels_ + W - 1) / W),
         scratch_(bytes(p)) {
     projected_ = scratch_.take<E>(kChunk * p.projected());
+    dt_projs_ = scratch_.take<E>(p.rank * kBlocks * W);
     delta_ = scratch_.take<V>(kChunk * kBlocks);
     for (int64_t b = 0; b < block_count_; ++b) {
       blocks_[b].take(scratch_, p.state);
@@ -60,6 +54,9 @@ class PartTask {
 
   void run() {
     for (int k = 0; k < kDirections; ++k) {
+      transpose_matrix<V>(dt_projs_, block_count_ * W,
+                          static_cast<const E*>(p_.dt_projs_weight) + (k * p_.dim + first_) * p_.rank,
+                          channels_, p_.rank, p_.rank);
       for (int64_t b = 0; b < block_count_; ++b) start_direction(blocks_[b], k);
       for (int64_t start = 0; start < p_.length(); start += kChunk) scan_chunk(k, start);
     }
@@ -67,8 +64,8 @@ class PartTask {
 
  private:
   static int64_t bytes(const Ss2dForward& p) {
-    return Scratch::bytes<E>(kChunk * p.projected()) + Scratch::bytes<V>(kChunk * kBlocks) +
-           kBlocks * ForwardBlock<V>::bytes(p.state);
+    return Scratch::bytes<E>(kChunk * p.projected()) + Scratch::bytes<E>(p.rank * kBlocks * W) +
+           Scratch::bytes<V>(kChunk * kBlocks) + kBlocks * ForwardBlock<V>::bytes(p.state);
   }
 
   void start_direction(ForwardBlock<V>& x, int k) {
@@ -111,7 +108,7 @@ class PartTask {
       for (int64_t b = 0; b < block_count_; ++b)
         read(blocks_[b].chunk->u[t], p_.x, p_.type, at_[t] + blocks_[b].channel, blocks_[b].count);
     }
-    gemm<V>(steps, block_count_ * W, R, {projected_, P, 1}, dt_projs_ + k * R * padded(D) + first_, padded(D),
+    gemm<V>(steps, block_count_ * W, R, {projected_, P, 1}, dt_projs_, block_count_ * W,
             reinterpret_cast<E*>(delta_), block_count_ * W, false);
     look_ahead(k, start + steps);
     for (int64_t b = 0; b < block_count_; ++b) {
@@ -131,12 +128,12 @@ class PartTask {
   }
 
   const Ss2dForward& p_;
-  const E* dt_projs_;
   const int64_t image_, first_, channels_, block_count_;
   Scratch scratch_;
   int64_t at_[kChunk];  // first channels of the chunk's pixels
   E* projected_;
-  V* delta_;  // (T, blocks): dt before bias and softplus
+  E* dt_projs_;  // (R, channels) of one direction
+  V* delta_;     // (T, blocks): dt before bias and softplus
   Ahead ahead_;
   ForwardBlock<V> blocks_[kBlocks];
 };
@@ -144,26 +141,22 @@ class PartTask {
 template <class V>
 void run(const Ss2dForward& p, ParallelFor parallel) {
   using E = Element<V>;
-  const int64_t D = p.dim, P = p.projected(), R = p.rank;
-  E* workspace = static_cast<E*>(p.workspace);
-  const Weights<V> weights{workspace, workspace + kDirections * D * padded(P)};
-
-  for_each_task(parallel, kDirections, [&](int64_t k) {
-    transpose_matrix<V>(weights.x_proj + k * D * padded(P), padded(P),
-                        static_cast<const E*>(p.x_proj_weight) + k * D * P, P, D);
-    transpose_matrix<V>(weights.dt_projs + k * R * padded(D), padded(D),
-                        static_cast<const E*>(p.dt_projs_weight) + k * D * R, D, R);
-  });
-
-  const int64_t pixels = p.batch * p.length();
-  for_each_task(parallel, (pixels + kProjectedRows - 1) / kProjectedRows, [&](int64_t task) {
-    const int64_t first = task * kProjectedRows;
-    project_pixels<V>(p, weights, first, minimum(kProjectedRows, pixels - first));
-  });
-
-  const int64_t parts = channel_parts(D);
+  const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length(), parts = channel_parts(D);
+  E* x_proj = static_cast<E*>(p.workspace);
+  for (int k = 0; k < kDirections; ++k) {
+    for_each_task(parallel, parts, [&](int64_t part) {
+      const int64_t first = part * kChannelsPerPart;
+      transpose_matrix<V>(x_proj + first * padded(P), padded(P),
+                          static_cast<const E*>(p.x_proj_weight) + k * D * P + first, P,
+                          minimum(kChannelsPerPart, D - first), D);
+    });
+    for_each_task(parallel, (pixels + kProjectedRows - 1) / kProjectedRows, [&](int64_t task) {
+      const int64_t first = task * kProjectedRows;
+      project_pixels<V>(p, k, x_proj, first, minimum(kProjectedRows, pixels - first));
+    });
+  }
   for_each_task(parallel, p.batch * parts,
-                [&](int64_t task) { PartTask<V>(p, weights, task / parts, task % parts).run(); });
+                [&](int64_t task) { PartTask<V>(p, task / parts, task % parts).run(); });
 }
 
 }  // namespace

@@ -253,20 +253,19 @@ void store_channel_rows(const V* tile, void* base, Type type, int64_t offset, in
   }
 }
 
-// A matrix (rows, columns) becomes (columns, rows), both in compute type; rows of the target are padded
-// with zeros to whole vectors, for which `target_row` has room.
+// A matrix (rows, columns) becomes (columns, rows), both in compute type.
 template <class V>
 void transpose_matrix(Element<V>* target, int64_t target_row, const Element<V>* source, int64_t rows,
-                      int64_t columns) {
+                      int64_t columns, int64_t source_row) {
   constexpr int W = Lanes<V>::kCount;
   for (int64_t r = 0; r < rows; r += W) {
     const int64_t count = minimum<int64_t>(W, rows - r);
     for (int64_t c = 0; c < columns; c += W) {
       V block[W] = {};
       const int64_t n = minimum<int64_t>(W, columns - c);
-      for (int64_t i = 0; i < count; ++i) block[i] = load_some(source + (r + i) * columns + c, n);
+      for (int64_t i = 0; i < count; ++i) block[i] = load_some(source + (r + i) * source_row + c, n);
       transpose(block);
-      for (int64_t i = 0; i < n; ++i) store<V>(target + (c + i) * target_row + r, block[i]);
+      for (int64_t i = 0; i < n; ++i) store_some(target + (c + i) * target_row + r, block[i], count);
     }
   }
 }
@@ -278,6 +277,13 @@ SWIN_INLINE void copy_row(Element<V>* target, const Element<V>* source, int64_t 
   int64_t i = 0;
   for (; i + W <= count; i += W) store<V>(target + i, load<V>(source + i));
   if (i < count) store_some(target + i, load_some(source + i, count - i), count - i);
+}
+
+template <class V>
+SWIN_INLINE void add_row(Element<V>* target, const Element<V>* source, int64_t count) {
+  constexpr int W = Lanes<V>::kCount;
+  for (int64_t i = 0; i < count; i += W)
+    store_some(target + i, load_some(target + i, count - i) + load_some(source + i, count - i), count - i);
 }
 
 // The compute type as a Type, for arrays of parameters, states and sums.

@@ -36,7 +36,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
   Tensor workspace = new_tensor(x, {ss2d_backward_workspace(p)}, compute);
   Tensor grad_x = new_tensor(x, {B, p.height, p.width, D}, compute);
   Tensor grad_x_proj = new_tensor(x, {K, p.projected(), D}, compute);
-  Tensor grad_dt_projs = new_tensor(x, {B, K, p.rank, D}, compute);
+  Tensor grad_dt_projs = new_tensor(x, {B, K, D, p.rank}, compute);
   Tensor grad_bias = new_tensor(x, {B, K, D}, compute);
   Tensor grad_A_logs = new_tensor(x, {B, K, D, p.state}, compute);
   Tensor grad_Ds = new_tensor(x, {B, K, D}, compute);
@@ -44,18 +44,18 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
   p.grad_dt_projs_weight = out(grad_dt_projs), p.grad_dt_projs_bias = out(grad_bias);
   p.grad_A_logs = out(grad_A_logs), p.grad_Ds = out(grad_Ds);
   cpu_kernels(p.type).ss2d_backward(p, torch_threads);
+  workspace = Tensor();  // before the sums take memory
 
   const auto over_images = [&](const Tensor& images, std::vector<int64_t> sizes) {
     return sum_parts(images, 1, B, std::move(sizes), compute_type);
   };
   const bool rounded = p.type != compute_type;
-  return {
-      rounded ? sum_parts(grad_x, 1, 1, {B, p.height, p.width, D}, p.type) : grad_x,
-      grad_x_proj,
-      torch::stable::contiguous(torch::stable::transpose(over_images(grad_dt_projs, {K, p.rank, D}), 1, 2)),
-      over_images(grad_bias, {K, D}),
-      over_images(grad_A_logs, {K * D, p.state}),
-      over_images(grad_Ds, {K * D})};
+  return {rounded ? sum_parts(grad_x, 1, 1, {B, p.height, p.width, D}, p.type) : grad_x,
+          grad_x_proj,
+          over_images(grad_dt_projs, {K, D, p.rank}),
+          over_images(grad_bias, {K, D}),
+          over_images(grad_A_logs, {K * D, p.state}),
+          over_images(grad_Ds, {K * D})};
 }
 
 }  // namespace
