@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, whenever the process is killed."""
+"""Files that are whole or not there at all, whenever the process is killed, and folders that one process works in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from .errors import UserError
+
+LOCK = ".lock"
+"""Name of the file by which a process keeps others out of a folder."""
 
 
 @contextlib.contextmanager
@@ -48,6 +55,35 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with replace_atomically(path) as file:
         file.write(text.encode())
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path, advice: str) -> Iterator[None]:
+    """Make a folder if it is not there, and keep other processes from working in it.
+
+    The lock goes with the process, however that ends; its file stays.
+
+    Parameters
+    ----------
+    folder
+        What to lock.
+    advice
+        The end of the message.
+
+    Raises
+    ------
+    UserError
+        Another process is at work in the folder, or it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = FileLock(folder / LOCK, timeout=0).acquire()
+    except Timeout:
+        raise UserError(f"another process is at work in {folder}; wait for it, or {advice}") from None
+    except OSError as error:
+        raise UserError(f"cannot write to the folder {folder}: {error.strerror}") from error
+    with held:
+        yield
 
 
 def _sync_folder(folder: Path) -> None:

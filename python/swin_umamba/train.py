@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import sys
@@ -17,7 +18,7 @@ from .data import RawDataset, open_raw_dataset, prepare_sample
 from .data.sample import SAMPLE_NAME
 from .device import choose_device, choose_device_of_process
 from .errors import RunError, UserError
-from .files import write_json
+from .files import lock_folder, write_json
 from .pretrained.released_file import RELEASED_FILE
 from .training.check_inputs import open_checked_dataset, try_pretrained
 from .training.find_dataset import find_dataset
@@ -70,6 +71,9 @@ examples:
   python train.py nnUNet_raw/Dataset101_Liver --device cuda --devices 2
   torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m swin_umamba.train 702
 """
+
+
+OTHER_OUTPUT = "choose another folder with --output"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -159,7 +163,8 @@ def run(args: argparse.Namespace) -> None:
         return
     set_worker_defaults(place.local_count)
     processes = Processes(place)
-    one_message(processes, lambda: _run(args, processes))
+    with contextlib.ExitStack() as lock:
+        one_message(processes, lambda: _run(args, processes, lock))
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.train") -> int:
@@ -192,9 +197,9 @@ class _Job:
     is_done: bool = False
 
 
-def _run(args: argparse.Namespace, processes: Processes) -> None:
+def _run(args: argparse.Namespace, processes: Processes, lock: contextlib.ExitStack) -> None:
     device = choose_device_of_process(args.device, processes.place)
-    job = processes.first_does(lambda: _check(args, processes.count))
+    job = processes.first_does(lambda: _check(args, processes.count, lock))
     if job.is_done:
         return
     enter_environment(job.raw, job.folder)
@@ -204,7 +209,8 @@ def _run(args: argparse.Namespace, processes: Processes) -> None:
         _execute(job, device, console, processes)
 
 
-def _check(args: argparse.Namespace, processes: int) -> _Job:
+def _check(args: argparse.Namespace, processes: int, lock: contextlib.ExitStack) -> _Job:
+    """Check everything, and lock the results folder until the end of the run."""
     model = args.model or SAMPLE_SETTINGS.model
     dataset_folder = None if args.dataset is None else str(find_dataset(args.dataset))
     folder = RunFolder(
@@ -213,6 +219,7 @@ def _check(args: argparse.Namespace, processes: int) -> _Job:
     said = _said(args, dataset_folder)
     if args.resume:
         folder.check_former()
+        lock.enter_context(lock_folder(folder.root, OTHER_OUTPUT))
         settings = read_settings(folder.settings)
         check_unchanged(said, settings, "leave it out, or start a new run with another --output")
     else:
@@ -227,8 +234,10 @@ def _check(args: argparse.Namespace, processes: int) -> _Job:
     dataset = open_checked_dataset(settings, folder.root)
     if settings.pretrained is not None and not args.resume:
         try_pretrained(settings, dataset)
+    if not args.resume:
+        lock.enter_context(lock_folder(folder.root, OTHER_OUTPUT))
+        folder.check_empty()  # Again: now no other process can start a run here.
     try:
-        folder.root.mkdir(parents=True, exist_ok=True)
         write_json(folder.settings, settings.as_json())
     except OSError as error:
         raise UserError(f"cannot write to the results folder {folder.root}: {error.strerror}") from error
@@ -265,12 +274,14 @@ def _new_settings(said: dict[str, Any], dataset_folder: str | None, model: str) 
 
 def _former_job(settings: Settings, folder: RunFolder) -> _Job:
     """Show a finished run of the same settings; raise `UserError` for any other."""
-    advice = "choose another folder with --output"
     if not folder.is_finished:
-        raise UserError(f"{folder.root} holds a former run that has not ended; go on with it by --resume, or {advice}")
+        with lock_folder(folder.root, OTHER_OUTPUT):
+            raise UserError(
+                f"{folder.root} holds a former run that has not ended; go on with it by --resume, or {OTHER_OUTPUT}"
+            )
     stored = read_settings(folder.settings)
     try:
-        check_unchanged({name: getattr(settings, name) for name in vars(settings)}, stored, advice)
+        check_unchanged({name: getattr(settings, name) for name in vars(settings)}, stored, OTHER_OUTPUT)
     except UserError as error:
         raise UserError(f"{folder.root} holds a former run: {error}") from error
     raw = folder.raw if settings.dataset is None else Path(settings.dataset).parent

@@ -13,6 +13,7 @@ from skimage.io import imread
 from swin_umamba import cli
 from swin_umamba.comparison.results import read_result
 from swin_umamba.errors import RunError
+from swin_umamba.files import lock_folder
 from swin_umamba.training.run_folder import RunFolder
 
 from .conftest import BUDGET, read_record
@@ -259,12 +260,10 @@ def test_a_folder_inside_the_data_set(pretender, compare, make_data_set, tmp_pat
 
 
 def test_two_comparisons_in_one_folder(pretender, compare, out, capfd):
-    from filelock import FileLock
-
     compare("--models", "nnunet")
-    with FileLock(out / "comparison.lock"):
+    with lock_folder(out, "wait"):
         assert compare(*THREE) == 2
-    assert "another comparison is being made" in capfd.readouterr().err
+    assert f"another process is at work in {out}; wait for it, or choose another folder" in capfd.readouterr().err
     assert pretender.trained == ["nnunet"]
 
 

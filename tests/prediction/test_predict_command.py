@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from skimage.io import imread, imsave
+from swin_umamba.files import lock_folder
 from swin_umamba.prediction import input_images, predict_array
 
 from .conftest import random_image
@@ -269,6 +270,38 @@ def test_a_prediction_that_was_interrupted_does_not_count(former, predict, image
     assert predict(images, out, "--checkpoint", checkpoint, "--skip-existing")[0] == 0
     assert imread(out / "b.png").shape == (40, 50)
     assert not list(out.glob(".unfinished*"))
+
+
+def test_a_folder_in_which_another_process_predicts_is_left_alone(former, predict, images, monkeypatch):
+    out, checkpoint = former
+    (out / "b.png").unlink()
+    (out / ".unfinished-other").mkdir()
+    with lock_folder(out, "wait"):
+        code, _, err = predict(images, out, "--checkpoint", checkpoint, "--skip-existing")
+    assert code == 2
+    assert f"another process is at work in {out}; wait for it, or choose another OUTPUT" in err
+    assert (out / ".unfinished-other").exists()
+    assert not (out / "b.png").exists()
+
+
+def test_predictions_that_another_process_has_made_meanwhile_are_left_alone(
+    make_checkpoint, predict, images, tmp_path, monkeypatch
+):
+    from swin_umamba.prediction import predictor
+
+    imsave(images / "a.png", random_image(40, 50), check_contrast=False)
+    load = predictor.load_predictor
+
+    def wait_for_other(*args, **options):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "prediction.json").write_text('{"settings": {"model": "another"}}')
+        return load(*args, **options)
+
+    monkeypatch.setattr(predictor, "load_predictor", wait_for_other)
+    code, _, err = predict(images, tmp_path / "out", "--checkpoint", make_checkpoint(), "--skip-existing")
+    assert code == 2
+    assert "predictions with another model" in err
+    assert not (tmp_path / "out" / "a.png").exists()
 
 
 def test_probabilities_are_as_nnunet_writes_them(make_checkpoint, predict, images, tmp_path):

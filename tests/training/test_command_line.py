@@ -112,6 +112,32 @@ def test_a_run_that_has_not_ended_is_not_overwritten(tmp_path, discs, capsys):
     assert "holds a former run that has not ended; go on with it by --resume" in capsys.readouterr().err
 
 
+def test_a_run_that_another_process_has_started_meanwhile_is_left_alone(
+    tmp_path, discs, capsys, monkeypatch, environment
+):
+    from swin_umamba import train
+
+    def other_process(settings, output):
+        output.mkdir(exist_ok=True)
+        (output / "settings.json").write_text("its settings")
+
+    monkeypatch.setattr(train, "open_checked_dataset", other_process)
+    assert main([str(discs), "--output", str(tmp_path / "run")]) == 2
+    assert "exists and is not empty" in capsys.readouterr().err
+    assert (tmp_path / "run" / "settings.json").read_text() == "its settings"
+
+
+def test_a_finished_run_is_shown_from_a_folder_that_cannot_be_written_to(
+    train_py, finished, discs, capfd, monkeypatch, environment
+):
+    def refuse(*args):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("swin_umamba.files.FileLock", refuse)
+    assert main([str(discs), *train_py.tiny, "--output", str(finished[0])]) == 0
+    assert "nothing was trained" in capfd.readouterr().out
+
+
 def test_resuming_with_other_settings_is_refused(finished, discs, capsys):
     folder, _ = finished
     assert main([str(discs), "--epochs", "4", "--resume", "--output", str(folder)]) == 2

@@ -11,7 +11,9 @@ import time
 
 import pytest
 import torch
-from swin_umamba.files import link_atomically, replace_atomically, write_json
+from swin_umamba.errors import UserError
+from swin_umamba.files import link_atomically, lock_folder, replace_atomically, write_json
+from swin_umamba.train import main
 
 
 def _wait_for(condition, process, seconds=600):
@@ -22,12 +24,19 @@ def _wait_for(condition, process, seconds=600):
         time.sleep(0.02)
 
 
-def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(train_py, discs, finished, tmp_path):
+def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(train_py, discs, finished, tmp_path, capsys):
     arguments = (discs, *train_py.tiny, "--output", "run")
     folder = tmp_path / "run"
     process = train_py.start(*arguments, cwd=tmp_path)
     try:
         _wait_for(lambda: list(folder.rglob("checkpoint_latest.pth")), process)
+        # Stopped so that it is still there when another process wants its folder.
+        process.send_signal(signal.SIGSTOP)
+        for resume in ((), ("--resume",)):
+            assert main([str(discs), *train_py.tiny, "--output", str(folder), *resume]) == 2
+            error = capsys.readouterr().err
+            assert f"another process is at work in {folder}; wait for it, or choose another folder" in error
+            assert "--resume" not in error
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -107,6 +116,48 @@ def test_a_link_keeps_its_content_when_the_other_name_is_written_anew(tmp_path):
         if content == b"first":
             link_atomically(latest, best)
     assert (latest.read_bytes(), best.read_bytes()) == (b"second", b"first")
+
+
+def test_a_locked_folder_is_made_and_free_again_afterwards(tmp_path):
+    folder = tmp_path / "results" / "run"
+    message = f"another process is at work in {folder}; wait for it, or choose another"
+    with lock_folder(folder, "wait"), pytest.raises(UserError, match=message), lock_folder(folder, "choose another"):
+        pass
+    with lock_folder(folder, "wait"):
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+
+
+def test_a_folder_that_cannot_be_locked_is_named(tmp_path):
+    (tmp_path / "run").write_text("a file")
+    with (
+        pytest.raises(UserError, match=r"cannot write to the folder .*run: File exists"),
+        lock_folder(tmp_path / "run", "wait"),
+    ):
+        pass
+
+
+def test_a_lock_goes_with_a_killed_process_although_its_worker_lives_on(tmp_path):
+    script = (
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from swin_umamba.files import lock_folder\n"
+        "with lock_folder(Path(sys.argv[1]), 'wait'):\n"
+        "    if os.fork() == 0:\n"
+        "        print(os.getpid(), flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    worker = int(process.stdout.readline())
+    try:
+        with pytest.raises(UserError, match="another process"), lock_folder(tmp_path, "wait"):
+            pass
+        process.kill()
+        process.wait()
+        with lock_folder(tmp_path, "wait"):
+            os.kill(worker, 0)
+    finally:
+        process.kill()
+        os.kill(worker, signal.SIGKILL)
 
 
 def test_a_file_system_without_hard_links_gets_a_copy(tmp_path, monkeypatch):

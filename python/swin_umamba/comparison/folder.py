@@ -9,10 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from ..errors import UserError
-from ..files import write_json
+from ..files import LOCK, lock_folder, write_json
 from ..training.run_folder import RunFolder
 from ..training.settings import Settings, check_unchanged, read_settings
 from .systems import SHARED, ComparedSystem, shared_settings
@@ -31,7 +29,6 @@ class ComparisonFolder:
     values = property(lambda self: self.root / "comparison.csv")
     page = property(lambda self: self.root / "comparison.html")
     panel = property(lambda self: self.root / "comparison.png")
-    lock = property(lambda self: self.root / "comparison.lock")
     raw = property(lambda self: self.root / "nnUNet_raw")
     preprocessed = property(lambda self: self.root / "nnUNet_preprocessed")
 
@@ -43,7 +40,7 @@ class ComparisonFolder:
         """Raise `UserError` unless the folder is new, or holds a comparison that these systems belong to."""
         if not self.root.exists():
             return
-        if not self.root.is_dir() or (_content(self.root) - {self.lock.name} and not self.record.exists()):
+        if not self.root.is_dir() or (_content(self.root) - {LOCK} and not self.record.exists()):
             raise UserError(f"{self.root} exists and is neither empty nor a comparison; {ADVICE}")
         try:
             if self.record.exists():
@@ -70,16 +67,10 @@ class ComparisonFolder:
         UserError
             Another process is at work in the folder, or it cannot be written to.
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write to the folder {self.root}: {error.strerror}") from error
-        try:
-            with FileLock(self.lock, timeout=0):
-                self._prepare(systems)
-                yield
-        except Timeout:
-            raise UserError(f"another comparison is being made in {self.root}; wait for it, or {ADVICE}") from None
+        with lock_folder(self.root, ADVICE):
+            self.check(systems)  # Again: now no other process can change it.
+            self._prepare(systems)
+            yield
 
     def _prepare(self, systems: Sequence[ComparedSystem]) -> None:
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import replace_atomically, write_json
+from ..files import LOCK, lock_folder, replace_atomically, write_json
 from .input_cases import InputCase
 
 RECORD = "prediction.json"
@@ -55,7 +55,10 @@ class OutputFolder:
         images = input_location if input_location.is_dir() else input_location.parent
         if self.root.resolve() == images.resolve():
             raise UserError(f"{self.root} is the folder of the images, which label images would replace")
-        if not self.root.exists() or not any(self.root.iterdir()):
+        self._check_former(record, skip_existing)
+
+    def _check_former(self, record: dict[str, Any], skip_existing: bool) -> None:
+        if not self.root.exists() or not {path.name for path in self.root.iterdir()} - {LOCK}:
             return
         if not (self.root / RECORD).exists():
             raise UserError(f"{self.root} is not empty and holds no former predictions; choose another OUTPUT")
@@ -73,6 +76,24 @@ class OutputFolder:
                     f"--skip-existing: {self.root} holds predictions with another {name.replace('_', ' ')} "
                     f"({former.get(name)}, now {value}); choose another OUTPUT"
                 )
+
+    @contextlib.contextmanager
+    def locked(self, record: dict[str, Any], skip_existing: bool) -> Iterator[None]:
+        """Make the folder and keep other processes out of it; they may have changed it since it was checked.
+
+        Parameters
+        ----------
+        record, skip_existing
+            See `check`.
+
+        Raises
+        ------
+        UserError
+            Another process is at work in the folder, other predictions are in it, or it cannot be written to.
+        """
+        with lock_folder(self.root, "choose another OUTPUT"):
+            self._check_former(record, skip_existing)
+            yield
 
     def open(self, record: dict[str, Any], descriptions: dict[str, dict[str, Any]]) -> None:
         """Make the folder, and write down what decides the predictions in it.

@@ -104,11 +104,11 @@ def run(args: argparse.Namespace) -> None:
     with capture_output(None):
         predictor = load_predictor(model, device, mirroring=args.mirroring, step_size=args.step_size)
     cases, incomplete = find_cases(source, predictor.n_channels)
-    try:
-        output.open(record, {"plans.json": model.plans, "dataset.json": model.dataset_json})
-    except OSError as error:
-        raise UserError(f"cannot write to OUTPUT {output.root}: {error.strerror}") from error
-    with capture_output(output.log) as console:
+    with output.locked(record, args.skip_existing), capture_output(output.log) as console:
+        try:
+            output.open(record, {"plans.json": model.plans, "dataset.json": model.dataset_json})
+        except OSError as error:
+            raise UserError(f"cannot write to OUTPUT {output.root}: {error.strerror}") from error
         console.print(
             f"[bold]predicting[/bold] with {model.trainer_name} of {escape(str(model.files[0]))} on {device}, "
             f"images: {len(cases)}"

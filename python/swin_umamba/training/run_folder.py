@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from ..files import LOCK
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class RunFolder:
         return self.metrics.exists() and self.checkpoint.exists()
 
     def check_empty(self) -> None:
-        """Raise `UserError` if the folder holds anything."""
-        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+        """Raise `UserError` if the folder holds anything but the file of its lock."""
+        if self.root.exists() and (not self.root.is_dir() or {path.name for path in self.root.iterdir()} - {LOCK}):
             raise UserError(f"{self.root} exists and is not empty; choose another folder with --output")
 
     def check_former(self) -> None:
