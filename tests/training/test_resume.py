@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,6 +80,18 @@ def test_resuming_a_finished_run_trains_nothing_and_scores_again(train_py, finis
     after = json.loads((folder / "metrics.json").read_text())
     assert after["training"] == before["training"]
     assert after["held_out"] == before["held_out"]
+
+
+def test_other_weights_than_those_of_the_papers_epoch_do_not_predict(train_py, finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder, symlinks=True)
+    settings = json.loads((folder / "settings.json").read_text())
+    (folder / "settings.json").write_text(json.dumps({**settings, "checkpoint_epoch": 1}))
+    (folder / "metrics.json").unlink()
+    done = train_py.run("--resume", "--output", folder, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "checkpoint_epoch_1.pth is missing, whose weights are to predict the held-out cases" in done.stderr
+    assert not (folder / "metrics.json").exists()
 
 
 def test_a_process_killed_while_writing_leaves_the_former_file(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from swin_umamba.errors import RunError, UserError
+from swin_umamba.files import link_atomically
 from swin_umamba.networks import SwinUMambaD
 from swin_umamba.training.schedule import CosineEpochSchedule, cosine_learning_rate
 from swin_umamba.training.settings import TRAINERS as TRAINER_NAMES
@@ -319,6 +321,31 @@ def test_the_checkpoint_of_the_papers_epoch_is_kept(make_trainer):
     assert (kept["current_epoch"], final["current_epoch"]) == (2, 3)
     name = "decoder.seg_layers.3.weight"
     assert not torch.equal(kept["network_weights"][name], final["network_weights"][name])
+
+
+@pytest.mark.parametrize("links", [0, 1])
+def test_the_checkpoint_of_the_papers_epoch_is_kept_by_a_training_killed_beside_it(make_trainer, monkeypatch, links):
+    epochs = {"num_iterations_per_epoch": 1, "num_val_iterations_per_epoch": 1, "num_epochs": 3, "checkpoint_epoch": 1}
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False, **epochs)
+    folder, made = Path(trainer.output_folder), []
+
+    def killed(source, path):
+        if trainer.current_epoch == 1:
+            made.append(path)
+            if len(made) > links:
+                raise KeyboardInterrupt
+        link_atomically(source, path)
+
+    with monkeypatch.context() as patched, contextlib.suppress(KeyboardInterrupt):
+        patched.setattr("swin_umamba.training.paper_trainer.link_atomically", killed)
+        trainer.run_training()
+    assert made
+    resumed = make_trainer(TinySwinUMambaD, pretrained=False, **epochs)
+    if (folder / "checkpoint_latest.pth").exists():
+        resumed.load_checkpoint(str(folder / "checkpoint_latest.pth"))
+        resumed.run_training()
+    assert torch.load(folder / "checkpoint_epoch_1.pth", weights_only=True)["current_epoch"] == 2
+    assert torch.load(folder / "checkpoint_final.pth", weights_only=True)["current_epoch"] == 3
 
 
 def test_a_damaged_checkpoint_is_named(make_trainer, tmp_path):

@@ -8,6 +8,7 @@ import math
 import os
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from time import time
 from typing import Any, Protocol
@@ -335,19 +336,13 @@ class PaperTrainer(nnUNetTrainer):
         if is_best:
             self._best_ema = smoothed
         last = self.current_epoch == self.num_epochs - 1
-        latest = join(self.output_folder, "checkpoint_latest.pth")
-        is_kept = self.current_epoch == self.checkpoint_epoch
-        if not last and (is_best or is_kept or (self.current_epoch + 1) % self.save_every == 0):
-            self.save_checkpoint(latest)
-        writes = self.local_rank == 0 and not self.disable_checkpointing
-        if is_kept and not last and writes:
-            link_atomically(latest, join(self.output_folder, f"checkpoint_epoch_{self.current_epoch}.pth"))
-        if is_best and writes:
-            best = join(self.output_folder, "checkpoint_best.pth")
-            if last:
-                self.save_checkpoint(best)
-            else:
-                link_atomically(latest, best)
+        names = ["best"] if is_best else []
+        if self.current_epoch == self.checkpoint_epoch and not last:
+            names.append(f"epoch_{self.current_epoch}")
+        if not last and (names or (self.current_epoch + 1) % self.save_every == 0):
+            # After the others: a training that is resumed from it does not make them again.
+            names.append("latest")
+        self._save_checkpoint_as([join(self.output_folder, f"checkpoint_{name}.pth") for name in names])
         if self.observer is None:
             if self.local_rank == 0:
                 log.plot_progress_png(self.output_folder)
@@ -360,6 +355,14 @@ class PaperTrainer(nnUNetTrainer):
         if self.local_rank == 0 and self.observer is not None:
             # No epoch has drawn it, and nnU-Net wants it in a model that it exports.
             self.logger.plot_progress_png(self.output_folder)
+
+    def _save_checkpoint_as(self, filenames: Sequence[str]) -> None:
+        """Write one checkpoint under several names, in their order."""
+        if filenames:
+            self.save_checkpoint(filenames[0])
+        if self.local_rank == 0 and not self.disable_checkpointing:
+            for filename in filenames[1:]:
+                link_atomically(filenames[0], filename)
 
     def save_checkpoint(self, filename: str) -> None:
         """Write nnU-Net's checkpoint; a half-written one never takes the place of a whole one."""

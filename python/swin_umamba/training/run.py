@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..data import Case, RawDataset
+from ..errors import RunError
 from ..evaluation import Evaluation, EvaluationError, evaluate_folders
 from ..files import write_json
 from ..memory import keep_freed_memory
@@ -172,8 +173,16 @@ def _train(trainer: PaperTrainer, settings: Settings, console: Console, processe
 
 
 def _checkpoint_for_prediction(trainer: PaperTrainer, settings: Settings) -> Path:
-    kept = Path(trainer.output_folder, f"checkpoint_epoch_{settings.checkpoint_epoch}.pth")
-    return kept if kept.exists() else Path(trainer.output_folder, "checkpoint_final.pth")
+    final = Path(trainer.output_folder, "checkpoint_final.pth")
+    if settings.checkpoint_epoch in (None, settings.epochs - 1):
+        return final
+    kept = final.with_name(f"checkpoint_epoch_{settings.checkpoint_epoch}.pth")
+    if not kept.exists():
+        raise RunError(
+            f"{kept} is missing, whose weights are to predict the held-out cases; train again with another --output, "
+            f"or predict with the last weights: swin-umamba predict INPUT OUTPUT --checkpoint {final}"
+        )
+    return kept
 
 
 def _predict_and_score(
