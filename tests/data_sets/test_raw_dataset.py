@@ -92,6 +92,15 @@ def _unknown_label(folder):
     _write(path, label)
 
 
+def _clear(label):
+    _write(label, np.zeros_like(imread(label)))
+
+
+def _background_alone(folder):
+    for label in (folder / "labelsTr").iterdir():
+        _clear(label)
+
+
 def _unreadable_image(folder):
     path = folder / "imagesTr" / "disc_tr4_0000.png"
     path.write_bytes(path.read_bytes()[:40])
@@ -133,6 +142,7 @@ FAULTS = {
     _unknown_case_in_splits: "splits_final.json names the case 'disc_tr9'",
     _other_size: "disc_tr4_0000.png has size 44×40 but its label .*disc_tr4.png has size 43×40",
     _unknown_label: "disc_tr4.png holds the value 7, which dataset.json does not name",
+    _background_alone: "no label of the 6 training cases .* holds any of rim, core",
     _unreadable_image: "cannot read image .*disc_tr4_0000.png",
     _unreadable_first_image: "cannot read image .*disc_tr0_0000.png",
     _unreadable_label: "cannot read label .*disc_tr0.png",
@@ -225,7 +235,15 @@ def test_files_listed_in_the_description(make_data_set, tmp_path):
         open_raw_dataset(folder)
 
 
-@pytest.mark.parametrize(("training", "fold", "reason"), [(4, 0, "at least 5 training cases"), (4, "all", None)])
+@pytest.mark.parametrize(
+    ("training", "fold", "reason"),
+    [
+        (4, 0, "at least 5 training cases"),
+        (4, "all", None),
+        (6, 4, None),
+        (6, 5, "--fold 5: nnU-Net makes 5 folds, counted from 0"),
+    ],
+)
 def test_five_folds_need_five_cases(make_data_set, tmp_path, training, fold, reason):
     dataset = open_raw_dataset(make_data_set(tmp_path, training=training))
     if reason is None:
@@ -242,3 +260,25 @@ def test_a_fold_beyond_the_splits_file(make_data_set, tmp_path):
     check_fold(dataset, 0)
     with pytest.raises(UserError, match="only 1 folds"):
         check_fold(dataset, 1)
+
+
+def test_a_case_that_is_trained_on_is_not_held_out(make_data_set, tmp_path):
+    folder = make_data_set(tmp_path)
+    splits = [{"train": ["disc_tr0"], "val": ["disc_tr1"]}, {"train": ["disc_tr0", "disc_tr1"], "val": ["disc_tr1"]}]
+    (folder / "splits_final.json").write_text(json.dumps(splits))
+    dataset = open_raw_dataset(folder)
+    check_fold(dataset, 0)
+    check_fold(dataset, "all")
+    with pytest.raises(UserError, match=r"--fold 1: .* has the case 'disc_tr1' in both 'train' and 'val'"):
+        check_fold(dataset, 1)
+
+
+def test_one_training_label_with_foreground_will_do(make_data_set, tmp_path):
+    folder = make_data_set(tmp_path, held_out=2)
+    for case in range(1, 6):
+        _clear(folder / "labelsTr" / f"disc_tr{case}.png")
+    _check(folder)
+    # The test cases alone say nothing about the training.
+    _clear(folder / "labelsTr" / "disc_tr0.png")
+    dataset = open_raw_dataset(folder)
+    check_cases(dataset, dataset.held_out)

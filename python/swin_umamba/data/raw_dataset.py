@@ -108,12 +108,22 @@ def open_raw_dataset(folder: str | os.PathLike[str]) -> RawDataset:
 
 
 def check_fold(dataset: RawDataset, fold: int | str) -> None:
-    """Raise `UserError` unless ``fold`` (0 to 4, or ``"all"``) can be trained on this data set."""
+    """Raise `UserError` unless ``fold`` (``"all"``, or one of ``splits_final.json``, or else 0 to 4) can be trained."""
     if fold == "all":
         return
     if dataset.splits is not None:
         if int(fold) >= len(dataset.splits):
             raise UserError(f"--fold {fold}: splits_final.json has only {len(dataset.splits)} folds, counted from 0")
+        split = dataset.splits[int(fold)]
+        if both := sorted(set(split["train"]) & set(split["val"])):
+            raise UserError(
+                f"--fold {fold}: splits_final.json has the case {both[0]!r} in both 'train' and 'val' of this fold, so "
+                f"that a case would be scored that was trained on; take it out of one, or use --fold all"
+            )
+    elif int(fold) >= FOLDS:
+        raise UserError(
+            f"--fold {fold}: nnU-Net makes {FOLDS} folds, counted from 0; use one of them, or add a splits_final.json"
+        )
     elif len(dataset.training) < FOLDS:
         raise UserError(
             f"nnU-Net's {FOLDS} folds need at least {FOLDS} training cases, {dataset.name} has "
@@ -219,7 +229,8 @@ def check_cases(dataset: RawDataset, cases: Sequence[Case], on_case_done: Callab
     """Open every image and label and raise `UserError` on the first that cannot be trained on.
 
     An image that cannot be read, images and label of different size or spacing, a wrong number of
-    channels, NaN or infinite intensities, labels that ``dataset.json`` does not name.
+    channels, NaN or infinite intensities, labels that ``dataset.json`` does not name, no training label with more than
+    background.
 
     Parameters
     ----------
@@ -231,18 +242,25 @@ def check_cases(dataset: RawDataset, cases: Sequence[Case], on_case_done: Callab
         Called after each case, for a progress bar.
     """
     reader = _find_reader(dataset, cases[0])
-    allowed = {value for values in dataset.classes.values() for value in values} | {0}
+    foreground = {value for values in dataset.classes.values() for value in values}
+    allowed = foreground | {0}
     if dataset.ignore_label is not None:
         allowed.add(dataset.ignore_label)
+    values: dict[Case, set[int]] = {}
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         results = [pool.submit(_check_case, reader, case, dataset.n_channels, allowed) for case in cases]
         try:
-            for result in results:
-                result.result()
+            for case, result in zip(cases, results, strict=True):
+                values[case] = result.result()
                 on_case_done()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    if all(case in values and not values[case] & foreground for case in dataset.training):
+        raise UserError(
+            f"no label of the {len(dataset.training)} training cases in {dataset.folder} holds any of "
+            f"{', '.join(dataset.classes)}; nothing can be learned from background alone"
+        )
 
 
 def _find_reader(dataset: RawDataset, example: Case) -> BaseReaderWriter:
@@ -264,7 +282,8 @@ def _find_reader(dataset: RawDataset, example: Case) -> BaseReaderWriter:
             raise UserError(f"cannot read image {example.images[0]}: no reader for it succeeds") from error
 
 
-def _check_case(reader: BaseReaderWriter, case: Case, n_channels: int, allowed: set[int]) -> None:
+def _check_case(reader: BaseReaderWriter, case: Case, n_channels: int, allowed: set[int]) -> set[int]:
+    """Raise `UserError` if a case cannot be trained on, else return the values of its label."""
     for path in case.images:
         _read(reader.read_images, (str(path),), f"image {path}")
     image, properties = _read(reader.read_images, tuple(map(str, case.images)), f"the channels of {case.identifier}")
@@ -282,10 +301,12 @@ def _check_case(reader: BaseReaderWriter, case: Case, n_channels: int, allowed: 
         )
     if not np.isfinite(image).all():
         raise UserError(f"image {case.images[0]} holds NaN or infinite values; replace them")
-    unknown = sorted(set(np.unique(label).tolist()) - allowed)
+    values = set(np.unique(label).tolist())
+    unknown = sorted(values - allowed)
     if unknown:
         shown = ", ".join(f"{value:g}" for value in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
         raise UserError(f"label {case.label} holds the value {shown}, which dataset.json does not name")
+    return values
 
 
 def _read(read: Callable[..., Any], source: Any, what: str) -> tuple[np.ndarray, dict[str, Any]]:
