@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from skimage.io import imsave
+from swin_umamba.data import Case
+from swin_umamba.errors import RunError
 from swin_umamba.prediction import load_predictor, predict_array, read_model
+from swin_umamba.training.prediction import predict_cases
 
 from .conftest import CPU, random_image
 
@@ -84,6 +88,17 @@ def test_an_output_that_is_not_finite_is_no_label_image(make_checkpoint, load):
     weights[name] = torch.full_like(weights[name], torch.nan)
     with pytest.raises(FloatingPointError, match="NaN"):
         predict_array(load(make_checkpoint(network_weights=weights)), _plain(random_image(40, 60)), dict(PIXELS))
+
+
+def test_a_held_out_case_whose_output_is_not_finite_is_named(make_checkpoint, load, tmp_path):
+    weights = {
+        name: torch.full_like(value, torch.nan) for name, value in read_model(make_checkpoint()).weights[0].items()
+    }
+    imsave(tmp_path / "a_0000.png", random_image(40, 60), check_contrast=False)
+    case = Case("a", (tmp_path / "a_0000.png",), tmp_path / "a.png")
+    with pytest.raises(RunError, match=r"cannot predict the held-out case a: .* NaN"):
+        predict_cases(load(make_checkpoint(network_weights=weights)), [case], tmp_path / "out", lambda: None)
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_progress_ends_at_one(make_checkpoint, load):

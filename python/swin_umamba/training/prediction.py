@@ -5,25 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-
 from ..data import Case
+from ..errors import RunError
+from ..prediction.predictor import SlidingWindowPredictor, predict_array
 from ..pretrained import read_checkpoint
 from .checkpoint_files import write_checkpoint
 
 
 def predict_cases(
-    predictor: nnUNetPredictor, cases: Sequence[Case], output: Path, on_case_done: Callable[[], object]
+    predictor: SlidingWindowPredictor, cases: Sequence[Case], output: Path, on_case_done: Callable[[], object]
 ) -> None:
     """Predict each case and write its label image to ``output / (identifier + file ending)``.
 
     One case is in memory at a time. 3-D images are predicted slice by slice.
+
+    Raises
+    ------
+    RunError
+        The output of the network is not finite.
     """
     output.mkdir(parents=True, exist_ok=True)
     reader = predictor.plans_manager.image_reader_writer_class()
+    ending = predictor.dataset_json["file_ending"]
     for case in cases:
         image, properties = reader.read_images([str(path) for path in case.images])
-        predictor.predict_single_npy_array(image, properties, None, str(output / case.identifier))
+        try:
+            labels, _ = predict_array(predictor, image, properties)
+        except FloatingPointError as error:
+            raise RunError(
+                f"cannot predict the held-out case {case.identifier}: {error}; train in a new run with --amp off or a "
+                f"lower --learning-rate"
+            ) from error
+        reader.write_seg(labels, str(output / f"{case.identifier}{ending}"), properties)
         on_case_done()
 
 
