@@ -11,6 +11,7 @@ from pickle import UnpicklingError
 import numpy as np
 import pytest
 import torch
+from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from swin_umamba.errors import RunError, UserError
 from swin_umamba.files import link_atomically
@@ -182,6 +183,21 @@ def test_stock_nnunet_finds_the_weights_or_says_where_they_come_from(make_traine
     trainer = make_trainer(TinySwinUMambaD)
     trainer.on_train_start()
     assert trainer.pretrained_report.path == tiny_weights
+
+
+def test_weights_that_nnunets_command_was_given_are_kept(make_trainer, tiny_weights, tmp_path):
+    name = "vssm_encoder.layers.0.blocks.0.self_attention.in_proj.weight"
+    weights = make_trainer(TinySwinUMambaD, seed=5).network.state_dict()
+    torch.save({"network_weights": weights}, tmp_path / "former.pth")
+    trainer = make_trainer(TinySwinUMambaD, pretrained_file=tiny_weights)
+    # As `nnUNetv2_train -pretrained_weights` does.
+    load_pretrained_weights(trainer.network, str(tmp_path / "former.pth"))
+    trainer.on_train_start()
+    assert torch.equal(trainer.network.state_dict()[name], weights[name])
+    assert "no ImageNet weights are read" in Path(trainer.log_file).read_text()
+    assert not list(tmp_path.rglob("pretrained.json"))
+    start_epoch(trainer, 0)
+    assert not trainer.network.get_parameter(name).requires_grad
 
 
 @pytest.mark.parametrize("amp", ["off", "bfloat16", "float16"])

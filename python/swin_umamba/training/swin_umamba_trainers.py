@@ -65,6 +65,7 @@ class SwinUMambaTrainer(PaperTrainer):
         self.pretrained_file: Path | None = None
         self.input_channels = "skip"
         self.pretrained_report: LoadReport | None = None
+        self._random_weight: torch.Tensor | None = None
 
     def find_paper_protocol(self) -> PaperProtocol | None:
         return find_protocol(self.plans_manager.dataset_name, self.model, self.pretrained)
@@ -95,8 +96,17 @@ class SwinUMambaTrainer(PaperTrainer):
         )
         return optimizer, CosineEpochSchedule(optimizer, self.num_epochs, self.initial_lr)
 
+    def initialize(self) -> None:
+        super().initialize()
+        self._random_weight = self._encoder_weight().clone()
+
+    def _encoder_weight(self) -> torch.Tensor:
+        return self._bare_network().vssm_encoder.patch_embed.proj.weight.detach()
+
     def load_pretrained_encoder(self) -> None:
         """Read the ImageNet weights, if this training starts from them and has not started.
+
+        Weights that ``nnUNetv2_train -pretrained_weights`` has loaded since `initialize` take their place.
 
         The other processes of a distributed training get them from the first one, when DDP wraps the network.
 
@@ -107,6 +117,9 @@ class SwinUMambaTrainer(PaperTrainer):
         """
         starts = self.current_epoch == 0 and self.pretrained_report is None
         if not (self.pretrained and starts and self.local_rank == 0):
+            return
+        if not torch.equal(self._encoder_weight(), self._random_weight):
+            self.print_to_log_file("The network has been given other weights, so no ImageNet weights are read.")
             return
         from ..pretrained import load_pretrained
 
