@@ -91,6 +91,32 @@ def test_the_papers_metric_takes_the_place_of_dsc_and_nsd(pretender, compare, ou
     assert "| F1 | p, F1 |" in (out / "comparison.md").read_text()
 
 
+def test_a_system_without_the_papers_metric_fails_instead_of_another_metric(pretender, compare, out, capfd):
+    models = ("--models", "nnunet,segresnet")
+    compare(*models)
+    evaluation = {"metric": "cells", "f1": {"mean": 0.5, "std": 0.0, "n": 1}}
+    for name, of_name in (("nnunet", evaluation), ("segresnet", None)):
+        path = out / name / "metrics.json"
+        metrics = {**json.loads(path.read_text()), "dataset": "Dataset703_NeurIPSCell", "evaluation": of_name}
+        path.write_text(json.dumps(metrics))
+    (out / "nnunet" / "evaluation").mkdir()
+    (out / "nnunet" / "evaluation" / "cases.csv").write_text("case,f1\nimage0,0.5\n")
+    pretender.trained.clear()
+    pretender.failures["segresnet"] = "not evaluated"
+    assert compare(*models) == 1
+    assert pretender.trained == ["segresnet"]
+    assert "has no scores of the paper's metric (cells)" in capfd.readouterr().out
+    record = read_record(out)
+    assert record["metrics"] == ["f1"]
+    assert [row["state"] for row in record["systems"]] == ["finished", "failed"]
+
+
+def test_validation_cases_of_the_papers_data_sets_have_scores_of_their_own(pretender, compare, make_data_set, tmp_path):
+    data = make_data_set(tmp_path / "raw").rename(tmp_path / "raw" / "Dataset703_NeurIPSCell")
+    assert compare("--models", "nnunet", "--fold", "0", dataset=data) == 0
+    assert read_record(tmp_path / "out")["metrics"] == ["dsc", "nsd"]
+
+
 def test_equal_predictions_are_told_as_such(pretender, compare, out):
     pretender.shifts = dict.fromkeys(NAMES, 2)
     compare(*THREE)

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import RunError, UserError
 from ..page.run_record import RunRecord, read_run
 from ..page.score_tables import PAPER_METRICS
+from ..training.paper_protocol import find_protocol
 from ..training.run_folder import RunFolder
 from .measurements import Measurements
 
@@ -64,7 +65,7 @@ def read_result(folder: RunFolder) -> Result:
     Raises
     ------
     RunError
-        Its files are damaged, or nothing was scored.
+        Its files are damaged, nothing was scored, or it has not the scores that the other systems are compared by.
     """
     try:
         record = read_run(folder.root)
@@ -73,6 +74,12 @@ def read_result(folder: RunFolder) -> Result:
     if record.metrics.get("held_out") is None:
         raise RunError(f"{folder.metrics} has no scores: no case was held out")
     evaluation = record.metrics.get("evaluation")
+    protocol = find_protocol(record.metrics["dataset"])
+    if protocol is not None and evaluation is None and record.metrics.get("held_out_from") == "labelsTs":
+        raise RunError(
+            f"{folder.metrics} has no scores of the paper's metric ({protocol.metric}), by which systems are compared "
+            f"on this data set; swin-umamba evaluate says what keeps {folder.predictions} from being scored"
+        )
     scores = _own_scores(record.metrics["held_out"]) if evaluation is None else _paper_scores(evaluation, folder)
     return Result(record, scores, Measurements.read(folder.root))
 
