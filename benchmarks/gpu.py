@@ -15,6 +15,7 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -83,7 +84,7 @@ def composition(scan: Callable, merge: Callable) -> Callable:
 
 
 def compiled_scan_and_merge() -> tuple[Callable, Callable]:
-    # Dynamic shapes: compiling anew for every shape of the table would not fit into the time.
+    # Dynamic shapes: compiling anew for every shape of the table would take longer than measuring it.
     return torch.compile(plain_cross_scan, dynamic=True), torch.compile(plain_cross_merge, dynamic=True)
 
 
@@ -314,6 +315,19 @@ def training_rows(table: Table, seconds: float) -> None:
         table.add(row("training step", "1x320x320", batch, "autocast", cells))
 
 
+def head(device: str, multiprocessors: int) -> list[str]:
+    """The first lines of the table: what was measured on what."""
+    return [
+        f"{device}, {multiprocessors} multiprocessors, torch {torch.__version__}, CUDA {torch.version.cuda}, "
+        f"swin-umamba-ext {version('swin-umamba-ext')}",
+        "Medians of CUDA events. Floor: the model of docs/cuda-model.md for an H100 SXM (for ss2d the least work), "
+        "of the forward pass.",
+        MAMBA_REPORT,
+        "",
+        row("operator", "HxWxD", 0, "dtype", [*HEAD, *BASELINES]).replace("     0 dtype", " batch dtype"),
+    ]
+
+
 def sanitize() -> None:
     """A few small calls of every kernel, for compute-sanitizer."""
     for dtype in DTYPES.values():
@@ -345,18 +359,7 @@ def main() -> None:
         return
     device = torch.cuda.get_device_properties(0)
     seconds = 0.02 if arguments.quick else 0.1
-    table = Table(
-        arguments.output,
-        [
-            f"{device.name}, {device.multi_processor_count} multiprocessors, torch {torch.__version__}, "
-            f"CUDA {torch.version.cuda}, swin-umamba-ext {swin_umamba_ext.__version__}",
-            "Medians of CUDA events. Floor: the model of docs/cuda-model.md for an H100 SXM (for ss2d the least work), "
-            "of the forward pass.",
-            MAMBA_REPORT,
-            "",
-            row("operator", "HxWxD", 0, "dtype", [*HEAD, *BASELINES]).replace("     0 dtype", " batch dtype"),
-        ],
-    )
+    table = Table(arguments.output, head(device.name, device.multi_processor_count))
     operator_rows(table, seconds)
     if not arguments.quick:
         try:

@@ -8,14 +8,14 @@
 #                     machine's Python lacks: pytest for the tests, monai for the training steps (einops, which
 #                     monai's blocks and mamba-ssm's scan need), mamba_ssm (see --build-mamba) for the baselines;
 #                     without it the installed packages are used
-# --output FOLDER     where the table and the logs go; default $OUT, else benchmarks/results
+# --output FOLDER     where the table and the logs go; default benchmarks/results
 # --quick             fewer repetitions and no training steps
 # --skip-tests, --skip-sanitizer
 #                     leave out the operator tests, compute-sanitizer
 # --build-mamba SDIST build mamba-ssm's wheel for this machine's GPU from its sdist into the output folder and
 #                     stop; its scan is the baseline of the table, which has gaps without it
 #
-# The steps are bounded so that all fit into ten minutes: tests 150 s, sanitizer 120 s, measurements 270 s.
+# The steps are bounded: tests 150 s, sanitizer 120 s, measurements 270 s at most.
 set -euo pipefail
 
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0"; }
@@ -26,7 +26,7 @@ fail() {
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
-wheels="" output=${OUT:-$root/benchmarks/results} sdist="" run_tests=1 run_sanitizer=1
+wheels="" output=$root/benchmarks/results sdist="" run_tests=1 run_sanitizer=1
 measure=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -66,7 +66,7 @@ if [ -n "$sdist" ]; then
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   tar -xzf "$sdist" -C "$work" --strip-components 1
-  # Its ten architectures take longer than ten minutes; without them torch asks for those of TORCH_CUDA_ARCH_LIST.
+  # Only this GPU's architecture, of its ten: without them torch asks for those of TORCH_CUDA_ARCH_LIST.
   sed -i -E 's/cc_flag\.append\("(-gencode|arch=compute_[^"]*)"\)/pass/' "$work/setup.py"
   TORCH_CUDA_ARCH_LIST=$("$python" -c 'import torch; print("%d.%d" % torch.cuda.get_device_capability())')
   export TORCH_CUDA_ARCH_LIST
