@@ -36,6 +36,8 @@ class System:
         Whether it is trained with deep supervision; without, it has a single output.
     planned : bool
         Whether the network depends on the patch size.
+    needs_kernels : bool
+        Whether the network has selective scans, which take the CUDA kernels of this package on a GPU.
     """
 
     name: str
@@ -46,6 +48,7 @@ class System:
     operations: float
     deep_supervision: bool = True
     planned: bool = False
+    needs_kernels: bool = False
 
     @property
     def network_class(self) -> type[SegmentationNetwork]:
@@ -131,8 +134,24 @@ def _positive(value: int, key: str) -> int:
 SYSTEMS: dict[str, System] = {
     system.name: system
     for system in (
-        System("swin-umamba", "Swin-UMamba", "swin_umamba.SwinUMamba", "nnUNetTrainerSwinUMamba", 60, 68.0),
-        System("swin-umamba-d", "Swin-UMamba†", "swin_umamba_d.SwinUMambaD", "nnUNetTrainerSwinUMambaD", 28, 18.9),
+        System(
+            "swin-umamba",
+            "Swin-UMamba",
+            "swin_umamba.SwinUMamba",
+            "nnUNetTrainerSwinUMamba",
+            60,
+            68.0,
+            needs_kernels=True,
+        ),
+        System(
+            "swin-umamba-d",
+            "Swin-UMamba†",
+            "swin_umamba_d.SwinUMambaD",
+            "nnUNetTrainerSwinUMambaD",
+            28,
+            18.9,
+            needs_kernels=True,
+        ),
         System("nnunet", "nnU-Net", "nnunet.NNUNet", "nnUNetTrainerPlainConvUNet", 33, 23.3, planned=True),
         System(
             "segresnet",
@@ -163,8 +182,26 @@ SYSTEMS: dict[str, System] = {
             deep_supervision=False,
         ),
         System("nnformer", "nnFormer", "nnformer.NNFormer", "nnUNetTrainerNNFormer", 60, 50.2),
-        System("umamba-bot", "U-Mamba_Bot", "umamba.UMambaBot", "nnUNetTrainerUMambaBot", 63, 45.7, planned=True),
-        System("umamba-enc", "U-Mamba_Enc", "umamba.UMambaEnc", "nnUNetTrainerUMambaEnc", 67, 49.9, planned=True),
+        System(
+            "umamba-bot",
+            "U-Mamba_Bot",
+            "umamba.UMambaBot",
+            "nnUNetTrainerUMambaBot",
+            63,
+            45.7,
+            planned=True,
+            needs_kernels=True,
+        ),
+        System(
+            "umamba-enc",
+            "U-Mamba_Enc",
+            "umamba.UMambaEnc",
+            "nnUNetTrainerUMambaEnc",
+            67,
+            49.9,
+            planned=True,
+            needs_kernels=True,
+        ),
     )
 }
 """The systems by name: the paper's two, then the baselines in the order of Table 2."""

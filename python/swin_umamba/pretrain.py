@@ -175,7 +175,7 @@ def _run(args: argparse.Namespace, processes: Processes) -> None:
 
     data = args.data.expanduser().resolve()
     folder = PretrainingFolder((args.output or Path("results") / f"pretrain-{data.name}").expanduser().resolve())
-    device = choose_device_of_process(args.device, processes.place)
+    device = choose_device_of_process(args.device, processes.place, needs_kernels=True)
     settings = processes.first_does(lambda: _settle(args, data, folder, processes.count))
     console = Console(soft_wrap=True, highlight=False, quiet=not processes.is_first)
     processes.join(device)

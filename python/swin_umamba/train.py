@@ -16,9 +16,10 @@ from .command import OneLineParser, execute, integer_between, number_between
 from .console import capture_output
 from .data import RawDataset, open_raw_dataset, prepare_sample
 from .data.sample import SAMPLE_NAME
-from .device import choose_device, choose_device_of_process
+from .device import check_device, choose_device_of_process
 from .errors import RunError, UserError
 from .files import lock_folder, write_json
+from .models import SYSTEMS
 from .pretrained.released_file import RELEASED_FILE
 from .training.check_inputs import open_checked_dataset, try_pretrained
 from .training.find_dataset import find_dataset
@@ -182,35 +183,36 @@ class _Job:
     ----------
     settings, folder
         Of the run.
-    raw : Path
-        What stands for ``nnUNet_raw``.
-    dataset : RawDataset or None
-        Checked; ``None`` for a sample that is to be made.
     is_done : bool
         The same command has run before, and there is nothing to do.
     """
 
     settings: Settings
     folder: RunFolder
-    raw: Path
-    dataset: RawDataset | None = None
     is_done: bool = False
+
+    @property
+    def raw(self) -> Path:
+        """What stands for ``nnUNet_raw``."""
+        return self.folder.raw if self.settings.dataset is None else Path(self.settings.dataset).parent
 
 
 def _run(args: argparse.Namespace, processes: Processes, lock: contextlib.ExitStack) -> None:
-    device = choose_device_of_process(args.device, processes.place)
-    job = processes.first_does(lambda: _check(args, processes.count, lock))
+    job = processes.first_does(lambda: _settle(args, lock))
     if job.is_done:
         return
+    needs_kernels = SYSTEMS[job.settings.model].needs_kernels
+    device = choose_device_of_process(args.device, processes.place, needs_kernels=needs_kernels)
+    dataset = processes.first_does(lambda: _check(job, args.resume, processes.count, lock))
     enter_environment(job.raw, job.folder)
     processes.join(device)
     with capture_output(job.folder.log if processes.is_first else None) as console:
         console.quiet = not processes.is_first
-        _execute(job, device, console, processes)
+        _execute(job, dataset, device, console, processes)
 
 
-def _check(args: argparse.Namespace, processes: int, lock: contextlib.ExitStack) -> _Job:
-    """Check everything, and lock the results folder until the end of the run."""
+def _settle(args: argparse.Namespace, lock: contextlib.ExitStack) -> _Job:
+    """Find out what to do; of a run to resume, lock the results folder until its end."""
     model = args.model or SAMPLE_SETTINGS.model
     dataset_folder = None if args.dataset is None else str(find_dataset(args.dataset))
     folder = RunFolder(
@@ -227,21 +229,26 @@ def _check(args: argparse.Namespace, processes: int, lock: contextlib.ExitStack)
         if folder.settings.exists():
             return _former_job(settings, folder)
         folder.check_empty()
-    raw = folder.raw if settings.dataset is None else Path(settings.dataset).parent
-    enter_environment(raw, folder)
+    return _Job(settings, folder)
+
+
+def _check(job: _Job, resume: bool, processes: int, lock: contextlib.ExitStack) -> RawDataset | None:
+    """Check the data set, and lock the results folder of a new run; ``None`` for a sample that is to be made."""
+    settings, folder = job.settings, job.folder
+    enter_environment(job.raw, folder)
     if settings.batch_size is not None:
         check_batch_size(settings.batch_size, processes)
     dataset = open_checked_dataset(settings, folder.root)
-    if settings.pretrained is not None and not args.resume:
+    if settings.pretrained is not None and not resume:
         try_pretrained(settings, dataset)
-    if not args.resume:
+    if not resume:
         lock.enter_context(lock_folder(folder.root, OTHER_OUTPUT))
         folder.check_empty()  # Again: now no other process can start a run here.
     try:
         write_json(folder.settings, settings.as_json())
     except OSError as error:
         raise UserError(f"cannot write to the results folder {folder.root}: {error.strerror}") from error
-    return _Job(settings, folder, raw, dataset)
+    return dataset
 
 
 def _said(args: argparse.Namespace, dataset_folder: str | None) -> dict[str, Any]:
@@ -284,8 +291,8 @@ def _former_job(settings: Settings, folder: RunFolder) -> _Job:
         check_unchanged({name: getattr(settings, name) for name in vars(settings)}, stored, OTHER_OUTPUT)
     except UserError as error:
         raise UserError(f"{folder.root} holds a former run: {error}") from error
-    raw = folder.raw if settings.dataset is None else Path(settings.dataset).parent
-    enter_environment(raw, folder)
+    job = _Job(settings, folder, is_done=True)
+    enter_environment(job.raw, folder)
     with capture_output(None) as console:
         from .training.report import show_results
 
@@ -293,12 +300,13 @@ def _former_job(settings: Settings, folder: RunFolder) -> _Job:
         metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
         console.print("this run has been done before; nothing was trained")
         show_results(console, dataset, settings, folder, metrics)
-    return _Job(settings, folder, raw, dataset, is_done=True)
+    return job
 
 
-def _execute(job: _Job, device: torch.device, console: Console, processes: Processes) -> None:
+def _execute(
+    job: _Job, dataset: RawDataset | None, device: torch.device, console: Console, processes: Processes
+) -> None:
     try:
-        dataset = job.dataset
         if dataset is None:
             console.print("[bold]preparing the sample data set[/bold] (slices of MNI ICBM152, from nilearn)")
             dataset = processes.first_does(lambda: open_raw_dataset(prepare_sample(job.folder.raw)))
@@ -329,12 +337,13 @@ def _default_output(dataset_folder: str | None, model: str, no_pretrained: bool)
 
 
 def _check_devices(name: str, count: int) -> None:
-    """Raise `UserError` if there are not that many devices, before as many processes complain."""
+    """Raise `UserError` if there are not that many devices, before as many processes are started."""
     import torch
 
     if ":" in name:
         raise UserError(f"--device {name}: with --devices {count} say --device {name.partition(':')[0]}")
-    device = choose_device(name)
+    # Which model it is, and so whether it needs the kernels, the processes find out.
+    device = check_device(name, needs_kernels=False)
     if device.type == "cuda" and torch.cuda.device_count() < count:
         raise UserError(f"--devices {count}: there are {torch.cuda.device_count()} GPUs; use fewer, or --device cpu")
 

@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import wilcoxon
 from skimage.io import imread
 from swin_umamba import cli
@@ -214,6 +215,24 @@ def test_the_command_in_the_table_repeats_it(pretender, compare, discs, out):
     assert command.startswith(f"swin-umamba compare {discs} ")
     for part in ("--epochs 2", "--patch-size 32 32", "--seed 3", "--fold 0", "--learning-rate nnunet=0.005", THREE[1]):
         assert part in command
+
+
+def test_the_process_that_compares_leaves_the_gpu_to_those_that_train(pretender, compare, monkeypatch):
+    occupied = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", occupied.append)
+    assert compare("--models", "nnunet,segresnet", "--device", "cuda") == 0
+    assert occupied == []
+
+
+def test_one_system_without_kernels_keeps_all_from_the_gpu(pretender, compare, monkeypatch, capfd):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr("swin_umamba_ext.library.CUDA_LIBRARY", None)
+    assert compare(*THREE, "--device", "cuda") == 2
+    assert "--device cuda: this installation has no CUDA kernels" in capfd.readouterr().err
+    assert pretender.trained == []
 
 
 def test_runs_share_one_preprocessed_folder(pretender, compare, out):

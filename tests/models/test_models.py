@@ -8,7 +8,9 @@ import sys
 import pytest
 import torch
 from swin_umamba.models import SYSTEMS, build_model
+from swin_umamba.networks.mamba_block import Mamba
 from swin_umamba.networks.nnunet import NNUNet
+from swin_umamba.networks.ss2d import SS2D
 from swin_umamba.networks.unet_topology import plan_topology
 from torch import nn
 
@@ -52,6 +54,11 @@ def default(request):
 def test_parameters_are_those_of_the_reference(default):
     name, network = default
     assert sum(p.numel() for p in network.parameters()) == PARAMETERS[name]
+
+
+def test_the_systems_that_need_the_kernels_are_those_that_scan(default):
+    name, network = default
+    assert SYSTEMS[name].needs_kernels == any(isinstance(module, (SS2D, Mamba)) for module in network.modules())
 
 
 def test_parameters_are_those_of_the_paper():

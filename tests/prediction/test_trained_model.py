@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import os
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from swin_umamba.errors import UserError
+from swin_umamba.models import SYSTEMS, build_model
 from swin_umamba.prediction import load_predictor, read_model
 
 from .conftest import CPU
@@ -22,6 +24,15 @@ def test_a_run_and_its_checkpoint_are_the_same_model(make_checkpoint):
     assert by_folder.digest == by_file.digest
     assert by_file.configuration == "2d"
     assert by_file.mirroring_axes == (0, 1)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_weights_tell_whether_the_network_scans(make_checkpoint, name):
+    # SwinUNETR reads values while it is built; the others need no memory for their weights.
+    with torch.device("cpu" if name == "swinunetr" else "meta"):
+        network = build_model(name)
+    model = dataclasses.replace(read_model(make_checkpoint()), weights=(network.state_dict(),))
+    assert model.needs_kernels == SYSTEMS[name].needs_kernels
 
 
 def test_folds_of_a_trained_model(make_checkpoint):

@@ -77,6 +77,13 @@ def test_the_trainer_tells_whether_weights_are_pretrained():
     assert Settings("d", "unetr").trainer == "nnUNetTrainerUNETR"
 
 
+def test_a_model_that_there_is_none_of_is_named(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({**Settings("d").as_json(), "model": "unet"}))
+    with pytest.raises(UserError, match=r"cannot read the settings of the former run in .*there is no model 'unet'"):
+        read_settings(path)
+
+
 def test_settings_survive_the_file(tmp_path):
     settings = Settings(dataset="d", patch_size=(64, 32), fold="all", seed=7)
     (tmp_path / "settings.json").write_text(json.dumps(settings.as_json()))

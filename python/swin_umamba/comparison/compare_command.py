@@ -12,7 +12,7 @@ from rich.console import Console
 from ..command import number_between
 from ..data import open_raw_dataset, prepare_sample
 from ..data.sample import SAMPLE_NAME
-from ..device import choose_device
+from ..device import check_device
 from ..errors import UserError
 from ..models import SYSTEMS
 from ..page.commands import training_arguments
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> None:
     settings = systems[0].settings
     raw = folder.raw if settings.dataset is None else Path(settings.dataset).parent
     enter_environment(raw, folder.run(systems[0]))
-    device = choose_device(args.device)
+    device = check_device(args.device, needs_kernels=any(SYSTEMS[s.settings.model].needs_kernels for s in systems))
     dataset = open_checked_dataset(settings, folder.root, needs_held_out=True)
     for system in systems:
         if system.settings.pretrained is not None and not folder.run(system).settings.exists():

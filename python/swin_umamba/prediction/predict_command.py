@@ -97,8 +97,8 @@ def run(args: argparse.Namespace) -> None:
     source, output = args.input.expanduser(), OutputFolder(args.output.expanduser(), args.probabilities, args.overlays)
     if not source.exists():
         raise UserError(f"{source} does not exist; give a folder of images or one image as INPUT")
-    device = choose_device(args.device)
     model = read_model(args.checkpoint.expanduser())
+    device = choose_device(args.device, needs_kernels=model.needs_kernels)
     record = _record(model, args)
     output.check(source, record, args.skip_existing)
     with capture_output(None):

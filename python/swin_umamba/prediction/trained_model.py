@@ -53,6 +53,11 @@ class TrainedModel:
     files: tuple[Path, ...]
     digest: str
 
+    @property
+    def needs_kernels(self) -> bool:
+        """Whether the network takes the CUDA kernels of this package on a GPU: it has weights of SS2D or Mamba."""
+        return any(name.rpartition(".")[-1] in ("A_logs", "A_log") for name in self.weights[0])
+
 
 def read_model(location: Path) -> TrainedModel:
     """Read a model without running code from its files.

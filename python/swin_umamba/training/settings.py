@@ -178,6 +178,8 @@ def read_settings(path: Path) -> Settings:
     """Read what `Settings.as_json` gave; raise `UserError` if the file is not that."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        if values["model"] not in TRAINERS:
+            raise ValueError(f"there is no model {values['model']!r}")
         patch_size = values["patch_size"]
         return Settings(**{**values, "patch_size": None if patch_size is None else tuple(patch_size)})
     except (OSError, ValueError, TypeError, KeyError) as error:
