@@ -12,6 +12,7 @@ from .command import OneLineParser, execute, integer_between, number_between
 from .device import DEVICE_HELP, choose_device_of_process
 from .errors import UserError
 from .pretraining.settings import PretrainingSettings, choose_settings, read_settings
+from .training.failures import explain_failures
 from .training.processes import Place, Processes, check_batch_size, one_message
 from .training.run_folder import available_processors, set_worker_defaults
 
@@ -178,12 +179,9 @@ def _run(args: argparse.Namespace, processes: Processes) -> None:
     device = choose_device_of_process(args.device, processes.place, needs_kernels=True)
     settings = processes.first_does(lambda: _settle(args, data, folder, processes.count))
     console = Console(soft_wrap=True, highlight=False, quiet=not processes.is_first)
-    processes.join(device)
-    try:
+    with explain_failures(folder.log, console):
+        processes.join(device)
         execute_run(settings, folder, processes, device, _workers(args, device, processes.place), console)
-    except KeyboardInterrupt:
-        console.print("stopped; go on with the same command and --resume")
-        raise
     processes.leave()
 
 
@@ -200,6 +198,7 @@ def _settle(args: argparse.Namespace, data: Path, folder: PretrainingFolder, pro
         )
     else:
         folder.check_empty()
+        folder.check_writable()
     given = {name: getattr(args, name) for name in (*OPTIONS, "mixing")}
     depths = None if args.depths is None else tuple(args.depths)
     settings = choose_settings({**given, "depths": depths, "data": str(data)}, stored)

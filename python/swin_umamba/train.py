@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import json
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +16,12 @@ from .console import capture_output
 from .data import RawDataset, open_raw_dataset, prepare_sample
 from .data.sample import SAMPLE_NAME
 from .device import check_device, choose_device_of_process
-from .errors import RunError, UserError
+from .errors import UserError
 from .files import lock_folder, write_json
 from .models import SYSTEMS
 from .pretrained.released_file import RELEASED_FILE
 from .training.check_inputs import open_checked_dataset, try_pretrained
+from .training.failures import explain_failures
 from .training.find_dataset import find_dataset
 from .training.launch import launch
 from .training.options import add_training_options
@@ -205,9 +205,10 @@ def _run(args: argparse.Namespace, processes: Processes, lock: contextlib.ExitSt
     device = choose_device_of_process(args.device, processes.place, needs_kernels=needs_kernels)
     dataset = processes.first_does(lambda: _check(job, args.resume, processes.count, lock))
     enter_environment(job.raw, job.folder)
-    processes.join(device)
-    with capture_output(job.folder.log if processes.is_first else None) as console:
+    log = job.folder.log
+    with capture_output(log if processes.is_first else None) as console, explain_failures(log, console):
         console.quiet = not processes.is_first
+        processes.join(device)
         _execute(job, dataset, device, console, processes)
 
 
@@ -229,6 +230,7 @@ def _settle(args: argparse.Namespace, lock: contextlib.ExitStack) -> _Job:
         if folder.settings.exists():
             return _former_job(settings, folder)
         folder.check_empty()
+        folder.check_writable()
     return _Job(settings, folder)
 
 
@@ -306,29 +308,13 @@ def _former_job(settings: Settings, folder: RunFolder) -> _Job:
 def _execute(
     job: _Job, dataset: RawDataset | None, device: torch.device, console: Console, processes: Processes
 ) -> None:
-    try:
-        if dataset is None:
-            console.print("[bold]preparing the sample data set[/bold] (slices of MNI ICBM152, from nilearn)")
-            dataset = processes.first_does(lambda: open_raw_dataset(prepare_sample(job.folder.raw)))
-        # Imported here: nnU-Net takes seconds to import, and reads its environment when it is imported.
-        from .training.run import execute_run
+    if dataset is None:
+        console.print("[bold]preparing the sample data set[/bold] (slices of MNI ICBM152, from nilearn)")
+        dataset = processes.first_does(lambda: open_raw_dataset(prepare_sample(job.folder.raw)))
+    # Imported here: nnU-Net takes seconds to import, and reads its environment when it is imported.
+    from .training.run import execute_run
 
-        execute_run(dataset, job.settings, job.folder, device, console, processes)
-    except (UserError, RunError):
-        raise
-    except KeyboardInterrupt:
-        console.print("stopped; go on with the same command and --resume")
-        raise
-    except Exception as error:
-        _log_traceback(job.folder.log)
-        reason = " ".join(str(error).split()) or "no message"
-        raise RunError(f"failed with {type(error).__name__}: {reason} (details in {job.folder.log})") from error
-
-
-def _log_traceback(log: Path) -> None:
-    # Not by print: only the first process has the log as its output.
-    with open(log, "a", encoding="utf-8") as file:
-        file.write(traceback.format_exc())
+    execute_run(dataset, job.settings, job.folder, device, console, processes)
 
 
 def _default_output(dataset_folder: str | None, model: str, no_pretrained: bool) -> Path:

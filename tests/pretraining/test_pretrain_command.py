@@ -275,6 +275,48 @@ def test_wrong_input_is_one_line_and_exit_code_2(quick, tiny_network, tmp_path, 
     assert not (tmp_path / "run").exists()
 
 
+def test_an_output_that_cannot_be_written_is_found_before_the_images_are_read(
+    make_images, tiny_network, tmp_path, capsys
+):
+    root = make_images(tmp_path / "images")
+    (root / "train" / "rows" / "003.png").write_bytes(b"damaged")
+    (tmp_path / "notes.txt").write_text("mine")
+    output = tmp_path / "notes.txt" / "run"
+    assert main([str(root), *tiny_network, *QUICK, "--output", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert f"cannot write to the results folder {output}" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_an_unforeseen_error_is_one_line_with_its_traceback_in_the_log(
+    quick, tiny_network, tmp_path, monkeypatch, capsys
+):
+    from swin_umamba.pretraining.training import Pretraining
+
+    def fail(*_):
+        raise MemoryError("9 GiB\nwanted")
+
+    monkeypatch.setattr(Pretraining, "_validate", fail)
+    assert quick(tiny_network, tmp_path / "run") == 1
+    error = capsys.readouterr().err
+    log = tmp_path / "run" / "pretrain.log"
+    assert f"failed with MemoryError: 9 GiB wanted (details in {log})" in error
+    assert len(error.splitlines()) == 1
+    assert "in _validate" not in error
+    assert "Traceback" in log.read_text()
+
+
+def test_processes_that_cannot_be_joined_are_a_failed_run(quick, tiny_network, tmp_path, monkeypatch, capsys):
+    from swin_umamba.training.processes import Processes
+
+    def fail(self, device):
+        raise RuntimeError("NCCL error")
+
+    monkeypatch.setattr(Processes, "join", fail)
+    assert quick(tiny_network, tmp_path / "run") == 1
+    assert "failed with RuntimeError: NCCL error" in capsys.readouterr().err
+
+
 def test_the_output_does_not_go_among_the_images(quick, tiny_network, capsys):
     assert quick(tiny_network, quick.data / "run") == 2
     assert "lies inside the folder of images" in capsys.readouterr().err

@@ -236,6 +236,27 @@ def test_a_bad_data_set_ends_the_command_with_one_line_and_exit_code_2(train_py,
     assert not (tmp_path / "results").exists()
 
 
+def test_processes_that_cannot_be_joined_are_a_failed_run(discs, tmp_path, monkeypatch, environment, capfd):
+    def fail(self, device):
+        raise RuntimeError("NCCL error")
+
+    monkeypatch.setattr("swin_umamba.training.processes.Processes.join", fail)
+    output = tmp_path / "run"
+    assert main([str(discs), "--device", "cpu", "--output", str(output)]) == 1
+    error = capfd.readouterr().err
+    assert f"failed with RuntimeError: NCCL error (details in {output / 'train.log'})" in error
+    assert error.count("\n") == 1
+    assert "in fail" in (output / "train.log").read_text()
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_cases_are_read(make_data_set, tmp_path, capsys):
+    folder = make_data_set(tmp_path)
+    (folder / "imagesTr" / "disc_tr0_0000.png").write_bytes(b"no image")
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main([str(folder), "--output", str(tmp_path / "notes.txt" / "run")]) == 2
+    assert "cannot write to the results folder" in capsys.readouterr().err
+
+
 def test_an_output_that_is_no_empty_folder_is_refused(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine")
     assert main(["--output", str(tmp_path)]) == 2

@@ -29,6 +29,7 @@ from .training import Pretraining
 class PretrainingFolder(RunFolder):
     """Paths of a run."""
 
+    log = property(lambda self: self.root / "pretrain.log")
     state = property(lambda self: self.root / "checkpoint_latest.pth")
     weights = property(lambda self: self.root / "vmamba_tiny.pth")
     averaged_weights = property(lambda self: self.root / "vmamba_tiny_ema.pth")
@@ -72,16 +73,13 @@ def execute_run(
     RunError
         The training failed.
     """
-    images = _open_checked(settings, processes, console)
+    images = _open_checked(settings, folder, processes, console)
     if device.type == "cpu":
         keep_freed_memory()
     training = Pretraining(settings, images, processes, device, workers)
     if folder.state.exists():
         training.load_state(read_checkpoint(folder.state))
         console.print(f"resumed after epoch {training.finished_epochs} of {settings.epochs}")
-    if processes.is_first:
-        folder.root.mkdir(parents=True, exist_ok=True)
-        write_json(folder.settings, dataclasses.asdict(settings))
 
     with PretrainingProgress(console, settings.epochs, training.finished_epochs, training.steps_per_epoch) as progress:
 
@@ -107,7 +105,9 @@ def execute_run(
     return metrics
 
 
-def _open_checked(settings: PretrainingSettings, processes: Processes, console: Console) -> ImageFolder:
+def _open_checked(
+    settings: PretrainingSettings, folder: PretrainingFolder, processes: Processes, console: Console
+) -> ImageFolder:
     def list_images() -> ImageFolder:
         return open_image_folder(Path(settings.data), settings.validation_fraction, settings.seed)
 
@@ -130,6 +130,11 @@ def _open_checked(settings: PretrainingSettings, processes: Processes, console: 
                 f"{len(small)} images are smaller than {settings.image_size}×{settings.image_size} and will be "
                 f"enlarged, for instance {escape(str(small[0]))}"
             )
+        try:
+            folder.root.mkdir(parents=True, exist_ok=True)
+            write_json(folder.settings, dataclasses.asdict(settings))
+        except OSError as error:
+            raise UserError(f"cannot write to the results folder {folder.root}: {error.strerror}") from error
 
     processes.first_does(check)
     return list_images()

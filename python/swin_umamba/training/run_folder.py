@@ -39,6 +39,12 @@ class RunFolder:
         if self.root.exists() and (not self.root.is_dir() or {path.name for path in self.root.iterdir()} - {LOCK}):
             raise UserError(f"{self.root} exists and is not empty; choose another folder with --output")
 
+    def check_writable(self) -> None:
+        """Raise `UserError` if the folder could not be made or written to; nothing is written."""
+        there = next(path for path in (self.root, *self.root.parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise UserError(f"cannot write to the results folder {self.root}: {there} is a file or not yours to change")
+
     def check_former(self) -> None:
         """Raise `UserError` unless the folder holds a run that can be resumed."""
         if not self.settings.exists():
