@@ -34,6 +34,7 @@ from .training.settings import (
     SAMPLE_SETTINGS,
     TRAINERS,
     Settings,
+    check_scratch,
     check_unchanged,
     choose_settings,
     default_settings,
@@ -109,7 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number_between(0, 1),
         metavar="RATE",
         help="of the first epoch; the model's schedule takes it down from there, for Swin-UMamba a cosine to 1e-6 "
-        f"(default: of the model, for Swin-UMamba 1e-4; for the sample {SAMPLE_SETTINGS.learning_rate:g})",
+        f"(default: of the model, for Swin-UMamba 1e-4 and on the sample {SAMPLE_SETTINGS.learning_rate:g})",
     )
     parser.add_argument(
         "--checkpoint-epoch",
@@ -275,9 +276,7 @@ def _new_settings(said: dict[str, Any], dataset_folder: str | None, model: str) 
     if "pretrained" not in said and is_papers and model in PRETRAINABLE:
         said = {**said, "pretrained": str(find_pretrained_file("--no-pretrained"))}
     if said.get("pretrained") is None:
-        for name in ("freeze_epochs", "input_channels"):
-            if name in said:
-                raise UserError(f"--{name.replace('_', '-')}: this training starts from random weights; leave it out")
+        check_scratch(said)
     return choose_settings(said, default_settings(dataset_folder, model, said.get("pretrained")))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -217,6 +218,14 @@ def test_the_command_in_the_table_repeats_it(pretender, compare, discs, out):
         assert part in command
 
 
+def test_the_command_in_the_table_says_nothing_of_weights_that_there_are_none_of(pretender, compare, out):
+    compare(*THREE)
+    words = shlex.split(read_record(out)["command"])
+    assert not {"--freeze-epochs", "--input-channels", "--pretrained"} & set(words)
+    # The same words are accepted, and go on with the comparison.
+    assert cli.main(words[1:]) == 0
+
+
 def test_the_process_that_compares_leaves_the_gpu_to_those_that_train(pretender, compare, monkeypatch):
     occupied = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -256,6 +265,8 @@ def test_validation_cases_are_told_where_nothing_is_held_out(pretender, compare,
         (("--models", "nnunet", "--learning-rate", "unetr=0.1"), "unetr is not compared"),
         (("--models", "nnunet", "--learning-rate", "nnunet=0.1", "nnunet=0.2"), "names a model twice"),
         (("--models", "nnunet", "--device", "tpu"), "must be auto, cpu"),
+        (("--freeze-epochs", "3"), "--freeze-epochs 3: this training starts from random weights; leave it out"),
+        (("--no-pretrained", "--input-channels", "sum"), "--input-channels sum: this training starts from random"),
     ],
 )
 def test_wrong_input_leaves_nothing(pretender, compare, out, capfd, arguments, message):

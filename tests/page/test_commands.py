@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import shlex
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 from swin_umamba import train
+from swin_umamba.models import SYSTEMS
 from swin_umamba.page.commands import make_commands, training_arguments
 from swin_umamba.page.run_record import read_run
-from swin_umamba.training.settings import AMP_CHOICES, INPUT_CHANNELS_CHOICES, TRAINERS, Settings
+from swin_umamba.training.settings import (
+    AMP_CHOICES,
+    INPUT_CHANNELS_CHOICES,
+    OF_PRETRAINED,
+    PRETRAINABLE,
+    TRAINERS,
+    Settings,
+    default_settings,
+)
 
 SETTINGS = st.builds(
     Settings,
@@ -34,18 +45,49 @@ SETTINGS = st.builds(
 )
 
 
+def _of_a_run(settings: Settings) -> Settings:
+    """The same, but for what no run can have."""
+    defaults = default_settings(settings.dataset, settings.model, None)
+    changes = {}
+    if settings.model not in PRETRAINABLE or settings.pretrained is None:
+        changes.update({name: getattr(defaults, name) for name in ("pretrained", *OF_PRETRAINED)})
+    if not SYSTEMS[settings.model].deep_supervision:
+        changes["deep_supervision"] = None
+    if settings.checkpoint_epoch is not None and settings.checkpoint_epoch >= settings.epochs:
+        changes["checkpoint_epoch"] = None
+    for name in ("batch_size", "patch_size"):
+        if getattr(settings, name) is None:
+            changes[name] = getattr(defaults, name)
+    return dataclasses.replace(settings, **changes)
+
+
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(exit_on_error=False)
     train.add_arguments(parser)
     return parser.parse_args(arguments)
 
 
-@given(settings=SETTINGS)
+def _settings(args: argparse.Namespace) -> Settings:
+    """What the command trains with; the file of the weights need not be there."""
+    model = args.model or Settings(None).model
+    with mock.patch.object(train, "check_pretrained_file", lambda file, option: file):
+        return train._new_settings(train._said(args, args.dataset), args.dataset, model)
+
+
+@given(settings=SETTINGS.map(_of_a_run))
 def test_the_training_command_gives_every_setting_back(settings):
-    args = _parse(training_arguments(settings.as_json()))
-    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(Settings)}
-    given["patch_size"] = None if args.patch_size is None else tuple(args.patch_size)
-    assert Settings(**given) == settings
+    again = _settings(_parse(training_arguments(settings.as_json())))
+    default_rate = default_settings(settings.dataset, settings.model, None).learning_rate
+    assert again == dataclasses.replace(settings, learning_rate=settings.learning_rate or default_rate)
+
+
+def test_a_rate_that_was_left_to_the_model_is_said(make_run):
+    root = make_run(held_out=0, change=lambda metrics: metrics["settings"].update(dataset=None))
+    command = next(iter(make_commands(read_run(root)).values())).replace("\\\n", "")
+    assert json.loads((root / "settings.json").read_text())["learning_rate"] is None
+    settings = _settings(_parse(shlex.split(command)[2:]))
+    assert settings.dataset is None
+    assert settings.learning_rate == json.loads((root / "metrics.json").read_text())["training"]["learning_rate"][0]
 
 
 def test_commands_survive_the_shell(make_run):

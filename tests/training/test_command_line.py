@@ -205,7 +205,7 @@ WRONG_INPUT = {
     "a folder that is no data set": (["."], "is not an nnU-Net raw data set"),
     "no weights": (["--pretrained", "gone.pth"], "--pretrained gone.pth: there is no such file"),
     "weights for a baseline": (["--model", "unetr", "--no-pretrained"], "unetr has no VMamba encoder"),
-    "nothing to freeze": (["--freeze-epochs", "3"], "--freeze-epochs: this training starts from random weights"),
+    "nothing to freeze": (["--freeze-epochs", "3"], "--freeze-epochs 3: this training starts from random weights"),
     "one device for two": (["--device", "cuda:0", "--devices", "2"], "with --devices 2 say --device cuda"),
     "more GPUs than there are": (["--device", "cuda", "--devices", "99"], "--device"),
     "no GPU": (["--device", "cuda:99"], "--device cuda:99: "),

@@ -22,7 +22,7 @@ from ..training.options import add_training_options
 from ..training.paper_protocol import find_protocol
 from ..training.pretrained_file import check_pretrained_file, find_pretrained_file
 from ..training.run_folder import enter_environment, set_worker_defaults
-from ..training.settings import PRETRAINABLE
+from ..training.settings import PRETRAINABLE, check_scratch
 from .folder import ComparisonFolder
 from .systems import SHARED, ComparedSystem, check_models, choose_systems, shared_settings
 
@@ -148,6 +148,8 @@ def _choose(args: argparse.Namespace) -> list[ComparedSystem]:
         pretrained = str(check_pretrained_file(args.pretrained, "--pretrained"))
     elif _is_papers(dataset) and not args.no_pretrained and set(models) & set(PRETRAINABLE):
         pretrained = str(find_pretrained_file("--no-pretrained"))
+    if pretrained is None:
+        check_scratch(said)
     rates = dict(args.learning_rate or [])
     if len(rates) < len(args.learning_rate or []):
         raise UserError("--learning-rate names a model twice")
@@ -165,12 +167,11 @@ def _output(args: argparse.Namespace, systems: list[ComparedSystem]) -> Path:
 
 def _command(args: argparse.Namespace, systems: list[ComparedSystem]) -> list[str]:
     """The command with every shared setting said, so that no default matters; paths as the user wrote them."""
-    shared = {**shared_settings(systems[0].settings), "dataset": args.dataset}
+    pretrained = args.pretrained or next((s.settings.pretrained for s in systems if s.settings.pretrained), None)
+    shared = {**shared_settings(systems[0].settings), "dataset": args.dataset, "pretrained": pretrained}
     command = ["swin-umamba", "compare", *training_arguments(shared), "--models", args.models]
     command += ["--scratch"] if args.scratch else []
     command += ["--no-pretrained"] if args.no_pretrained else []
-    pretrained = args.pretrained or next((s.settings.pretrained for s in systems if s.settings.pretrained), None)
-    command += ["--pretrained", pretrained] if pretrained else []
     if args.learning_rate:
         command += ["--learning-rate", *(f"{model}={rate:g}" for model, rate in args.learning_rate)]
     return [*command, "--device", args.device, "--output", str(_output(args, systems))]

@@ -6,22 +6,23 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from ..training.settings import PRETRAINABLE
+from ..training.settings import OF_PRETRAINED, PRETRAINABLE
 from .run_record import RunRecord
 
 
 def training_arguments(settings: dict[str, Any]) -> list[str]:
-    """Arguments of ``swin-umamba train`` that give these settings, each said, so that no default matters.
+    """Arguments of ``swin-umamba train`` that give these settings, whatever the defaults are.
 
     Parameters
     ----------
     settings
-        What `swin_umamba.training.settings.Settings.as_json` gives.
+        What `swin_umamba.training.settings.Settings.as_json` gives. What is ``None`` there is left to nnU-Net or to
+        the model, and is not said.
     """
     arguments = [] if settings.get("dataset") is None else [settings["dataset"]]
     for name, value in settings.items():
         option = name.replace("_", "-")
-        if name == "dataset":
+        if name == "dataset" or (name in OF_PRETRAINED and settings.get("pretrained") is None):
             continue
         if name == "pretrained" and value is None:
             arguments += ["--no-pretrained"] if settings.get("model") in PRETRAINABLE else []
@@ -41,7 +42,11 @@ def make_commands(record: RunRecord) -> dict[str, str]:
     processes = record.training.get("processes", 1)
     where = ["--device", device] if device else []
     where += ["--devices", str(processes)] if processes > 1 else []
-    again = [*training_arguments(record.settings), *where, "--output", f"{root}-again"]
+    settings = dict(record.settings)
+    if settings.get("learning_rate") is None:
+        # The default depends on the data set too, and a comparison leaves the rate to the model everywhere.
+        settings["learning_rate"] = record.training["learning_rate"][0]
+    again = [*training_arguments(settings), *where, "--output", f"{root}-again"]
     return {
         "Repeat the run from the start": _command("train", again),
         "Predict, score and draw again, without training": _command(

@@ -21,6 +21,9 @@ PRETRAINABLE = ("swin-umamba", "swin-umamba-d")
 AMP_CHOICES = ("auto", "off", "bfloat16", "float16")
 INPUT_CHANNELS_CHOICES = ("skip", "sum", "mean")
 
+OF_PRETRAINED = ("input_channels", "freeze_epochs")
+"""The fields of `Settings` that say what becomes of pretrained weights."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -154,6 +157,13 @@ def choose_settings(said: dict[str, Any], defaults: Settings) -> Settings:
         # The paper's checkpoint means something only in a training of the paper's length.
         settings = dataclasses.replace(settings, checkpoint_epoch=None)
     return settings
+
+
+def check_scratch(said: dict[str, Any]) -> None:
+    """Raise `UserError` if the user said what becomes of pretrained weights, for a training without any."""
+    for name in OF_PRETRAINED:
+        if name in said:
+            raise UserError(f"{_option(name, said[name])}: this training starts from random weights; leave it out")
 
 
 def check_unchanged(said: dict[str, Any], stored: Settings, advice: str) -> None:
