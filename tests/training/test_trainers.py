@@ -339,29 +339,18 @@ def test_the_checkpoint_of_the_papers_epoch_is_kept(make_trainer):
     assert not torch.equal(kept["network_weights"][name], final["network_weights"][name])
 
 
-@pytest.mark.parametrize("links", [0, 1])
-def test_the_checkpoint_of_the_papers_epoch_is_kept_by_a_training_killed_beside_it(make_trainer, monkeypatch, links):
-    epochs = {"num_iterations_per_epoch": 1, "num_val_iterations_per_epoch": 1, "num_epochs": 3, "checkpoint_epoch": 1}
-    trainer = make_trainer(TinySwinUMambaD, pretrained=False, **epochs)
-    folder, made = Path(trainer.output_folder), []
-
-    def killed(source, path):
-        if trainer.current_epoch == 1:
-            made.append(path)
-            if len(made) > links:
-                raise KeyboardInterrupt
-        link_atomically(source, path)
-
-    with monkeypatch.context() as patched, contextlib.suppress(KeyboardInterrupt):
-        patched.setattr("swin_umamba.training.paper_trainer.link_atomically", killed)
-        trainer.run_training()
-    assert made
-    resumed = make_trainer(TinySwinUMambaD, pretrained=False, **epochs)
-    if (folder / "checkpoint_latest.pth").exists():
-        resumed.load_checkpoint(str(folder / "checkpoint_latest.pth"))
-        resumed.run_training()
-    assert torch.load(folder / "checkpoint_epoch_1.pth", weights_only=True)["current_epoch"] == 2
-    assert torch.load(folder / "checkpoint_final.pth", weights_only=True)["current_epoch"] == 3
+def test_every_resumed_epoch_has_an_augmentation_of_its_own(make_trainer, monkeypatch):
+    """On a GPU the workers that augment start with a copy of torch's generator, which nobody seeds again."""
+    drawn = []
+    monkeypatch.setattr(
+        TinySwinUMambaD, "get_dataloaders", lambda self: (drawn.append(torch.rand(3).tolist()), (None, None))[1]
+    )
+    for epoch in (0, 5, 5):
+        trainer = make_trainer(TinySwinUMambaD, pretrained=False)
+        trainer.current_epoch = epoch
+        trainer.on_train_start()
+    assert drawn[1] == drawn[2]
+    assert drawn[0] != drawn[1]
 
 
 def test_a_damaged_checkpoint_is_named(make_trainer, tmp_path):

@@ -186,6 +186,8 @@ class PaperTrainer(nnUNetTrainer):
             self._write_files_of_the_start()
         if self.is_ddp:
             distributed.barrier()
+        # Workers start with a copy of torch's generator: one for each epoch that a training is resumed after.
+        self._seed_generators(self.current_epoch)
         self.dataloader_train, self.dataloader_val = self.get_dataloaders()
         self.set_deep_supervision_enabled(self.enable_deep_supervision)
         self.print_plans()
