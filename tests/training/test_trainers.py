@@ -353,6 +353,55 @@ def test_every_resumed_epoch_has_an_augmentation_of_its_own(make_trainer, monkey
     assert drawn[0] != drawn[1]
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_convolutions_are_chosen_by_their_speed_on_a_gpu(monkeypatch, discs, device):
+    from swin_umamba.data import open_raw_dataset
+    from swin_umamba.training import run
+    from swin_umamba.training.settings import Settings
+
+    seen = []
+
+    class Stopped(Exception):
+        pass
+
+    def start(**_):
+        seen.append(torch.backends.cudnn.benchmark)
+        raise Stopped
+
+    settings = Settings(str(discs))
+    monkeypatch.setitem(run.TRAINER_CLASSES, settings.trainer, start)
+    monkeypatch.setenv("nnUNet_n_proc_DA", "1")
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    with pytest.raises(Stopped):
+        run.make_trainer(open_raw_dataset(discs), settings, {}, torch.device(device))
+    assert seen == [device == "cuda"]
+
+
+@pytest.mark.parametrize("links", [0, 1])
+def test_the_checkpoint_of_the_papers_epoch_is_kept_by_a_training_killed_beside_it(make_trainer, monkeypatch, links):
+    epochs = {"num_iterations_per_epoch": 1, "num_val_iterations_per_epoch": 1, "num_epochs": 3, "checkpoint_epoch": 1}
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False, **epochs)
+    folder, made = Path(trainer.output_folder), []
+
+    def killed(source, path):
+        if trainer.current_epoch == 1:
+            made.append(path)
+            if len(made) > links:
+                raise KeyboardInterrupt
+        link_atomically(source, path)
+
+    with monkeypatch.context() as patched, contextlib.suppress(KeyboardInterrupt):
+        patched.setattr("swin_umamba.training.paper_trainer.link_atomically", killed)
+        trainer.run_training()
+    assert made
+    resumed = make_trainer(TinySwinUMambaD, pretrained=False, **epochs)
+    if (folder / "checkpoint_latest.pth").exists():
+        resumed.load_checkpoint(str(folder / "checkpoint_latest.pth"))
+        resumed.run_training()
+    assert torch.load(folder / "checkpoint_epoch_1.pth", weights_only=True)["current_epoch"] == 2
+    assert torch.load(folder / "checkpoint_final.pth", weights_only=True)["current_epoch"] == 3
+
+
 def test_a_damaged_checkpoint_is_named(make_trainer, tmp_path):
     path = tmp_path / "checkpoint_latest.pth"
     path.write_bytes(b"no checkpoint")

@@ -107,6 +107,8 @@ def make_trainer(dataset: RawDataset, settings: Settings, plans: dict[str, Any],
         # batches in an order that no seed fixes. nnU-Net's planner cannot do with 0 workers, its training can.
         os.environ.update(nnUNet_n_proc_DA="0")
         keep_freed_memory()
+    # As nnU-Net's command does: patches are all of one size, so the fastest convolution is worth a search.
+    torch.backends.cudnn.benchmark = device.type == "cuda"
     trainer = TRAINER_CLASSES[settings.trainer](
         plans={**plans, "continue_training": False},
         configuration=CONFIGURATION,
