@@ -52,6 +52,8 @@ def _dtype_inside(predictor, monkeypatch) -> torch.dtype:
 @pytest.mark.filterwarnings("ignore:.*CUDA is not available")
 def test_the_predictor_follows_the_training(make_checkpoint, gpu_dtype, monkeypatch):
     model = read_model(make_checkpoint())
+    assert load_predictor(model, CPU).precision == "float32"
+    assert load_predictor(model, GPU).precision == str(gpu_dtype).removeprefix("torch.")
     assert _dtype_inside(load_predictor(model, GPU), monkeypatch) == gpu_dtype
     monkeypatch.setattr(nnUNetTrainerTiny, "mixed_precision", False)
     assert _dtype_inside(load_predictor(model, GPU), monkeypatch) is torch.float32

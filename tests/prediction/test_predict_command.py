@@ -230,14 +230,19 @@ def test_skip_existing_predicts_what_is_missing(former, predict, images):
     assert "predicted 0, 2 were there already" in said
 
 
-@pytest.mark.parametrize("change", ["checkpoint", "mirroring", "step size"])
+@pytest.mark.parametrize("change", ["checkpoint", "mirroring", "step size", "device", "precision"])
 def test_predictions_of_another_model_are_not_gone_on_with(former, predict, images, make_checkpoint, change):
     out, checkpoint = former
+    record = json.loads((out / "prediction.json").read_text())
+    assert (record["settings"]["device"], record["settings"]["precision"]) == ("cpu", "float32")
+    if change in ("device", "precision"):  # as a GPU would have left it
+        record["settings"][change] = {"device": "cuda", "precision": "bfloat16"}[change]
+        (out / "prediction.json").write_text(json.dumps(record))
     options = {
         "checkpoint": ["--checkpoint", make_checkpoint("other.pth", seed=1)],
         "mirroring": ["--checkpoint", checkpoint, "--mirroring"],
         "step size": ["--checkpoint", checkpoint, "--step-size", "0.75"],
-    }[change]
+    }.get(change, ["--checkpoint", checkpoint])
     (out / "b.png").unlink()
     code, _, err = predict(images, out, "--skip-existing", *options)
     assert code == 2

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .input_cases import InputCase
+    from .predictor import SlidingWindowPredictor
     from .trained_model import TrainedModel
 
 SUMMARY = "predict label images with a trained model, by nnU-Net's sliding window"
@@ -99,10 +100,10 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"{source} does not exist; give a folder of images or one image as INPUT")
     model = read_model(args.checkpoint.expanduser())
     device = choose_device(args.device, needs_kernels=model.needs_kernels)
-    record = _record(model, args)
-    output.check(source, record, args.skip_existing)
     with capture_output(None):
         predictor = load_predictor(model, device, mirroring=args.mirroring, step_size=args.step_size)
+    record = _record(model, predictor, args)
+    output.check(source, record, args.skip_existing)
     cases, incomplete = find_cases(source, predictor.n_channels)
     with output.locked(record, args.skip_existing), capture_output(output.log) as console:
         try:
@@ -138,9 +139,15 @@ def run(args: argparse.Namespace) -> None:
         )
 
 
-def _record(model: TrainedModel, args: argparse.Namespace) -> dict:
+def _record(model: TrainedModel, predictor: SlidingWindowPredictor, args: argparse.Namespace) -> dict:
     return {
-        "settings": {"model": model.digest, "mirroring": args.mirroring, "step_size": args.step_size},
+        "settings": {
+            "model": model.digest,
+            "mirroring": args.mirroring,
+            "step_size": args.step_size,
+            "device": predictor.device.type,
+            "precision": predictor.precision,
+        },
         "checkpoints": [str(path.resolve()) for path in model.files],
         "trainer": model.trainer_name,
         "configuration": model.configuration,

@@ -40,6 +40,13 @@ class SlidingWindowPredictor(nnUNetPredictor):
         """Channels that an image must have."""
         return determine_num_input_channels(self.plans_manager, self.configuration_manager, self.dataset_json)
 
+    @property
+    def precision(self) -> str:
+        """The type that the network computes in, ``"float32"`` for instance."""
+        if self.device.type != "cuda":
+            return "float32"
+        return str(self.autocast_dtype or torch.get_autocast_dtype("cuda")).removeprefix("torch.")
+
     def start_image(self) -> None:
         """Count tiles from 0 again."""
         self._tiles_done = 0
