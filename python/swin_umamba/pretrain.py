@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +17,7 @@ from .errors import UserError
 from .pretraining.settings import PretrainingSettings, choose_settings, read_settings
 from .training.failures import explain_failures
 from .training.processes import Place, Processes, check_batch_size, one_message
-from .training.run_folder import available_processors, set_worker_defaults
+from .training.run_folder import OTHER_OUTPUT, available_processors, set_worker_defaults
 
 if TYPE_CHECKING:
     import torch
@@ -159,7 +162,8 @@ def run(args: argparse.Namespace) -> None:
     place = Place.from_environment()
     set_worker_defaults(place.local_count)
     processes = Processes(place)
-    one_message(processes, lambda: _run(args, processes))
+    with contextlib.ExitStack() as locks:
+        one_message(processes, lambda: _run(args, processes, locks))
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.pretrain") -> int:
@@ -169,7 +173,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.p
     return execute(run, parser.parse_args(argv), prog)
 
 
-def _run(args: argparse.Namespace, processes: Processes) -> None:
+def _run(args: argparse.Namespace, processes: Processes, locks: contextlib.ExitStack) -> None:
     from rich.console import Console
 
     from .pretraining.run import PretrainingFolder, execute_run
@@ -177,25 +181,30 @@ def _run(args: argparse.Namespace, processes: Processes) -> None:
     data = args.data.expanduser().resolve()
     folder = PretrainingFolder((args.output or Path("results") / f"pretrain-{data.name}").expanduser().resolve())
     device = choose_device_of_process(args.device, processes.place, needs_kernels=True)
-    settings = processes.first_does(lambda: _settle(args, data, folder, processes.count))
+    settings = processes.first_does(lambda: _settle(args, data, folder, processes.count, locks))
     console = Console(soft_wrap=True, highlight=False, quiet=not processes.is_first)
     with explain_failures(folder.log, console):
         processes.join(device)
-        execute_run(settings, folder, processes, device, _workers(args, device, processes.place), console)
+        workers = _workers(args, device, processes.place)
+        begin = functools.partial(folder.begin, dataclasses.asdict(settings), locks, resumed=args.resume)
+        execute_run(settings, folder, processes, device, workers, console, begin)
     processes.leave()
 
 
-def _settle(args: argparse.Namespace, data: Path, folder: PretrainingFolder, processes: int) -> PretrainingSettings:
+def _settle(
+    args: argparse.Namespace, data: Path, folder: PretrainingFolder, processes: int, locks: contextlib.ExitStack
+) -> PretrainingSettings:
+    """Find out what to do; of a run to resume, lock the results folder until its end."""
     if folder.root == data or data in folder.root.parents:
         raise UserError(f"--output {folder.root} lies inside the folder of images, which is never written to")
     stored = None
     if args.resume:
         folder.check_former()
+        locks.enter_context(folder.lock())
         stored = read_settings(folder.settings)
     elif folder.settings.exists():
-        raise UserError(
-            f"{folder.root} holds a former run; go on with it by --resume, or choose another folder with --output"
-        )
+        with folder.lock():
+            raise UserError(f"{folder.root} holds a former run; go on with it by --resume, or {OTHER_OUTPUT}")
     else:
         folder.check_empty()
         folder.check_writable()

@@ -17,7 +17,6 @@ from .data import RawDataset, open_raw_dataset, prepare_sample
 from .data.sample import SAMPLE_NAME
 from .device import check_device, choose_device_of_process
 from .errors import UserError
-from .files import lock_folder, write_json
 from .models import SYSTEMS
 from .pretrained.released_file import RELEASED_FILE
 from .training.check_inputs import open_checked_dataset, try_pretrained
@@ -28,7 +27,7 @@ from .training.options import add_training_options
 from .training.paper_protocol import find_protocol
 from .training.pretrained_file import USUAL_PLACE, check_pretrained_file, find_pretrained_file
 from .training.processes import Place, Processes, check_batch_size, one_message
-from .training.run_folder import RunFolder, enter_environment, set_worker_defaults
+from .training.run_folder import OTHER_OUTPUT, RunFolder, enter_environment, set_worker_defaults
 from .training.settings import (
     PRETRAINABLE,
     SAMPLE_SETTINGS,
@@ -73,9 +72,6 @@ examples:
   python train.py nnUNet_raw/Dataset101_Liver --device cuda --devices 2
   torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m swin_umamba.train 702
 """
-
-
-OTHER_OUTPUT = "choose another folder with --output"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -165,8 +161,8 @@ def run(args: argparse.Namespace) -> None:
         return
     set_worker_defaults(place.local_count)
     processes = Processes(place)
-    with contextlib.ExitStack() as lock:
-        one_message(processes, lambda: _run(args, processes, lock))
+    with contextlib.ExitStack() as locks:
+        one_message(processes, lambda: _run(args, processes, locks))
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.train") -> int:
@@ -198,13 +194,13 @@ class _Job:
         return self.folder.raw if self.settings.dataset is None else Path(self.settings.dataset).parent
 
 
-def _run(args: argparse.Namespace, processes: Processes, lock: contextlib.ExitStack) -> None:
-    job = processes.first_does(lambda: _settle(args, lock))
+def _run(args: argparse.Namespace, processes: Processes, locks: contextlib.ExitStack) -> None:
+    job = processes.first_does(lambda: _settle(args, locks))
     if job.is_done:
         return
     needs_kernels = SYSTEMS[job.settings.model].needs_kernels
     device = choose_device_of_process(args.device, processes.place, needs_kernels=needs_kernels)
-    dataset = processes.first_does(lambda: _check(job, args.resume, processes.count, lock))
+    dataset = processes.first_does(lambda: _check(job, args.resume, processes.count, locks))
     enter_environment(job.raw, job.folder)
     log = job.folder.log
     with capture_output(log if processes.is_first else None) as console, explain_failures(log, console):
@@ -213,7 +209,7 @@ def _run(args: argparse.Namespace, processes: Processes, lock: contextlib.ExitSt
         _execute(job, dataset, device, console, processes)
 
 
-def _settle(args: argparse.Namespace, lock: contextlib.ExitStack) -> _Job:
+def _settle(args: argparse.Namespace, locks: contextlib.ExitStack) -> _Job:
     """Find out what to do; of a run to resume, lock the results folder until its end."""
     model = args.model or SAMPLE_SETTINGS.model
     dataset_folder = None if args.dataset is None else str(find_dataset(args.dataset))
@@ -223,7 +219,7 @@ def _settle(args: argparse.Namespace, lock: contextlib.ExitStack) -> _Job:
     said = _said(args, dataset_folder)
     if args.resume:
         folder.check_former()
-        lock.enter_context(lock_folder(folder.root, OTHER_OUTPUT))
+        locks.enter_context(folder.lock())
         settings = read_settings(folder.settings)
         check_unchanged(said, settings, "leave it out, or start a new run with another --output")
     else:
@@ -235,7 +231,7 @@ def _settle(args: argparse.Namespace, lock: contextlib.ExitStack) -> _Job:
     return _Job(settings, folder)
 
 
-def _check(job: _Job, resume: bool, processes: int, lock: contextlib.ExitStack) -> RawDataset | None:
+def _check(job: _Job, resume: bool, processes: int, locks: contextlib.ExitStack) -> RawDataset | None:
     """Check the data set, and lock the results folder of a new run; ``None`` for a sample that is to be made."""
     settings, folder = job.settings, job.folder
     enter_environment(job.raw, folder)
@@ -244,13 +240,7 @@ def _check(job: _Job, resume: bool, processes: int, lock: contextlib.ExitStack) 
     dataset = open_checked_dataset(settings, folder.root)
     if settings.pretrained is not None and not resume:
         try_pretrained(settings, dataset)
-    if not resume:
-        lock.enter_context(lock_folder(folder.root, OTHER_OUTPUT))
-        folder.check_empty()  # Again: now no other process can start a run here.
-    try:
-        write_json(folder.settings, settings.as_json())
-    except OSError as error:
-        raise UserError(f"cannot write to the results folder {folder.root}: {error.strerror}") from error
+    folder.begin(settings.as_json(), locks, resumed=resume)
     return dataset
 
 
@@ -283,7 +273,7 @@ def _new_settings(said: dict[str, Any], dataset_folder: str | None, model: str) 
 def _former_job(settings: Settings, folder: RunFolder) -> _Job:
     """Show a finished run of the same settings; raise `UserError` for any other."""
     if not folder.is_finished:
-        with lock_folder(folder.root, OTHER_OUTPUT):
+        with folder.lock():
             raise UserError(
                 f"{folder.root} holds a former run that has not ended; go on with it by --resume, or {OTHER_OUTPUT}"
             )

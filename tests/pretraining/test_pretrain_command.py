@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 from swin_umamba import cli
+from swin_umamba.files import lock_folder
 from swin_umamba.pretrain import main
 
 QUICK = ("--epochs", "3", "--batch-size", "8", "--augmentation", "light")
@@ -315,6 +316,28 @@ def test_processes_that_cannot_be_joined_are_a_failed_run(quick, tiny_network, t
     monkeypatch.setattr(Processes, "join", fail)
     assert quick(tiny_network, tmp_path / "run") == 1
     assert "failed with RuntimeError: NCCL error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+def test_a_folder_in_which_another_process_pretrains_is_left_alone(quick, finished, tiny_network, capsys, resume):
+    before = (finished / "checkpoint_latest.pth").stat().st_mtime_ns
+    with lock_folder(finished, "wait"):
+        assert quick(tiny_network, finished, *resume) == 2
+    assert f"another process is at work in {finished}; wait for it, or choose another folder" in capsys.readouterr().err
+    assert (finished / "checkpoint_latest.pth").stat().st_mtime_ns == before
+
+
+def test_a_run_that_another_process_has_started_meanwhile_is_left_alone(
+    quick, tiny_network, tmp_path, monkeypatch, capsys
+):
+    def other_process(*args):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "settings.json").write_text("its settings")
+
+    monkeypatch.setattr("swin_umamba.pretraining.run.check_images", other_process)
+    assert quick(tiny_network, tmp_path / "run") == 2
+    assert "exists and is not empty" in capsys.readouterr().err
+    assert (tmp_path / "run" / "settings.json").read_text() == "its settings"
 
 
 def test_the_output_does_not_go_among_the_images(quick, tiny_network, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def execute_run(
     device: torch.device,
     workers: int,
     console: Console,
+    begin: Callable[[], None],
 ) -> dict[str, Any]:
     """Check the images, train what is left to train, and write the weights.
 
@@ -59,6 +61,8 @@ def execute_run(
         Processes that read and augment images for this one.
     console
         What the user sees.
+    begin
+        Called by the first process when the images have been checked, before anything is written.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def execute_run(
     RunError
         The training failed.
     """
-    images = _open_checked(settings, folder, processes, console)
+    images = _open_checked(settings, processes, console, begin)
     if device.type == "cpu":
         keep_freed_memory()
     training = Pretraining(settings, images, processes, device, workers)
@@ -106,7 +110,7 @@ def execute_run(
 
 
 def _open_checked(
-    settings: PretrainingSettings, folder: PretrainingFolder, processes: Processes, console: Console
+    settings: PretrainingSettings, processes: Processes, console: Console, begin: Callable[[], None]
 ) -> ImageFolder:
     def list_images() -> ImageFolder:
         return open_image_folder(Path(settings.data), settings.validation_fraction, settings.seed)
@@ -130,11 +134,7 @@ def _open_checked(
                 f"{len(small)} images are smaller than {settings.image_size}×{settings.image_size} and will be "
                 f"enlarged, for instance {escape(str(small[0]))}"
             )
-        try:
-            folder.root.mkdir(parents=True, exist_ok=True)
-            write_json(folder.settings, dataclasses.asdict(settings))
-        except OSError as error:
-            raise UserError(f"cannot write to the results folder {folder.root}: {error.strerror}") from error
+        begin()
 
     processes.first_does(check)
     return list_images()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
-from ..files import LOCK
+from ..files import LOCK, lock_folder, write_json
+
+OTHER_OUTPUT = "choose another folder with --output"
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,43 @@ class RunFolder:
     def check_empty(self) -> None:
         """Raise `UserError` if the folder holds anything but the file of its lock."""
         if self.root.exists() and (not self.root.is_dir() or {path.name for path in self.root.iterdir()} - {LOCK}):
-            raise UserError(f"{self.root} exists and is not empty; choose another folder with --output")
+            raise UserError(f"{self.root} exists and is not empty; {OTHER_OUTPUT}")
 
     def check_writable(self) -> None:
         """Raise `UserError` if the folder could not be made or written to; nothing is written."""
         there = next(path for path in (self.root, *self.root.parents) if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
             raise UserError(f"cannot write to the results folder {self.root}: {there} is a file or not yours to change")
+
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes out of the folder; see `swin_umamba.files.lock_folder`."""
+        return lock_folder(self.root, OTHER_OUTPUT)
+
+    def begin(self, settings: dict[str, Any], locks: contextlib.ExitStack, *, resumed: bool) -> None:
+        """Write the settings of a run that has been checked.
+
+        Parameters
+        ----------
+        settings
+            Content of ``settings.json``.
+        locks
+            Gets the lock of a new run. That of a resumed one is held already.
+        resumed
+            Whether the folder holds the run.
+
+        Raises
+        ------
+        UserError
+            Another process works in the folder or has started a run there, or it cannot be written to.
+        """
+        if not resumed:
+            locks.enter_context(self.lock())
+            # Again: from now on no other process starts a run here.
+            self.check_empty()
+        try:
+            write_json(self.settings, settings)
+        except OSError as error:
+            raise UserError(f"cannot write to the results folder {self.root}: {error.strerror}") from error
 
     def check_former(self) -> None:
         """Raise `UserError` unless the folder holds a run that can be resumed."""
