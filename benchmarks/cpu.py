@@ -14,8 +14,8 @@ threads   two threads against one
 growth    ss2d per pixel at 640x640 against 160x160, one thread
 half      bfloat16 and float16 against float32, one thread
 
-Freed memory is kept for the next tensors (swin_umamba.memory), as in a training. Times are medians of several turns;
-mambapy's and plain PyTorch's are of one, after another to warm up.
+Freed memory is kept for the next tensors (swin_umamba.memory) and large ones are in huge pages, as in a training.
+Times are medians of several turns; mambapy's and plain PyTorch's are of one, after another to warm up.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import torch
 from swin_umamba.memory import keep_freed_memory

@@ -169,6 +169,7 @@ def environment(monkeypatch):
         monkeypatch.setenv(name, "1")
     monkeypatch.delenv("SWIN_UMAMBA_PRETRAINED", raising=False)
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "1")
 
 
 WRONG_NUMBERS = {
