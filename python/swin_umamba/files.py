@@ -80,6 +80,8 @@ def lock_folder(folder: Path, advice: str) -> Iterator[None]:
         held = FileLock(folder / LOCK, timeout=0).acquire()
     except Timeout:
         raise UserError(f"another process is at work in {folder}; wait for it, or {advice}") from None
+    except NotImplementedError:
+        held = contextlib.nullcontext()  # a file system without locks
     except OSError as error:
         raise UserError(f"cannot write to the folder {folder}: {error.strerror}") from error
     with held:

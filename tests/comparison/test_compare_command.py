@@ -290,6 +290,13 @@ def test_fold_all_without_test_cases_has_nothing_to_compare_by(pretender, compar
     assert "no held-out" in capfd.readouterr().err
 
 
+def test_cells_without_instances_have_nothing_to_compare_by(pretender, compare, make_data_set, tmp_path, capfd):
+    folder = make_data_set(tmp_path / "raw", held_out=2).rename(tmp_path / "raw" / "Dataset703_NeurIPSCell")
+    assert compare("--models", "nnunet", dataset=folder) == 2
+    assert "has no folder labelsVal-instance-mask" in capfd.readouterr().err
+    assert pretender.trained == []
+
+
 def test_other_settings_than_the_former_comparison(pretender, compare, out, capfd):
     compare("--models", "nnunet")
     before = (out / "comparison.json").read_bytes()

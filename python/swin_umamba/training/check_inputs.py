@@ -10,6 +10,8 @@ from ..console import capture_output
 from ..data import RawDataset, check_cases, open_raw_dataset
 from ..data.raw_dataset import check_fold
 from ..errors import UserError
+from ..prepare.release_layout import INSTANCES
+from .paper_protocol import find_protocol
 from .progress import progress_bar
 from .settings import Settings
 
@@ -24,7 +26,8 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
     output : Path
         Results folder, absolute.
     needs_held_out : bool
-        Whether there must be labelled cases apart from those that are trained on.
+        Whether there must be labelled cases apart from those that are trained on, with all that the paper's metric
+        takes on its data sets.
 
     Returns
     -------
@@ -48,6 +51,13 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
             raise UserError(
                 f"--fold all: {dataset.name} has no labelled test cases (labelsTs), so there would be no held-out "
                 f"cases to compare by; give a fold"
+            )
+        protocol = find_protocol(dataset.name)
+        counts_cells = protocol is not None and protocol.metric == "cells" and bool(dataset.held_out)
+        if needs_held_out and counts_cells and not (dataset.folder / INSTANCES).is_dir():
+            raise UserError(
+                f"{dataset.folder} has no folder {INSTANCES}, by whose cells the systems would be compared; "
+                f"make the data set with swin-umamba prepare"
             )
         if dataset.folder in (output, *output.parents):
             raise UserError(f"--output {output} lies inside the data set, which is never written to")
