@@ -44,26 +44,30 @@ struct StepCoefficients {
 // foresee, and which stall it when asked for all at once. The recurrence asks for a few lines at each step.
 class Ahead {
  public:
-  void clear() { count_ = next_ = per_step_ = 0; }
+  void clear() { count_ = next_ = lines_ = per_step_ = 0, byte_ = 0; }
   void add(const void* base, int64_t bytes) {
     if (count_ == kMost) return;
     base_[count_] = static_cast<const char*>(base);
     bytes_[count_++] = int32_t(bytes);
+    lines_ += (bytes + kLine - 1) / kLine;
   }
   // All of it within `steps` calls of step().
-  void spread(int64_t steps) { per_step_ = (count_ + steps - 1) / steps; }
+  void spread(int64_t steps) { per_step_ = (lines_ + steps - 1) / steps; }
   SWIN_INLINE void step() {
-    const int64_t end = minimum(next_ + per_step_, count_);
-    for (; next_ < end; ++next_)
-      for (int32_t byte = 0; byte < bytes_[next_]; byte += 64)
-        __builtin_prefetch(base_[next_] + byte, 0, 2);  // to the second-level cache
+    for (int64_t line = 0; line < per_step_ && next_ < count_; ++line) {
+      __builtin_prefetch(base_[next_] + byte_, 0, 2);  // to the second-level cache
+      byte_ += kLine;
+      if (byte_ >= bytes_[next_]) byte_ = 0, ++next_;
+    }
   }
 
  private:
   static constexpr int64_t kMost = 512;
+  static constexpr int32_t kLine = 64;
   const char* base_[kMost];
   int32_t bytes_[kMost];
-  int64_t count_ = 0, next_ = 0, per_step_ = 0;
+  int32_t byte_ = 0;
+  int64_t count_ = 0, next_ = 0, lines_ = 0, per_step_ = 0;
 };
 
 // Larger |dt A| than exp2_products takes is cut; the decay is 0 or infinity long before.

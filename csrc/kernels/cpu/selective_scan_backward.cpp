@@ -92,10 +92,11 @@ class PartTask {
       for (const void* array : {p_.u, p_.delta, p_.grad_out, static_cast<const void*>(p_.grad_u),
                                 static_cast<const void*>(p_.grad_delta)})
         add(array, size, blocks_[b].count, row);
-      for (int64_t chunk = first / kChunk; chunk < end / kChunk; ++chunk)
-        for (int64_t n = 0; chunk > 0 && n < N; ++n)
-          ahead.add(saved_state(chunk) + n * p_.dim + blocks_[b].channel, blocks_[b].count * sizeof(E));
     }
+    const int64_t channels = (block_count_ - 1) * W + blocks_[block_count_ - 1].count;
+    for (int64_t chunk = first / kChunk; chunk < end / kChunk; ++chunk)
+      for (int64_t n = 0; chunk > 0 && n < N; ++n)
+        ahead.add(saved_state(chunk) + n * p_.dim + blocks_[0].channel, channels * sizeof(E));
     ahead.spread(kAhead * block_count_ * passes(N, kBackwardStates));
   }
 
