@@ -15,7 +15,7 @@ growth    ss2d per pixel at 640x640 against 160x160, one thread
 half      bfloat16 and float16 against float32, one thread
 
 Freed memory is kept for the next tensors (swin_umamba.memory) and large ones are in huge pages, as in a training.
-Times are medians of several turns; mambapy's and plain PyTorch's are of one, after another to warm up.
+Times are the shortest of several turns; mambapy's and plain PyTorch's are of one, after another to warm up.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import importlib.metadata
 import os
 import platform
 import re
-import statistics
 import subprocess
 import tempfile
 import time
@@ -52,7 +51,8 @@ STATE = 16
 
 
 def times(functions: dict[str, Callable[[], object]], runs: int = 9) -> dict[str, float]:
-    """Median seconds of each function; the functions take turns, so that a slow phase of the machine hits all."""
+    """Shortest seconds of each function: other programs only ever add time. The functions take turns, so that all of
+    them meet the machine's fast phases."""
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         function()
@@ -61,7 +61,7 @@ def times(functions: dict[str, Callable[[], object]], runs: int = 9) -> dict[str
             start = time.perf_counter()
             function()
             samples[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in samples.items()}
+    return {name: min(values) for name, values in samples.items()}
 
 
 def peak_bytes(function: Callable[[], object]) -> int:
