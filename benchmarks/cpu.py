@@ -14,7 +14,8 @@ threads   two threads against one
 growth    ss2d per pixel at 640x640 against 160x160, one thread
 half      bfloat16 and float16 against float32, one thread
 
-Freed memory is kept for the next tensors (swin_umamba.memory) and large ones are in huge pages, as in a training.
+The C library is told to keep freed memory, so that no side's time is that of the system clearing pages; large tensors
+are in huge pages, as in a training.
 Times are the shortest of several turns; mambapy's and plain PyTorch's are of one, after another to warm up.
 """
 
@@ -36,7 +37,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import torch
-from swin_umamba.memory import keep_freed_memory
 from torch import Tensor
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
@@ -389,6 +389,15 @@ def section_half() -> list[str]:
 SECTIONS = {
     name.removeprefix("section_"): function for name, function in globals().items() if name.startswith("section_")
 }
+
+
+def keep_freed_memory() -> None:
+    """Not for a training: a freed block is a few bytes too small for the next aligned one, and the heap may grow on."""
+    trim_threshold, mmap_max = -1, -4  # <malloc.h> of the GNU C library
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, -1)
 
 
 def machine() -> str:

@@ -14,7 +14,6 @@ from rich.markup import escape
 
 from ..errors import UserError
 from ..files import write_json
-from ..memory import keep_freed_memory
 from ..pretrained import read_checkpoint
 from ..training.checkpoint_files import write_checkpoint
 from ..training.processes import Processes
@@ -78,8 +77,6 @@ def execute_run(
         The training failed.
     """
     images = _open_checked(settings, processes, console, begin)
-    if device.type == "cpu":
-        keep_freed_memory()
     training = Pretraining(settings, images, processes, device, workers)
     if folder.state.exists():
         training.load_state(read_checkpoint(folder.state))

@@ -22,7 +22,6 @@ from ..data import Case, RawDataset
 from ..errors import RunError
 from ..evaluation import Evaluation, EvaluationError, evaluate_folders
 from ..files import write_json
-from ..memory import keep_freed_memory
 from ..page.run_page import write_page
 from ..prediction.predictor import load_predictor
 from ..prediction.trained_model import read_model
@@ -106,7 +105,6 @@ def make_trainer(dataset: RawDataset, settings: Settings, plans: dict[str, Any],
         # Augment in the training process itself: a worker would take a core from the network, and hands over its
         # batches in an order that no seed fixes. nnU-Net's planner cannot do with 0 workers, its training can.
         os.environ.update(nnUNet_n_proc_DA="0")
-        keep_freed_memory()
     # As nnU-Net's command does: patches are all of one size, so the fastest convolution is worth a search.
     torch.backends.cudnn.benchmark = device.type == "cuda"
     trainer = TRAINER_CLASSES[settings.trainer](
