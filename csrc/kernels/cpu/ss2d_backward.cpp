@@ -1,9 +1,9 @@
 // Fused 2-D selective scan, backward.
 //
-// Direction after direction: (a) scan tasks, each one part of the channels of one image, walk the
-// chunks backwards (recurrence.h) and leave their part of the gradient of the projected pixels; (b) the
-// parts are added and taken back through the projection to the image; (c) the gradient of the
-// projection's weight is summed over all pixels, one task for a panel of its columns.
+// Direction after direction: (a) scan tasks, each a few neighbouring parts of the channels of one image, walk
+// the chunks backwards (recurrence.h) and leave their sum of the gradient of the projected pixels; (b) the
+// sums are added and taken back through the projection to the image; (c) the gradient of the projection's
+// weight is summed over all pixels, one task for a panel of its columns.
 #include "gemm.h"
 #include "image_rows.h"
 #include "kernels.h"
