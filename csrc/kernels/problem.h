@@ -111,7 +111,7 @@ struct Ss2d {
 };
 
 struct Ss2dForward : Ss2d {
-  void* workspace;    // compute, ss2d_forward_workspace elements
+  void* workspace;    // CUDA alone: cuda::ss2d_forward_workspace floats
   void* projected_x;  // (4, B, H*W, R+2N), compute: every pixel's dt before expansion, B and C
   void* states;       // (4, B, saved_states(H*W), N, D), compute; null: not wanted
   void* out;          // (B, H, W, D), compute
@@ -129,12 +129,6 @@ struct Ss2dBackward : Ss2d {
   void* grad_A_logs;           // (B, 4, D, N), compute: one part per image
   void* grad_Ds;               // (B, 4, D), compute: one part per image
 };
-
-// Rows of transposed weights are padded to whole vectors of any instruction set.
-static inline int64_t padded(int64_t columns) { return (columns + 15) / 16 * 16; }
-
-// One direction's transposed x_proj_weight, (D, padded(R+2N)).
-static inline int64_t ss2d_forward_workspace(const Ss2d& p) { return p.dim * padded(p.projected()); }
 
 // One direction's sums of the projected gradient, (channel_sums, B, H*W, R+2N).
 static inline int64_t ss2d_backward_workspace(const Ss2d& p) {

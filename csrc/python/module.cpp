@@ -241,8 +241,7 @@ py::tuple ss2d(const Array& x, const Array& x_proj_weight, const Array& dt_projs
   Array y = new_array(compute, shape_of(x));
   Array projected_x = new_array(compute, {kDirections, p.batch, p.length(), p.projected()});
   Array states = new_array(compute, {kDirections, p.batch, saved_states(p.length()), p.state, p.dim});
-  Array workspace = new_array(compute, {ss2d_forward_workspace(p)});
-  p.out = out(y), p.projected_x = out(projected_x), p.states = out(states), p.workspace = out(workspace);
+  p.out = out(y), p.projected_x = out(projected_x), p.states = out(states);
   cpu_kernels(p.type).ss2d_forward(p, run_in_threads);
   return py::make_tuple(y, projected_x, states);
 }

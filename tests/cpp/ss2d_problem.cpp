@@ -42,8 +42,7 @@ Arrays run_forward(const ImageSizes& s, const Arrays& in, void* projected_x, voi
   const Array out(compute_type(s.type), s.batch * s.pixels() * s.dim);
   Ss2dForward p{};
   static_cast<Ss2d&>(p) = problem(s, in);
-  const Array workspace(out.type(), ss2d_forward_workspace(p));
-  p.workspace = workspace.data(), p.projected_x = projected_x, p.states = states, p.out = out.data();
+  p.projected_x = projected_x, p.states = states, p.out = out.data();
   cpu_kernels(s.type).ss2d_forward(p, run_in_threads);
   return {{"out", out}};
 }

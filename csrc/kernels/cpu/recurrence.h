@@ -13,7 +13,8 @@
 //   d(dt u)_t += g_t B_t         d(dt A)_t = g_t a_t h_{t-1}                                  (5)
 //   dA += d(dt A)_t dt_t         d(dt)_t += d(dt A)_t A                                       (6)
 //
-// States go through in groups of STATES at a time, as many as the registers hold.
+// States go through in groups of STATES at a time; the forward pass takes every group at each step, the
+// backward pass, which keeps more of each in registers, walks the chunk once for every group.
 #pragma once
 
 #include "../problem.h"
@@ -92,63 +93,45 @@ struct ChunkScan {
   Ahead& ahead;
 };
 
-// Passes over the steps of a chunk, each with `group` states or, for the rest, one.
+// The backward pass's walks of a chunk: each with `group` states or, for the rest, one.
 static inline int64_t passes(int64_t states, int64_t group) { return states / group + states % group; }
 
-// As many states as fit in registers beside the polynomial's constants.
-template <class V>
-constexpr int kForwardStates = Lanes<V>::kCount == 16 ? 16 : 4;
-
-// (1) and (2) for states [n, n + STATES). `A2` is A log2(e).
+// (1) and (2) for states [n, n + STATES) of one step, whose products with C go to `sum`.
 template <class V, int STATES, bool GENERAL>
-SWIN_INLINE void forward_states(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_t n, const V* A2, V limit,
-                                V* state) {
-  constexpr int kAtOnce = STATES < 4 ? STATES : 4;
-  V h[STATES];
-  SWIN_UNROLL(16)
-  for (int i = 0; i < STATES; ++i) h[i] = state[n + i];
-  for (int64_t t = 0; t < p.steps; ++t) {
-    p.ahead.step();
-    const V dt = limited(x.dt[t], limit), dtu = x.dtu[t];
-    const StepCoefficients<V, GENERAL> B(p.B, t, n);
-    const StepCoefficients<V, GENERAL> C(p.C, t, n);
-    V sum[kAtOnce] = {};
-    SWIN_UNROLL(4)
-    for (int first = 0; first < STATES; first += kAtOnce) {
-      V a[kAtOnce];
-      exp2_products(a, dt, A2 + n + first);
-      SWIN_UNROLL(4)
-      for (int j = 0; j < kAtOnce; ++j) {
-        const int i = first + j;
-        h[i] = fma(a[j], h[i], dtu * B[i]);
-        sum[j] = fma(h[i], C[i], sum[j]);
-      }
-    }
-    V y = sum[0];
-    SWIN_UNROLL(4)
-    for (int j = 1; j < kAtOnce; ++j) y += sum[j];
-    x.y[t] += y;
+SWIN_INLINE void forward_states(const StepCoefficients<V, GENERAL>& B, const StepCoefficients<V, GENERAL>& C,
+                                int n, V dt, V dtu, const V* A2, V* state, V (&sum)[STATES]) {
+  V a[STATES];
+  exp2_products(a, dt, A2 + n);
+  SWIN_UNROLL(4)
+  for (int i = 0; i < STATES; ++i) {
+    const V h = fma(a[i], state[n + i], dtu * B[n + i]);
+    state[n + i] = h;
+    sum[i] = fma(h, C[n + i], sum[i]);
   }
-  SWIN_UNROLL(16)
-  for (int i = 0; i < STATES; ++i) state[n + i] = h[i];
 }
 
 template <class V, bool GENERAL>
-SWIN_INLINE void forward_all_states(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_t states, const V* A2,
-                                    V limit, V* state) {
-  constexpr int kGroup = kForwardStates<V>;
-  int64_t n = 0;
-  for (; n + kGroup <= states; n += kGroup) forward_states<V, kGroup, GENERAL>(p, x, n, A2, limit, state);
-  for (; n < states; ++n) forward_states<V, 1, GENERAL>(p, x, n, A2, limit, state);
+SWIN_INLINE void forward_steps(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_t states, const V* A2,
+                               V limit, V* state) {
+  for (int64_t t = 0; t < p.steps; ++t) {
+    p.ahead.step();
+    const V dt = limited(x.dt[t], limit), dtu = x.dtu[t];
+    const StepCoefficients<V, GENERAL> B(p.B, t, 0), C(p.C, t, 0);
+    V sum[4] = {}, rest[1] = {x.y[t]};
+    int n = 0;
+    for (; n + 4 <= states; n += 4) forward_states<V, 4, GENERAL>(B, C, n, dt, dtu, A2, state, sum);
+    for (; n < states; ++n) forward_states<V, 1, GENERAL>(B, C, n, dt, dtu, A2, state, rest);
+    x.y[t] = rest[0] + ((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  }
 }
 
 template <class V>
 void forward_chunk(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_t states, const V* A2, V limit,
                    V* state) {
   if (p.B.constant || p.C.constant)
-    forward_all_states<V, true>(p, x, states, A2, limit, state);
+    forward_steps<V, true>(p, x, states, A2, limit, state);
   else
-    forward_all_states<V, false>(p, x, states, A2, limit, state);
+    forward_steps<V, false>(p, x, states, A2, limit, state);
 }
 
 // The same for the backward pass.

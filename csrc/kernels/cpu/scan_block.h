@@ -190,13 +190,14 @@ class BackwardPart {
   Ahead ahead;
 
   static int64_t bytes(int64_t states) {
-    return Scratch::bytes<Sums>(1) + Scratch::bytes<Kept>(1) +
+    return Scratch::bytes<Sums>(1) + Scratch::bytes<Kept>(1) + kApart +
            2 * Scratch::bytes<Element<V>>(kChunk * round_up(states, Lanes<V>::kCount));
   }
   void take(Scratch& scratch, int64_t states) {
     states_ = states;
     row = round_up(states, Lanes<V>::kCount);
     kept_ = scratch.take<Kept>(1);
+    scratch.take<char>(kApart);
     sums_ = scratch.take<Sums>(1);
     sum_B = scratch.take<Element<V>>(kChunk * row);
     sum_C = scratch.take<Element<V>>(kChunk * row);
@@ -215,6 +216,9 @@ class BackwardPart {
  private:
   using Sums = CoefficientSums<V, kBackwardStates>;
   using Kept = ChunkStates<V, kBackwardStates>;
+  // Whole pages apart, a step's sums would be stored to the addresses, but for their upper bits, that its
+  // states are read from, and processors take that for a dependency.
+  static constexpr int64_t kApart = 512;
 
   template <int STATES>
   void group(int64_t n, BackwardBlock<V>* blocks, int64_t block_count, int64_t steps, Coefficients<V> B,

@@ -88,7 +88,7 @@ class PartTask {
     for (int64_t b = 0; b < block_count_; ++b)
       for (const void* array : {p_.u, p_.delta, p_.z, static_cast<const void*>(p_.out)})
         add(array, blocks_[b].count, image_ * p_.dim + blocks_[b].channel);
-    ahead_.spread(kAhead * block_count_ * passes(p_.state, kForwardStates<V>));
+    ahead_.spread(kAhead * block_count_);
   }
 
   void scan_chunk(ForwardBlock<V>& x, int64_t start, int64_t steps) {

@@ -63,6 +63,14 @@ SWIN_INLINE T maximum(T a, T b) {
   return a > b ? a : b;
 }
 
+#if defined(__AVX512F__)
+SWIN_INLINE Float minimum(Float a, Float b) { return (Float)_mm512_min_ps((__m512)a, (__m512)b); }
+SWIN_INLINE Float maximum(Float a, Float b) { return (Float)_mm512_max_ps((__m512)a, (__m512)b); }
+#elif defined(__AVX2__)
+SWIN_INLINE Float minimum(Float a, Float b) { return (Float)_mm256_min_ps((__m256)a, (__m256)b); }
+SWIN_INLINE Float maximum(Float a, Float b) { return (Float)_mm256_max_ps((__m256)a, (__m256)b); }
+#endif
+
 template <class V>
 SWIN_INLINE V broadcast(Element<V> s) {
   return s - V{};  // x - 0 is x, so this is one broadcast

@@ -12,19 +12,27 @@
 namespace swin_umamba::SWIN_ISA {
 namespace {
 
-constexpr int64_t kProjectedRows = 64;
+// Pixels of one projection task, which transposes the weight for itself, and of one product of it.
+constexpr int64_t kProjectedRows = 256;
+constexpr int64_t kProductRows = 64;
 
-// In one direction, with its transposed weight (D, padded(R+2N)).
+// `rows` pixels from `first` on in one direction.
 template <class V>
-void project_pixels(const Ss2dForward& p, int k, const Element<V>* x_proj, int64_t first, int64_t rows) {
+void project_pixels(const Ss2dForward& p, int k, int64_t first, int64_t rows) {
   using E = Element<V>;
   const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length();
-  const int64_t copied = image_copy<V>(p.type, rows, D);
-  Scratch scratch(Scratch::bytes<E>(copied));
-  int64_t row;
-  const E* x = image_rows<V>(p.x, p.type, D, first, rows, 0, D, scratch.take<E>(copied), row);
-  gemm<V>(rows, P, D, {x, row, 1}, x_proj, padded(P),
-          static_cast<E*>(p.projected_x) + (k * pixels + first) * P, P, false);
+  const int64_t copied = image_copy<V>(p.type, kProductRows, D), weight_row = round_up(P, Lanes<V>::kCount);
+  Scratch scratch(Scratch::bytes<E>(D * weight_row) + Scratch::bytes<E>(copied));
+  E* x_proj = scratch.take<E>(D * weight_row);
+  E* copy = scratch.take<E>(copied);
+  transpose_matrix<V>(x_proj, weight_row, static_cast<const E*>(p.x_proj_weight) + k * D * P, P, D, D);
+  for (int64_t r = 0; r < rows; r += kProductRows) {
+    const int64_t pixel = first + r, count = minimum(kProductRows, rows - r);
+    int64_t row;
+    const E* x = image_rows<V>(p.x, p.type, D, pixel, count, 0, D, copy, row);
+    gemm<V>(count, P, D, {x, row, 1}, x_proj, weight_row,
+            static_cast<E*>(p.projected_x) + (k * pixels + pixel) * P, P, false);
+  }
 }
 
 template <class V>
@@ -92,7 +100,7 @@ class PartTask {
       ahead_.add(static_cast<const E*>(p_.out) + at, channels_ * sizeof(E));
       ahead_.add(projected_rows(k) + pixel * p_.projected(), p_.projected() * sizeof(E));
     }
-    ahead_.spread(kChunk * block_count_ * passes(p_.state, kForwardStates<V>));
+    ahead_.spread(kChunk * block_count_);
   }
 
   void scan_chunk(int k, int64_t start) {
@@ -140,21 +148,12 @@ class PartTask {
 
 template <class V>
 void run(const Ss2dForward& p, ParallelFor parallel) {
-  using E = Element<V>;
-  const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length(), parts = channel_parts(D);
-  E* x_proj = static_cast<E*>(p.workspace);
-  for (int k = 0; k < kDirections; ++k) {
-    for_each_task(parallel, parts, [&](int64_t part) {
-      const int64_t first = part * kChannelsPerPart;
-      transpose_matrix<V>(x_proj + first * padded(P), padded(P),
-                          static_cast<const E*>(p.x_proj_weight) + k * D * P + first, P,
-                          minimum(kChannelsPerPart, D - first), D);
-    });
-    for_each_task(parallel, (pixels + kProjectedRows - 1) / kProjectedRows, [&](int64_t task) {
-      const int64_t first = task * kProjectedRows;
-      project_pixels<V>(p, k, x_proj, first, minimum(kProjectedRows, pixels - first));
-    });
-  }
+  const int64_t pixels = p.batch * p.length(), parts = channel_parts(p.dim);
+  const int64_t blocks = (pixels + kProjectedRows - 1) / kProjectedRows;
+  for_each_task(parallel, kDirections * blocks, [&](int64_t task) {
+    const int64_t first = task % blocks * kProjectedRows;
+    project_pixels<V>(p, int(task / blocks), first, minimum(kProjectedRows, pixels - first));
+  });
   for_each_task(parallel, p.batch * parts,
                 [&](int64_t task) { PartTask<V>(p, task / parts, task % parts).run(); });
 }

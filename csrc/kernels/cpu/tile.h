@@ -136,9 +136,9 @@ SWIN_INLINE void read(Float& v, const void* base, Type type, int64_t index, int6
     return;
   }
   const uint16_t* p = static_cast<const uint16_t*>(base) + index;
-  uint16_t lanes[kWidth] = {};
+  uint16_t lanes[kWidth];
   if (count < kWidth) {
-    for (int64_t i = 0; i < count; ++i) lanes[i] = p[i];
+    for (int i = 0; i < kWidth; ++i) lanes[i] = i < count ? p[i] : 0;
     p = lanes;
   }
   v = type == Type::kBFloat16 ? widen_bfloat16(p) : widen_float16(p);

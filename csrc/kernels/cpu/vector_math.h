@@ -68,7 +68,7 @@ SWIN_INLINE void exp2_products(double (&r)[COUNT], double a, const double* b) {
 }
 
 SWIN_INLINE double exp(double x) { return std::exp(x); }
-// r[i] = e^x[i], with the product by log2(e) in two parts.
+// r[i] = e^x[i] for x up to 88.7, with the product by log2(e) in two parts.
 template <int COUNT>
 SWIN_INLINE void exps(Float (&r)[COUNT], const Float (&x)[COUNT]) {
   Float n[COUNT], f[COUNT];
@@ -76,7 +76,7 @@ SWIN_INLINE void exps(Float (&r)[COUNT], const Float (&x)[COUNT]) {
   const Float log2e = broadcast<Float>(1.44269502f), rest = broadcast<Float>(1.92596299e-8f);
   SWIN_UNROLL(8)
   for (int i = 0; i < COUNT; ++i)
-    f[i] = minimum(broadcast<Float>(89.0f), maximum(broadcast<Float>(-104.0f), x[i]));
+    f[i] = maximum(broadcast<Float>(-104.0f), x[i]);
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = fma(f[i], log2e, broadcast<Float>(kRound));
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] -= kRound;
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] = fma(f[i], rest, fma(f[i], log2e, -n[i]));
@@ -85,7 +85,7 @@ SWIN_INLINE void exps(Float (&r)[COUNT], const Float (&x)[COUNT]) {
 #else
   SWIN_UNROLL(8)
   for (int i = 0; i < COUNT; ++i)
-    f[i] = minimum(broadcast<Float>(88.7f), maximum(broadcast<Float>(-87.0f), x[i]));
+    f[i] = maximum(broadcast<Float>(-87.0f), x[i]);
   SWIN_UNROLL(8)
   for (int i = 0; i < COUNT; ++i) n[i] = fma(f[i], broadcast<Float>(1.44269504f), broadcast<Float>(kRound));
   SWIN_UNROLL(8)
@@ -99,13 +99,13 @@ SWIN_INLINE void exps(Float (&r)[COUNT], const Float (&x)[COUNT]) {
 #endif
 }
 SWIN_INLINE Float exp(Float x) {
-  const Float in[1] = {x};
+  const Float in[1] = {minimum(broadcast<Float>(88.7f), x)};  // more is cut, not infinite
   Float out[1];
   exps(out, in);
   return out[0];
 }
 
-SWIN_INLINE Float absolute(Float x) { return (Float)((Int)x & 0x7fffffff); }
+SWIN_INLINE Float minus_absolute(Float x) { return (Float)((Int)x | int32_t(0x80000000)); }
 
 SWIN_INLINE Float reciprocal(Float x) {
 #if defined(__AVX512F__)
@@ -121,7 +121,7 @@ SWIN_INLINE Float reciprocal(Float x) {
 template <int COUNT>
 SWIN_INLINE void softplus_and_slope(Float (&x)[COUNT], Float (&slope)[COUNT]) {
   Float e[COUNT], p[COUNT];
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) p[i] = -absolute(x[i]);
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) p[i] = minus_absolute(x[i]);
   exps(e, p);
   SWIN_UNROLL(8)
   for (int i = 0; i < COUNT; ++i)
@@ -145,7 +145,7 @@ SWIN_INLINE void softplus_and_slope(double (&x)[COUNT], double (&slope)[COUNT]) 
 constexpr int kTogether = 8;
 
 SWIN_INLINE Float sigmoid(Float x) {
-  const Float e = exp(-absolute(x));
+  const Float e = exp(minus_absolute(x));
   return (x >= Float{} ? broadcast<Float>(1.0f) : e) * reciprocal(e + 1.0f);
 }
 SWIN_INLINE double sigmoid(double x) { return swin_umamba::sigmoid(x); }

@@ -14,8 +14,7 @@ std::tuple<Tensor, Tensor, Tensor> ss2d(Tensor x, Tensor x_proj_weight, Tensor d
   Tensor projected_x = new_tensor(x, {kDirections, p.batch, p.length(), p.projected()}, compute);
   Tensor states = new_tensor(
       x, {kDirections, p.batch, save_states ? saved_states(p.length()) : 0, p.state, p.dim}, compute);
-  Tensor workspace = new_tensor(x, {ss2d_forward_workspace(p)}, compute);
-  p.out = out(y), p.projected_x = out(projected_x), p.states = out(states), p.workspace = out(workspace);
+  p.out = out(y), p.projected_x = out(projected_x), p.states = out(states);
   cpu_kernels(p.type).ss2d_forward(p, torch_threads);
   return {y, save_states ? projected_x : new_tensor(x, {0}, compute), states};
 }
