@@ -9,14 +9,15 @@ Sections
 scan      selective_scan against mambapy's parallel scan and the plain-PyTorch reference, one thread
 limit     selective_scan against the same arithmetic on registers (cpu_limit.cpp), one thread
 fused     ss2d against its composition from our own kernels: time and peak memory, one thread
-network   both networks against themselves with ss2d replaced by a multiplication, two threads
+network   both networks against themselves with ss2d replaced by a multiplication, two threads; and what the ratio
+          would be if the scan alone, at the processor's limit (cpu_limit.cpp), were added to the latter
 threads   two threads against one
 growth    ss2d per pixel at 640x640 against 160x160, one thread
 half      bfloat16 and float16 against float32, one thread
 
 The C library is told to keep freed memory, so that no side's time is that of the system clearing pages; large tensors
 are in huge pages, as in a training.
-Times are the shortest of several turns; mambapy's and plain PyTorch's are of one, after another to warm up.
+Times are the shortest of turns over several seconds; mambapy's and plain PyTorch's are of one, after another to warm up.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import torch
@@ -50,13 +50,14 @@ SCAN_SHAPES = [(768, 6400), (1536, 1600), (3072, 400)]  # (4*D, L) of the first 
 STATE = 16
 
 
-def times(functions: dict[str, Callable[[], object]], runs: int = 9) -> dict[str, float]:
-    """Shortest seconds of each function: other programs only ever add time. The functions take turns, so that all of
-    them meet the machine's fast phases."""
+def times(functions: dict[str, Callable[[], object]], runs: int = 9, seconds: float = 4.0) -> dict[str, float]:
+    """Shortest seconds of each function: other programs only ever add time. The functions take turns, at least ``runs``
+    of them and for at least ``seconds``, so that all of them meet the machine's fast phases."""
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         function()
-    for _ in range(runs):
+    end = time.perf_counter() + seconds
+    while min(map(len, samples.values())) < runs or time.perf_counter() < end:
         for name, function in functions.items():
             start = time.perf_counter()
             function()
@@ -174,7 +175,8 @@ def section_scan() -> list[str]:
                 calls["plain"] = call(plain)
             # Ours takes milliseconds, the others seconds.
             t = {
-                name: times({name: function}, runs=9 if name == "ours" else 1)[name] for name, function in calls.items()
+                name: times({name: function}, *((9, 4) if name == "ours" else (1, 0)))[name]
+                for name, function in calls.items()
             }
             loop = f"{t['plain'] * 1e3:8.0f} ({t['plain'] / t['ours']:5.1f}x)" if "plain" in t else "-"
             lines.append(
@@ -228,8 +230,7 @@ def section_limit() -> list[str]:
                 "forward limit": lambda updates=updates: limit.swin_limit_forward(updates),
                 "backward": backward,
                 "backward limit": lambda updates=updates: limit.swin_limit_backward(updates),
-            },
-            runs=15,
+            }
         )
         lines.append(
             f"{dim:5} {length:5} | {t['forward'] * 1e3:6.1f} {t['forward limit'] * 1e3:6.1f} "
@@ -272,7 +273,8 @@ def section_network() -> list[str]:
     def multiplication(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds):
         return x.float() * Ds[: x.shape[-1]]
 
-    lines = ["network, pass | with ss2d ms | with a multiplication ms | ratio"]
+    limit = _limit_library()
+    lines = ["network, pass | with ss2d ms | with a multiplication ms | ratio | ratio at the limit of the scan"]
     for network in (SwinUMamba, SwinUMambaD):
         model = network(in_channels=1, num_classes=14, deep_supervision=True)
         image, small = torch.randn(1, 1, 320, 320), torch.randn(2, 1, 128, 128)
@@ -298,10 +300,25 @@ def section_network() -> list[str]:
 
                 return run
 
-            t = times({"ss2d": with_operator(fused), "floor": with_operator(multiplication)})
+            updates = 0
+
+            def counted(x, *parameters):
+                nonlocal updates
+                updates += 4 * x.numel() * STATE // limit.swin_limit_lanes()
+                return multiplication(x, *parameters)
+
+            with_operator(counted)()
+
+            def bound(updates=updates, backward=call is step) -> None:
+                limit.swin_limit_forward(updates)
+                if backward:
+                    limit.swin_limit_backward(updates)
+
+            t = times({"ss2d": with_operator(fused), "floor": with_operator(multiplication), "limit": bound})
+            at_limit = 1 + t["limit"] / torch.get_num_threads() / t["floor"]
             lines.append(
                 f"{network.__name__}, {what} | {t['ss2d'] * 1e3:7.0f} | {t['floor'] * 1e3:7.0f} | "
-                f"{t['ss2d'] / t['floor']:.2f}"
+                f"{t['ss2d'] / t['floor']:.2f} | {at_limit:.2f}"
             )
     return lines
 
@@ -333,7 +350,7 @@ def section_threads() -> list[str]:
 
             return run
 
-        t = times({"one": on(1), "two": on(2)}, runs=15)
+        t = times({"one": on(1), "two": on(2)})
         lines.append(f"{name} | {t['one'] * 1e3:7.2f} | {t['two'] * 1e3:7.2f} | {t['one'] / t['two']:.2f}x")
     return lines
 
@@ -349,8 +366,14 @@ def section_growth() -> list[str]:
             else forward_backward(swin_umamba_ext.ss2d, i)
             for name, i in (("small", small), ("large", large))
         }
-        t = times(calls, runs=5)
-        per = {"small": t["small"] / 160**2 * 1e9, "large": t["large"] / 640**2 * 1e9}
+
+        def sixteen(call=calls["small"]) -> None:
+            """As long a turn as that of the large image: the shortest of short turns meets shorter fast phases."""
+            for _ in range(16):
+                call()
+
+        t = times({"small": sixteen, "large": calls["large"]}, runs=5)
+        per = {name: seconds / 640**2 * 1e9 for name, seconds in t.items()}
         memory = {name: peak_bytes(call) for name, call in calls.items()}
         lines.append(
             f"{what} | {per['small']:7.0f} | {per['large']:7.0f} | {per['large'] / per['small']:.2f} | "

@@ -26,6 +26,13 @@ constexpr int64_t kCudaChunk = 64;
 // States saved for the backward pass: those at the start of every chunk but the first, which is zero.
 static constexpr int64_t saved_states(int64_t length, int64_t chunk = kChunk) { return (length - 1) / chunk; }
 
+// ss2d saves none of a sequence this short, of which they would be a large part of all memory beside the
+// weights: its backward pass first scans it forwards again.
+constexpr int64_t kRescanned = 128;
+static constexpr int64_t ss2d_saved_states(int64_t length) {
+  return length <= kRescanned ? 0 : saved_states(length);
+}
+
 // Runs body(begin, end, context) over [0, tasks). Tasks are independent and each writes its own part
 // of the result, so the result does not depend on how they are divided among threads.
 using TaskBody = void (*)(int64_t begin, int64_t end, void* context);
@@ -113,7 +120,7 @@ struct Ss2d {
 struct Ss2dForward : Ss2d {
   void* workspace;    // CUDA alone: cuda::ss2d_forward_workspace floats
   void* projected_x;  // (4, B, H*W, R+2N), compute: every pixel's dt before expansion, B and C
-  void* states;       // (4, B, saved_states(H*W), N, D), compute; null: not wanted
+  void* states;       // (4, B, ss2d_saved_states(H*W), N, D), compute; null: not wanted
   void* out;          // (B, H, W, D), compute
 };
 

@@ -240,7 +240,7 @@ py::tuple ss2d(const Array& x, const Array& x_proj_weight, const Array& dt_projs
   const Type compute = compute_type(p.type);
   Array y = new_array(compute, shape_of(x));
   Array projected_x = new_array(compute, {kDirections, p.batch, p.length(), p.projected()});
-  Array states = new_array(compute, {kDirections, p.batch, saved_states(p.length()), p.state, p.dim});
+  Array states = new_array(compute, {kDirections, p.batch, ss2d_saved_states(p.length()), p.state, p.dim});
   p.out = out(y), p.projected_x = out(projected_x), p.states = out(states);
   cpu_kernels(p.type).ss2d_forward(p, run_in_threads);
   return py::make_tuple(y, projected_x, states);
@@ -258,7 +258,7 @@ py::dict ss2d_backward(const Array& grad_y, const Array& projected_x, const Arra
   const py::ssize_t B = p.batch, D = p.dim;
   p.grad_out = inputs.add(grad_y, "grad_y", shape_of(x), compute);
   p.projected_x = inputs.add(projected_x, "projected_x", {K, B, p.length(), p.projected()}, compute);
-  p.states = inputs.add(states, "states", {K, B, saved_states(p.length()), p.state, D}, compute);
+  p.states = inputs.add(states, "states", {K, B, ss2d_saved_states(p.length()), p.state, D}, compute);
 
   Array workspace = new_array(compute, {ss2d_backward_workspace(p)});
   Array grad_x = new_array(compute, shape_of(x)), grad_x_proj = new_array(compute, {K, p.projected(), D});

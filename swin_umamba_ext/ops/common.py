@@ -5,13 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Steps between two saved states: kChunk and kCudaChunk of csrc/kernels/problem.h.
+# kChunk, kCudaChunk (steps between two saved states) and kRescanned of csrc/kernels/problem.h.
 CHUNK = 16
 CUDA_CHUNK = 64
+RESCANNED = 128
 
 
 def saved_states(length: int, device: torch.device) -> int:
     return (length - 1) // (CUDA_CHUNK if device.type == "cuda" else CHUNK)
+
+
+def ss2d_saved_states(length: int, device: torch.device) -> int:
+    return 0 if device.type == "cpu" and length <= RESCANNED else saved_states(length, device)
 
 
 def compute_dtype(data: torch.dtype) -> torch.dtype:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from .common import compute_dtype, forbid_double_backward, needs_grad, saved_states
+from .common import compute_dtype, forbid_double_backward, needs_grad, ss2d_saved_states
 
 
 def ss2d(
@@ -56,7 +56,7 @@ def _(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds, save_states)
     compute, state = compute_dtype(x.dtype), A_logs.shape[1]
     length = height * width
     projected = (checks.N_DIRECTIONS, batch, length, x_proj_weight.shape[1]) if save_states else (0,)
-    saved = saved_states(length, x.device) if save_states else 0
+    saved = ss2d_saved_states(length, x.device) if save_states else 0
     return (
         x.new_empty(batch, height, width, dim, dtype=compute),
         x.new_empty(projected, dtype=compute),

@@ -61,7 +61,7 @@ Arrays run_kernels(const ImageSizes& s, const Arrays& in) {
   const Type compute = compute_type(s.type);
   const int64_t image = s.batch * s.pixels() * s.dim, K = kDirections;
   const Array projected = projected_x(s);
-  const Array states(compute, K * s.batch * saved_states(s.pixels()) * s.state * s.dim);
+  const Array states(compute, K * s.batch * ss2d_saved_states(s.pixels()) * s.state * s.dim);
   Arrays results = run_forward(s, in, projected.data(), states.data());
 
   const Array grad_x(compute, image), grad_x_proj(compute, K * s.projected() * s.dim);

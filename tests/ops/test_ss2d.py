@@ -97,8 +97,9 @@ def test_second_derivative_is_an_error() -> None:
         grad.sum().backward()
 
 
-def test_opcheck() -> None:
-    inputs = [a.requires_grad_() for a in ss2d_arguments(1, 7, 10, 5, 2, 4)]
+@pytest.mark.parametrize("height", [7, 13])  # shorter and longer than what is scanned again instead of saved
+def test_opcheck(height: int) -> None:
+    inputs = [a.requires_grad_() for a in ss2d_arguments(1, height, 10, 5, 2, 4)]
     torch.library.opcheck(torch.ops.swin_umamba.ss2d.default, (*inputs, True))
     detached = [a.detach() for a in inputs]
     saved = torch.ops.swin_umamba.ss2d(*detached, True)

@@ -110,9 +110,9 @@ SWIN_INLINE void forward_states(const StepCoefficients<V, GENERAL>& B, const Ste
   }
 }
 
-template <class V, bool GENERAL>
-SWIN_INLINE void forward_steps(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_t states, const V* A2,
-                               V limit, V* state) {
+template <class V, bool GENERAL, class Chunk>
+SWIN_INLINE void forward_steps(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2, V limit,
+                               V* state) {
   for (int64_t t = 0; t < p.steps; ++t) {
     p.ahead.step();
     const V dt = limited(x.dt[t], limit), dtu = x.dtu[t];
@@ -125,9 +125,9 @@ SWIN_INLINE void forward_steps(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_
   }
 }
 
-template <class V>
-void forward_chunk(const ChunkScan<V>& p, ForwardChunk<V>& x, int64_t states, const V* A2, V limit,
-                   V* state) {
+// `Chunk`: ForwardChunk or BackwardChunk.
+template <class V, class Chunk>
+void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2, V limit, V* state) {
   if (p.B.constant || p.C.constant)
     forward_steps<V, true>(p, x, states, A2, limit, state);
   else

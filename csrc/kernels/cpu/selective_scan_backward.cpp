@@ -130,8 +130,9 @@ class PartTask {
         x.state[n] = load_some(saved_state(index) + n * p_.dim + x.channel, x.count);
     else
       x.decay.clear(x.state, N);
-    load_channel_rows(chunk.u, p_.u, p_.type, at(x, start), L, steps, x.count);
+    // First what the softplus waits for.
     load_channel_rows(chunk.dt, p_.delta, p_.type, at(x, start), L, steps, x.count);
+    load_channel_rows(chunk.u, p_.u, p_.type, at(x, start), L, steps, x.count);
     load_channel_rows(chunk.gy, p_.grad_out, p_.type, at(x, start), L, steps, x.count);
     x.start(steps, p_.softplus, chunk.dt, 1);
     if (p_.z) {

@@ -94,8 +94,9 @@ class PartTask {
   void scan_chunk(ForwardBlock<V>& x, int64_t start, int64_t steps) {
     const int64_t L = p_.length, N = p_.state, at = (image_ * p_.dim + x.channel) * L + start;
     ForwardChunk<V>& chunk = *x.chunk;
-    load_channel_rows(chunk.u, p_.u, p_.type, at, L, steps, x.count);
+    // First what the softplus waits for.
     load_channel_rows(chunk.dt, p_.delta, p_.type, at, L, steps, x.count);
+    load_channel_rows(chunk.u, p_.u, p_.type, at, L, steps, x.count);
     if (p_.states && start > 0)
       save_state(static_cast<E*>(p_.states) + image_ * saved_states(L) * N * p_.dim, start / kChunk, x.state,
                  N, p_.dim, x.channel, x.count);

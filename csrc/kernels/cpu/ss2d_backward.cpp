@@ -43,6 +43,7 @@ class PartTask {
     transpose_matrix<V>(dt_projs_, block_count_ * W, dt_projs_weight(), channels_, p.rank, p.rank);
     delta_ = scratch_.take<V>(kChunk * kBlocks);
     sums_.take(scratch_, N);
+    if (rescanned(p) > 0) rescanned_ = scratch_.take<V>(rescanned(p) * kBlocks * N);
     for (int64_t b = 0; b < block_count_; ++b) {
       BackwardBlock<V>& x = blocks_[b];
       x.take(scratch_, N);
@@ -60,11 +61,10 @@ class PartTask {
     const int64_t L = p_.length(), P = p_.projected(), R = p_.rank, N = p_.state;
     const Coefficients<V> B{projected_ + R, P, nullptr}, C{projected_ + R + N, P, nullptr};
     const int64_t last = (L - 1) / kChunk;
+    if (rescanned_) rescan(last, B, C);
     for (int64_t chunk = last; chunk >= 0; --chunk) {
       const int64_t start = chunk * kChunk, steps = minimum(kChunk, L - start);
       gather(start, steps);
-      gemm<V>(steps, block_count_ * W, R, {projected_, P, 1}, dt_projs_, block_count_ * W,
-              reinterpret_cast<E*>(delta_), block_count_ * W, false);
       for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], b, chunk, steps);
       look_ahead(chunk);
       sums_.scan(blocks_, block_count_, steps, B, C, false, false, false);
@@ -82,7 +82,26 @@ class PartTask {
   static int64_t bytes(const Ss2dBackward& p) {
     return Scratch::bytes<E>(kChunk * p.projected()) + Scratch::bytes<E>(kChunk * p.rank) +
            2 * Scratch::bytes<E>(p.rank * kBlocks * W) + Scratch::bytes<V>(kChunk * kBlocks) +
-           BackwardPart<V>::bytes(p.state) + kBlocks * BackwardBlock<V>::bytes(p.state);
+           BackwardPart<V>::bytes(p.state) + kBlocks * BackwardBlock<V>::bytes(p.state) +
+           Scratch::bytes<V>(rescanned(p) * kBlocks * p.state);
+  }
+
+  // States before a chunk that the forward pass has not saved.
+  static int64_t rescanned(const Ss2dBackward& p) {
+    return saved_states(p.length()) - ss2d_saved_states(p.length());
+  }
+
+  void rescan(int64_t chunks, const Coefficients<V>& B, const Coefficients<V>& C) {
+    for (int64_t b = 0; b < block_count_; ++b) blocks_[b].decay.clear(blocks_[b].state, p_.state);
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+      gather(chunk * kChunk, kChunk);
+      for (int64_t b = 0; b < block_count_; ++b) {
+        BackwardBlock<V>& x = blocks_[b];
+        x.start(kChunk, true, delta_ + b, block_count_);
+        forward_chunk<V>({kChunk, B, C, sums_.ahead}, *x.chunk, p_.state, x.decay.A2, x.decay.limit, x.state);
+        for (int64_t n = 0; n < p_.state; ++n) rescanned_[(chunk * kBlocks + b) * p_.state + n] = x.state[n];
+      }
+    }
   }
 
   void look_ahead(int64_t chunk) {
@@ -98,16 +117,16 @@ class PartTask {
       sums_.ahead.add(static_cast<const E*>(p_.grad_x) + at, channels * sizeof(E));
       sums_.ahead.add(rows_ + pixel * p_.projected(), p_.projected() * sizeof(E));
     }
-    for (int64_t b = 0; chunk > 1 && b < block_count_; ++b)
+    for (int64_t b = 0; chunk > 1 && !rescanned_ && b < block_count_; ++b)
       for (int64_t n = 0; n < p_.state; ++n)
         sums_.ahead.add(saved_state(chunk - 1) + n * p_.dim + blocks_[b].channel,
                         blocks_[b].count * sizeof(E));
     sums_.ahead.spread(kChunk * block_count_ * passes(p_.state, kBackwardStates));
   }
 
-  // A pixel's channels together: pixels are pages apart.
+  // What a chunk reads, and dt before bias and softplus. A pixel's channels together: pixels are pages apart.
   void gather(int64_t start, int64_t steps) {
-    const int64_t P = p_.projected();
+    const int64_t P = p_.projected(), row = block_count_ * W;
     PixelWalk walk(k_, start, p_.height, p_.width);
     for (int64_t t = 0; t < steps; ++t) {
       pixels_[t] = walk.next();
@@ -119,6 +138,7 @@ class PartTask {
         read(x.chunk->gy[t], p_.grad_out, kCompute, at + x.channel, x.count);
       }
     }
+    gemm<V>(steps, row, p_.rank, {projected_, P, 1}, dt_projs_, row, reinterpret_cast<E*>(delta_), row, false);
   }
 
   // The gradient of u, which store_block left in gdtu.
@@ -139,16 +159,17 @@ class PartTask {
 
   // The states of all channels before a chunk but the first, (N, D).
   const E* saved_state(int64_t chunk) const {
-    const int64_t image = (k_ * p_.batch + image_) * saved_states(p_.length());
+    const int64_t image = (k_ * p_.batch + image_) * ss2d_saved_states(p_.length());
     return static_cast<const E*>(p_.states) + (image + chunk - 1) * p_.state * p_.dim;
   }
 
   void load_block(BackwardBlock<V>& x, int64_t b, int64_t chunk, int64_t steps) {
-    if (chunk > 0)
-      for (int64_t n = 0; n < p_.state; ++n)
-        x.state[n] = load_some(saved_state(chunk) + n * p_.dim + x.channel, x.count);
-    else
+    if (chunk == 0)
       x.decay.clear(x.state, p_.state);
+    else
+      for (int64_t n = 0; n < p_.state; ++n)
+        x.state[n] = rescanned_ ? rescanned_[((chunk - 1) * kBlocks + b) * p_.state + n]
+                                : load_some(saved_state(chunk) + n * p_.dim + x.channel, x.count);
     x.start(steps, true, delta_ + b, block_count_);
   }
 
@@ -204,6 +225,7 @@ class PartTask {
   E *projected_, *grad_rank_;
   E *dt_projs_, *grad_dt_projs_;  // (R, channels)
   V* delta_;                      // (T, blocks): dt before bias and softplus, then its gradient
+  V* rescanned_ = nullptr;        // (chunks but the first, kBlocks, N): states before them, if not saved
   BackwardPart<V> sums_;
   BackwardBlock<V> blocks_[kBlocks];
 };

@@ -105,7 +105,7 @@ class PartTask {
 
   void scan_chunk(int k, int64_t start) {
     const int64_t N = p_.state, R = p_.rank, P = p_.projected(), L = p_.length(), D = p_.dim;
-    const int64_t steps = minimum(kChunk, L - start);
+    const int64_t steps = minimum(kChunk, L - start), saved = ss2d_saved_states(L);
     const E* rows = projected_rows(k);
     PixelWalk walk(k, start, p_.height, p_.width);
     for (int64_t t = 0; t < steps; ++t) {
@@ -121,8 +121,8 @@ class PartTask {
     look_ahead(k, start + steps);
     for (int64_t b = 0; b < block_count_; ++b) {
       ForwardBlock<V>& x = blocks_[b];
-      if (p_.states && start > 0)
-        save_state(static_cast<E*>(p_.states) + (k * p_.batch + image_) * saved_states(L) * N * D,
+      if (p_.states && saved > 0 && start > 0)
+        save_state(static_cast<E*>(p_.states) + (k * p_.batch + image_) * saved * N * D,
                    start / kChunk, x.state, N, D, x.channel, x.count);
       x.scan({steps, {projected_ + R, P, nullptr}, {projected_ + R + N, P, nullptr}, ahead_}, N, true,
              delta_ + b, block_count_);

@@ -13,7 +13,7 @@ std::tuple<Tensor, Tensor, Tensor> ss2d(Tensor x, Tensor x_proj_weight, Tensor d
   Tensor y = new_tensor(x, {p.batch, p.height, p.width, p.dim}, compute);
   Tensor projected_x = new_tensor(x, {kDirections, p.batch, p.length(), p.projected()}, compute);
   Tensor states = new_tensor(
-      x, {kDirections, p.batch, save_states ? saved_states(p.length()) : 0, p.state, p.dim}, compute);
+      x, {kDirections, p.batch, save_states ? ss2d_saved_states(p.length()) : 0, p.state, p.dim}, compute);
   p.out = out(y), p.projected_x = out(projected_x), p.states = out(states);
   cpu_kernels(p.type).ss2d_forward(p, torch_threads);
   return {y, save_states ? projected_x : new_tensor(x, {0}, compute), states};
@@ -29,7 +29,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
   const int64_t B = p.batch, D = p.dim, K = kDirections;
   require(grad_y, "grad_y", {B, p.height, p.width, D}, compute);
   require(projected_x, "projected_x", {K, B, p.length(), p.projected()}, compute);
-  require(states, "states", {K, B, saved_states(p.length()), p.state, D}, compute);
+  require(states, "states", {K, B, ss2d_saved_states(p.length()), p.state, D}, compute);
   p.grad_out = data(grad_y), p.projected_x = data(projected_x), p.states = data(states);
 
   Tensor workspace = new_tensor(x, {ss2d_backward_workspace(p)}, compute);
