@@ -8,8 +8,10 @@ SOURCES := setup.py pyproject.toml constraints.txt $(shell find csrc swin_umamba
 	-not -name '*.pyc' -not -name '*.so' -not -path '*/__pycache__/*')
 # The tests build with the cmake and ninja that are installed there.
 export PATH := $(abspath $(BIN)):$(PATH)
-# torch's idle threads would spin and slow down everything beside them.
-export OMP_WAIT_POLICY ?= PASSIVE
+# For the tests, as swin_umamba/training/run_folder.py does for trainings: idle threads soon sleep.
+ifndef OMP_WAIT_POLICY
+export GOMP_SPINCOUNT ?= 4000
+endif
 
 .PHONY: train test test-slow lint format wheel clean
 

@@ -14,6 +14,7 @@ network   both networks against themselves with ss2d replaced by a multiplicatio
 threads   two threads against one
 growth    ss2d per pixel at 640x640 against 160x160, one thread
 half      bfloat16 and float16 against float32, one thread
+waiting   how threads wait for each other: a training step by setting, alone and beside a busy program
 
 The C library is told to keep freed memory, so that no side's time is that of the system clearing pages; large tensors
 are in huge pages, as in a training.
@@ -29,6 +30,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -406,6 +408,39 @@ def section_half() -> list[str]:
                 f"{name} {what} | {full * 1e3:7.1f} | {brain * 1e3:7.1f} ({full / brain:.2f}x) | "
                 f"{half * 1e3:7.1f} ({full / half:.2f}x)"
             )
+    return lines
+
+
+WAITING = {"default": {}, "GOMP_SPINCOUNT=4000": {"GOMP_SPINCOUNT": "4000"}, "PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"}}
+WAITING_STEP = """
+import statistics, time, torch
+from swin_umamba.networks import SwinUMambaD
+torch.set_num_threads(2)
+model, image = SwinUMambaD(in_channels=1, num_classes=14, deep_supervision=True), torch.randn(2, 1, 128, 128)
+seconds, end = [], time.perf_counter() + 6
+while time.perf_counter() < end:
+    start = time.perf_counter()
+    sum(y.square().mean() for y in model(image)).backward()
+    seconds.append(time.perf_counter() - start)
+print(statistics.median(seconds[1:]))
+"""
+
+
+def section_waiting() -> list[str]:
+    inherited = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    lines = ["setting | SwinUMambaD, forward and backward 2x1x128x128, alone ms | beside a busy program ms (medians)"]
+    for name, setting in WAITING.items():
+        medians = []
+        for busy in (False, True):
+            other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
+            try:
+                command = [sys.executable, "-c", WAITING_STEP]
+                done = subprocess.run(command, env=inherited | setting, check=True, capture_output=True, text=True)
+            finally:
+                if other:
+                    other.kill()
+            medians.append(float(done.stdout))
+        lines.append(f"{name:19} | {medians[0] * 1e3:5.0f} | {medians[1] * 1e3:5.0f}")
     return lines
 
 

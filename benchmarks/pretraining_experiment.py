@@ -168,7 +168,7 @@ def run(command: list[object], output: Path) -> None:
         command.append("--resume")
     print("$", " ".join(["python", *command[1:]]), flush=True)
     start = time.monotonic()
-    code = subprocess.run(command, check=False, env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ}).returncode
+    code = subprocess.run(command, check=False).returncode
     if code:
         sys.exit(code)
     print(f"took {time.monotonic() - start:.0f} s", flush=True)

@@ -168,7 +168,7 @@ def environment(monkeypatch):
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_def_n_proc", "nnUNet_n_proc_DA"):
         monkeypatch.setenv(name, "1")
     monkeypatch.delenv("SWIN_UMAMBA_PRETRAINED", raising=False)
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "4000")
     monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "1")
 
 

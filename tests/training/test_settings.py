@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from swin_umamba.errors import UserError
+from swin_umamba.training.run_folder import set_worker_defaults
 from swin_umamba.training.settings import (
     SAMPLE_SETTINGS,
     Settings,
@@ -111,3 +113,20 @@ def test_other_settings_than_those_of_a_former_run_are_named(said, message):
     check_unchanged({"epochs": 5, "patch_size": (64, 64)}, stored, "advice")
     with pytest.raises(UserError, match=message):
         check_unchanged(said, stored, "advice")
+
+
+@pytest.mark.parametrize(
+    ("users", "spin_count"),
+    [({}, "4000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_how_threads_wait_is_the_users_choice(users: dict[str, str], spin_count: str | None, monkeypatch) -> None:
+    # Restored by monkeypatch, whatever the function sets.
+    for name in ("nnUNet_def_n_proc", "nnUNet_n_proc_DA", "THP_MEM_ALLOC_ENABLE"):
+        monkeypatch.setenv(name, "1")
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in users.items():
+        monkeypatch.setenv(name, value)
+    set_worker_defaults()
+    assert os.environ.get("GOMP_SPINCOUNT") == spin_count

@@ -138,7 +138,8 @@ class PartTask {
         read(x.chunk->gy[t], p_.grad_out, kCompute, at + x.channel, x.count);
       }
     }
-    gemm<V>(steps, row, p_.rank, {projected_, P, 1}, dt_projs_, row, reinterpret_cast<E*>(delta_), row, false);
+    gemm<V>(steps, row, p_.rank, {projected_, P, 1}, dt_projs_, row, reinterpret_cast<E*>(delta_), row,
+            false);
   }
 
   // The gradient of u, which store_block left in gdtu.

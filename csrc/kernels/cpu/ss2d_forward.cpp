@@ -122,8 +122,8 @@ class PartTask {
     for (int64_t b = 0; b < block_count_; ++b) {
       ForwardBlock<V>& x = blocks_[b];
       if (p_.states && saved > 0 && start > 0)
-        save_state(static_cast<E*>(p_.states) + (k * p_.batch + image_) * saved * N * D,
-                   start / kChunk, x.state, N, D, x.channel, x.count);
+        save_state(static_cast<E*>(p_.states) + (k * p_.batch + image_) * saved * N * D, start / kChunk,
+                   x.state, N, D, x.channel, x.count);
       x.scan({steps, {projected_ + R, P, nullptr}, {projected_ + R + N, P, nullptr}, ahead_}, N, true,
              delta_ + b, block_count_);
     }

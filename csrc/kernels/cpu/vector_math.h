@@ -75,8 +75,7 @@ SWIN_INLINE void exps(Float (&r)[COUNT], const Float (&x)[COUNT]) {
 #if defined(__AVX512F__)
   const Float log2e = broadcast<Float>(1.44269502f), rest = broadcast<Float>(1.92596299e-8f);
   SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i)
-    f[i] = maximum(broadcast<Float>(-104.0f), x[i]);
+  for (int i = 0; i < COUNT; ++i) f[i] = maximum(broadcast<Float>(-104.0f), x[i]);
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = fma(f[i], log2e, broadcast<Float>(kRound));
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] -= kRound;
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] = fma(f[i], rest, fma(f[i], log2e, -n[i]));
@@ -84,8 +83,7 @@ SWIN_INLINE void exps(Float (&r)[COUNT], const Float (&x)[COUNT]) {
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = (Float)_mm512_scalef_ps((__m512)r[i], (__m512)n[i]);
 #else
   SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i)
-    f[i] = maximum(broadcast<Float>(-87.0f), x[i]);
+  for (int i = 0; i < COUNT; ++i) f[i] = maximum(broadcast<Float>(-87.0f), x[i]);
   SWIN_UNROLL(8)
   for (int i = 0; i < COUNT; ++i) n[i] = fma(f[i], broadcast<Float>(1.44269504f), broadcast<Float>(kRound));
   SWIN_UNROLL(8)
