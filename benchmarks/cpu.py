@@ -18,7 +18,7 @@ waiting   how threads wait for each other: a training step by setting, alone and
 
 The C library is told to keep freed memory, so that no side's time is that of the system clearing pages; large tensors
 are in huge pages, as in a training.
-Times are the shortest of turns over several seconds; mambapy's and plain PyTorch's are of one, after another to warm up.
+Times are the shortest of turns over several seconds; mambapy's and plain PyTorch's are of one, after one to warm up.
 """
 
 from __future__ import annotations

@@ -105,9 +105,9 @@ def set_worker_defaults(processes: int = 1) -> None:
     available = available_processors()
     os.environ.setdefault("nnUNet_def_n_proc", str(min(8, available)))
     os.environ.setdefault("nnUNet_n_proc_DA", str(min(12, max(1, available // processes))))
-    # How often a thread that waits for others looks before it sleeps: enough for the gaps inside a network. GNU OpenMP's
-    # own number takes the processor from the thread that is waited for as soon as anything else runs on the machine
-    # (benchmarks/cpu.py waiting).
+    # How often a thread that waits for others looks before it sleeps: enough for the gaps inside a network. GNU
+    # OpenMP's own number takes the processor from the thread that is waited for as soon as anything else runs on the
+    # machine (benchmarks/cpu.py waiting).
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "4000")
     # Large tensors in huge pages, where the system leaves that to the program: fewer page faults.
