@@ -151,8 +151,9 @@ void run(const Ss2dForward& p, ParallelFor parallel) {
   const int64_t pixels = p.batch * p.length(), parts = channel_parts(p.dim);
   const int64_t blocks = (pixels + kProjectedRows - 1) / kProjectedRows;
   for_each_task(parallel, kDirections * blocks, [&](int64_t task) {
-    const int64_t first = task % blocks * kProjectedRows;
-    project_pixels<V>(p, int(task / blocks), first, minimum(kProjectedRows, pixels - first));
+    // The pixels stay in the cache for all directions.
+    const int64_t first = task / kDirections * kProjectedRows;
+    project_pixels<V>(p, int(task % kDirections), first, minimum(kProjectedRows, pixels - first));
   });
   for_each_task(parallel, p.batch * parts,
                 [&](int64_t task) { PartTask<V>(p, task / parts, task % parts).run(); });
