@@ -96,6 +96,13 @@ static constexpr int64_t channel_sums(int64_t channels) {
   return (channel_parts(channels) + parts_per_sum(channels) - 1) / parts_per_sum(channels);
 }
 
+// ss2d sums the gradient of x_proj_weight over the pixels in this many parts, to be added.
+constexpr int64_t kPixelParts = 16;
+static constexpr int64_t pixel_parts(int64_t pixels) {
+  const int64_t parts = (pixels + 511) / 512;
+  return parts < kPixelParts ? parts : kPixelParts;
+}
+
 struct SumParts {
   int64_t outer, count, inner;
   Type type;          // of the sum; float64 if the parts are
@@ -130,7 +137,7 @@ struct Ss2dBackward : Ss2d {
   const void* states;
   const void* grad_out;        // (B, H, W, D), compute
   void* grad_x;                // (B, H, W, D), compute
-  void* grad_x_proj_weight;    // (4, R+2N, D), compute
+  void* grad_x_proj_weight;    // (pixel_parts(B*H*W), 4, R+2N, D), compute: to be summed
   void* grad_dt_projs_weight;  // (B, 4, D, R), compute: one part per image
   void* grad_dt_projs_bias;    // (B, 4, D), compute: one part per image
   void* grad_A_logs;           // (B, 4, D, N), compute: one part per image

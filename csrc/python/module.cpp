@@ -261,7 +261,9 @@ py::dict ss2d_backward(const Array& grad_y, const Array& projected_x, const Arra
   p.states = inputs.add(states, "states", {K, B, ss2d_saved_states(p.length()), p.state, D}, compute);
 
   Array workspace = new_array(compute, {ss2d_backward_workspace(p)});
-  Array grad_x = new_array(compute, shape_of(x)), grad_x_proj = new_array(compute, {K, p.projected(), D});
+  const py::ssize_t parts = pixel_parts(B * p.length());
+  Array grad_x = new_array(compute, shape_of(x));
+  Array grad_x_proj = new_array(compute, {parts, K, p.projected(), D});
   Array grad_dt_projs = new_array(compute, {B, K, D, p.rank}), grad_bias = new_array(compute, {B, K, D});
   Array grad_A_logs = new_array(compute, {B, K, D, p.state}), grad_Ds = new_array(compute, {B, K, D});
   p.workspace = out(workspace), p.grad_x = out(grad_x), p.grad_x_proj_weight = out(grad_x_proj);
@@ -274,7 +276,7 @@ py::dict ss2d_backward(const Array& grad_y, const Array& projected_x, const Arra
   };
   py::dict gradients;
   gradients["x"] = sum_parts(grad_x, 1, 1, shape_of(x), p.type);
-  gradients["x_proj_weight"] = grad_x_proj;
+  gradients["x_proj_weight"] = sum_parts(grad_x_proj, 1, parts, {K, p.projected(), D}, compute);
   gradients["dt_projs_weight"] = over_images(grad_dt_projs, {K, D, p.rank});
   gradients["dt_projs_bias"] = over_images(grad_bias, {K, D});
   gradients["A_logs"] = over_images(grad_A_logs, {K * D, p.state});

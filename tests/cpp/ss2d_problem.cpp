@@ -64,7 +64,8 @@ Arrays run_kernels(const ImageSizes& s, const Arrays& in) {
   const Array states(compute, K * s.batch * ss2d_saved_states(s.pixels()) * s.state * s.dim);
   Arrays results = run_forward(s, in, projected.data(), states.data());
 
-  const Array grad_x(compute, image), grad_x_proj(compute, K * s.projected() * s.dim);
+  const int64_t parts = pixel_parts(s.batch * s.pixels());
+  const Array grad_x(compute, image), grad_x_proj(compute, parts * K * s.projected() * s.dim);
   const Array grad_dt_projs(compute, s.batch * K * s.rank * s.dim), grad_bias(compute, s.batch * K * s.dim);
   const Array grad_A_logs(compute, s.batch * K * s.dim * s.state), grad_Ds(compute, s.batch * K * s.dim);
   Ss2dBackward backward{};
@@ -78,7 +79,7 @@ Arrays run_kernels(const ImageSizes& s, const Arrays& in) {
   cpu_kernels(s.type).ss2d_backward(backward, run_in_threads);
 
   results.insert({{"grad_x", grad_x},
-                  {"grad_x_proj_weight", grad_x_proj},
+                  {"grad_x_proj_weight", sum_of_parts(1, parts, grad_x_proj, compute)},
                   {"grad_dt_projs_weight", sum_of_parts(1, s.batch, grad_dt_projs, compute)},
                   {"grad_dt_projs_bias", sum_of_parts(1, s.batch, grad_bias, compute)},
                   {"grad_A_logs", sum_of_parts(1, s.batch, grad_A_logs, compute)},

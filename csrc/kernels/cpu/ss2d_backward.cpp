@@ -1,9 +1,8 @@
 // Fused 2-D selective scan, backward.
 //
 // Direction after direction: (a) scan tasks, each a few neighbouring parts of the channels of one image, walk
-// the chunks backwards (recurrence.h) and leave their sum of the gradient of the projected pixels; (b) the
-// sums are added and taken back through the projection to the image; (c) the gradient of the projection's
-// weight is summed over all pixels, one task for a panel of its columns.
+// the chunks backwards (recurrence.h) and leave their sum of the gradient of the projected pixels; (b) a few
+// pixels at a time, these sums are added and taken back through the projection, to the image and its weight.
 #include "gemm.h"
 #include "image_rows.h"
 #include "kernels.h"
@@ -231,40 +230,43 @@ class PartTask {
   BackwardBlock<V> blocks_[kBlocks];
 };
 
-// Adds the sums into the first one, and takes it through x_proj_weight[k] (R+2N, D) to the image.
+// Some columns (channels) of one part of the pixels in one direction: adds up the sums over channels, takes
+// them through x_proj_weight[k] (R+2N, D) to the image, and sums the gradient of that weight.
 template <class V>
-void project_back(const Ss2dBackward& p, int k, Element<V>* sums, int64_t first, int64_t rows) {
+void project_back(const Ss2dBackward& p, int k, const Element<V>* sums, int64_t part, int64_t column,
+                  int64_t columns) {
   using E = Element<V>;
-  const int64_t D = p.dim, P = p.projected(), size = p.batch * p.length() * P;
-  E* sum = sums + first * P;
-  for (int64_t other = 1; other < channel_sums(D); ++other)
-    for (int64_t i = 0; i < rows * P; ++i) sum[i] += sum[other * size + i];
-  gemm<V>(rows, D, P, {sum, P, 1}, static_cast<const E*>(p.x_proj_weight) + k * P * D, D,
-          static_cast<E*>(p.grad_x) + first * D, D, true);
-}
-
-template <class V>
-void sum_weight_panel(const Ss2dBackward& p, int k, const Element<V>* grad_projected, int64_t column,
-                      int64_t columns) {
-  using E = Element<V>;
-  const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length();
-  const int64_t copied = image_copy<V>(p.type, kPixelRows, columns);
-  Scratch scratch(Scratch::bytes<E>(copied));
+  const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length(), parts = pixel_parts(pixels);
+  const int64_t blocks = (pixels + kPixelRows - 1) / kPixelRows;
+  const int64_t begin = blocks * part / parts * kPixelRows;
+  const int64_t end = minimum(blocks * (part + 1) / parts * kPixelRows, pixels);
+  const int64_t copied = image_copy<V>(p.type, kPixelRows, columns), summed = kPixelRows * P;
+  Scratch scratch(Scratch::bytes<E>(copied) + Scratch::bytes<E>(summed));
   E* copy = scratch.take<E>(copied);
-  E* to = static_cast<E*>(p.grad_x_proj_weight) + k * P * D + column;
-  for (int64_t first = 0; first < pixels; first += kPixelRows) {
-    const int64_t rows = minimum(kPixelRows, pixels - first);
+  E* grad_projected = scratch.take<E>(summed);
+  const E* weight = static_cast<const E*>(p.x_proj_weight) + k * P * D + column;
+  E* grad_weight = static_cast<E*>(p.grad_x_proj_weight) + (part * kDirections + k) * P * D + column;
+  for (int64_t first = begin; first < end; first += kPixelRows) {
+    const int64_t rows = minimum(kPixelRows, end - first);
+    copy_row<V>(grad_projected, sums + first * P, rows * P);
+    for (int64_t other = 1; other < channel_sums(D); ++other)
+      add_row<V>(grad_projected, sums + (other * pixels + first) * P, rows * P);
+    gemm<V>(rows, columns, P, {grad_projected, P, 1}, weight, D,
+            static_cast<E*>(p.grad_x) + first * D + column, D, true);
     int64_t row;
     const E* x = image_rows<V>(p.x, p.type, D, first, rows, column, columns, copy, row);
-    gemm<V>(P, columns, rows, {grad_projected + first * P, 1, P}, x, row, to, D, first > 0);
+    gemm<V>(P, columns, rows, {grad_projected, 1, P}, x, row, grad_weight, D, first > begin);
   }
 }
 
 template <class V>
 void run(const Ss2dBackward& p, ParallelFor parallel) {
   using E = Element<V>;
-  const int64_t D = p.dim, pixels = p.batch * p.length();
-  const int64_t sums = channel_sums(D), together = parts_per_sum(D);
+  const int64_t D = p.dim, sums = channel_sums(D), together = parts_per_sum(D);
+  const int64_t parts = pixel_parts(p.batch * p.length());
+  // Where there are few pixels, few channels in a task.
+  const int64_t columns = round_up((D * parts + kPixelParts - 1) / kPixelParts, kPanel);
+  const int64_t panels = (D + columns - 1) / columns;
   E* grad_projected = static_cast<E*>(p.workspace);
   for (int k = 0; k < kDirections; ++k) {
     for_each_task(parallel, p.batch * sums, [&](int64_t task) {
@@ -273,13 +275,9 @@ void run(const Ss2dBackward& p, ParallelFor parallel) {
       const int64_t first = sum * together, end = minimum(first + together, channel_parts(D));
       for (int64_t part = first; part < end; ++part) PartTask<V>(p, k, image, part, to, part == first).run();
     });
-    for_each_task(parallel, (pixels + kPixelRows - 1) / kPixelRows, [&](int64_t task) {
-      const int64_t first = task * kPixelRows;
-      project_back<V>(p, k, grad_projected, first, minimum(kPixelRows, pixels - first));
-    });
-    for_each_task(parallel, (D + kPanel - 1) / kPanel, [&](int64_t task) {
-      const int64_t column = task * kPanel;
-      sum_weight_panel<V>(p, k, grad_projected, column, minimum(kPanel, D - column));
+    for_each_task(parallel, parts * panels, [&](int64_t task) {
+      const int64_t column = task % panels * columns;
+      project_back<V>(p, k, grad_projected, task / panels, column, minimum(columns, D - column));
     });
   }
 }

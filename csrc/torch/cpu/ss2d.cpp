@@ -34,7 +34,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
 
   Tensor workspace = new_tensor(x, {ss2d_backward_workspace(p)}, compute);
   Tensor grad_x = new_tensor(x, {B, p.height, p.width, D}, compute);
-  Tensor grad_x_proj = new_tensor(x, {K, p.projected(), D}, compute);
+  const int64_t parts = pixel_parts(B * p.length());
+  Tensor grad_x_proj = new_tensor(x, {parts, K, p.projected(), D}, compute);
   Tensor grad_dt_projs = new_tensor(x, {B, K, D, p.rank}, compute);
   Tensor grad_bias = new_tensor(x, {B, K, D}, compute);
   Tensor grad_A_logs = new_tensor(x, {B, K, D, p.state}, compute);
@@ -50,7 +51,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
   };
   const bool rounded = p.type != compute_type;
   return {rounded ? sum_parts(grad_x, 1, 1, {B, p.height, p.width, D}, p.type) : grad_x,
-          grad_x_proj,
+          sum_parts(grad_x_proj, 1, parts, {K, p.projected(), D}, compute_type),
           over_images(grad_dt_projs, {K, D, p.rank}),
           over_images(grad_bias, {K, D}),
           over_images(grad_A_logs, {K * D, p.state}),
