@@ -7,6 +7,7 @@ from mambapy.mamba import MambaBlock, MambaConfig
 from swin_umamba.networks.mamba_block import Mamba
 from swin_umamba.networks.umamba import UMambaBot, UMambaEnc
 
+import swin_umamba_ext
 from swin_umamba_ext import reference
 
 from .golden_weights import fill, read_golden, read_shapes
@@ -34,14 +35,15 @@ def test_parameters_have_the_published_names_and_shapes(name, network):
     assert sum(p.numel() for p in network.parameters()) == PARAMETERS[name]
 
 
-def test_outputs_are_golden_where_mamba_gives_zero(name, network, monkeypatch):
-    """The golden outputs are those of a Mamba that gave zeros: they hold the convolutions to account, not the scan.
+def test_outputs_are_golden_where_the_scan_gives_zero(name, network, monkeypatch):
+    """The golden outputs are those of the network with a selective scan that returned zeros.
 
-    With zeros in its place the outputs agree to 1e-5. With Mamba at work, on the weights that the golden run
-    is said to have had, they differ by 4 % and more; so they do with the definition of the scan.
+    Then they are met bit for bit by one thread of the machine that this was found on, and by nothing else that was
+    tried: a Mamba output scaled by 1e-8 already shows in them. They hold the convolutions to account (of U-Mamba_Enc, whose skips are
+    all zero then, only the decoder's); the scan and the block have the tests below.
     """
     golden = read_golden(name)
-    monkeypatch.setattr(Mamba, "forward", lambda self, x: torch.zeros_like(x))
+    monkeypatch.setattr(swin_umamba_ext, "selective_scan", lambda u, *args, **kwargs: torch.zeros_like(u))
     with torch.no_grad():
         outputs = network(golden["input"])
     assert len(outputs) == 6
