@@ -41,7 +41,7 @@ if X86:
     INSTRUCTION_SETS["avx512"] = [
         *INSTRUCTION_SETS["avx2"],
         *["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
-        "-Wno-maybe-uninitialized",  # false alarms of gcc 12's own avx512fintrin.h
+        *["-Wno-uninitialized", "-Wno-maybe-uninitialized"],  # false alarms of gcc 12's own avx512fintrin.h
     ]
 # -Wno-psabi: the kernels' vectors never cross a library's border.
 CXX_FLAGS = ["-std=c++17", "-O3", "-g0", "-Wall", "-Wno-psabi", f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"]

@@ -136,17 +136,21 @@ struct Ss2dBackward : Ss2d {
   const void* projected_x;
   const void* states;
   const void* grad_out;        // (B, H, W, D), compute
-  void* grad_x;                // (B, H, W, D), compute
-  void* grad_x_proj_weight;    // (pixel_parts(B*H*W), 4, R+2N, D), compute: to be summed
+  void* grad_x;                // (B, H, W, D)
+  void* grad_x_proj_weight;    // (4, R+2N, D), compute; on the CPU pixel_parts(B*H*W) of them, to be summed
   void* grad_dt_projs_weight;  // (B, 4, D, R), compute: one part per image
   void* grad_dt_projs_bias;    // (B, 4, D), compute: one part per image
   void* grad_A_logs;           // (B, 4, D, N), compute: one part per image
   void* grad_Ds;               // (B, 4, D), compute: one part per image
 };
 
-// One direction's sums of the projected gradient, (channel_sums, B, H*W, R+2N).
-static inline int64_t ss2d_backward_workspace(const Ss2d& p) {
+// One direction's sums of the projected gradient, (channel_sums, B, H*W, R+2N), and, where x is not of
+// compute type, the gradient of x before it is rounded.
+static inline int64_t ss2d_projected_sums(const Ss2d& p) {
   return channel_sums(p.dim) * p.batch * p.length() * p.projected();
+}
+static inline int64_t ss2d_backward_workspace(const Ss2d& p) {
+  return ss2d_projected_sums(p) + (type_size(p.type) == 2 ? p.batch * p.length() * p.dim : 0);
 }
 
 }  // namespace swin_umamba

@@ -262,7 +262,7 @@ py::dict ss2d_backward(const Array& grad_y, const Array& projected_x, const Arra
 
   Array workspace = new_array(compute, {ss2d_backward_workspace(p)});
   const py::ssize_t parts = pixel_parts(B * p.length());
-  Array grad_x = new_array(compute, shape_of(x));
+  Array grad_x = new_array(p.type, shape_of(x));
   Array grad_x_proj = new_array(compute, {parts, K, p.projected(), D});
   Array grad_dt_projs = new_array(compute, {B, K, D, p.rank}), grad_bias = new_array(compute, {B, K, D});
   Array grad_A_logs = new_array(compute, {B, K, D, p.state}), grad_Ds = new_array(compute, {B, K, D});
@@ -275,7 +275,7 @@ py::dict ss2d_backward(const Array& grad_y, const Array& projected_x, const Arra
     return sum_parts(images, 1, B, shape, compute);
   };
   py::dict gradients;
-  gradients["x"] = sum_parts(grad_x, 1, 1, shape_of(x), p.type);
+  gradients["x"] = grad_x;
   gradients["x_proj_weight"] = sum_parts(grad_x_proj, 1, parts, {K, p.projected(), D}, compute);
   gradients["dt_projs_weight"] = over_images(grad_dt_projs, {K, D, p.rank});
   gradients["dt_projs_bias"] = over_images(grad_bias, {K, D});

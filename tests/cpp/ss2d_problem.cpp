@@ -65,7 +65,7 @@ Arrays run_kernels(const ImageSizes& s, const Arrays& in) {
   Arrays results = run_forward(s, in, projected.data(), states.data());
 
   const int64_t parts = pixel_parts(s.batch * s.pixels());
-  const Array grad_x(compute, image), grad_x_proj(compute, parts * K * s.projected() * s.dim);
+  const Array grad_x(s.type, image), grad_x_proj(compute, parts * K * s.projected() * s.dim);
   const Array grad_dt_projs(compute, s.batch * K * s.rank * s.dim), grad_bias(compute, s.batch * K * s.dim);
   const Array grad_A_logs(compute, s.batch * K * s.dim * s.state), grad_Ds(compute, s.batch * K * s.dim);
   Ss2dBackward backward{};

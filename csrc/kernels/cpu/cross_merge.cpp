@@ -1,74 +1,52 @@
 // Cross-merge, the adjoint of the cross-scan: four walks are put back in place and added, in compute
 // type, always in the order (0 + 2) + (1 + 3).
-#include "plane_walks.h"
+#include "kernels.h"
+#include "parallel.h"
 #include "tile.h"
 
 namespace swin_umamba::SWIN_ISA {
 namespace {
 
-struct Double {
-  using Stored = double;
-  static double widen(double v) { return v; }
-  static double narrow(double v) { return v; }
-};
-struct Single {
-  using Stored = float;
-  static float widen(float v) { return v; }
-  static float narrow(float v) { return v; }
-};
-struct BFloat16 {
-  using Stored = uint16_t;
-  static float widen(uint16_t v) { return bfloat16_to_float(v); }
-  static uint16_t narrow(float v) { return float_to_bfloat16(v); }
-};
-struct Float16 {
-  using Stored = uint16_t;
-  static float widen(uint16_t v) { return float16_to_float(v); }
-  static uint16_t narrow(float v) { return float_to_float16(v); }
-};
+// One tile of lanes x lanes pixels at (r, c), or what there is of it. `walks` are the first elements of the
+// four walks in the input, `plane` that of the plane in the output.
+template <class V>
+void merge_tile(const CrossScan& p, const int64_t (&walks)[kDirections], int64_t plane, int64_t r,
+                int64_t c) {
+  constexpr int64_t W = Lanes<V>::kCount;
+  const int64_t rows = minimum(W, p.height - r), columns = minimum(W, p.width - c);
+  const auto sum_of = [&](int forward, int backward, int64_t i, int64_t count) {
+    V a, b;
+    read(a, p.input, p.type, walks[forward] + i, count);
+    read(b, p.input, p.type, walks[backward] + p.height * p.width - i - count, count);
+    return a + reversed(b, count);
+  };
+  V tile[W] = {};
+  for (int64_t i = 0; i < columns; ++i) tile[i] = sum_of(1, 3, (c + i) * p.height + r, rows);
+  transpose(tile);
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t pixel = (r + i) * p.width + c;
+    write(p.output, p.type, plane + pixel, sum_of(0, 2, pixel, columns) + tile[i], columns);
+  }
+}
 
-template <class F>
+template <class V>
 void run(const CrossScan& p, ParallelFor parallel) {
-  using T = typename F::Stored;
-  using Compute = decltype(F::widen(T()));
-  const int64_t pixels = p.height * p.width;
-  for_each_task(parallel, p.batch * p.channels, [&p, pixels](int64_t task) {
-    const int64_t image = task / p.channels, channel = task % p.channels;
-    T* plane = static_cast<T*>(p.output) + task * pixels;
-    const T* walks[kDirections];
+  for_each_task(parallel, p.batch * p.channels, [&p](int64_t task) {
+    constexpr int64_t W = Lanes<V>::kCount;
+    const int64_t image = task / p.channels, channel = task % p.channels, pixels = p.height * p.width;
+    int64_t walks[kDirections];
     for (int k = 0; k < kDirections; ++k)
-      walks[k] = static_cast<const T*>(p.input) + ((image * kDirections + k) * p.channels + channel) * pixels;
-    for_each_tile(p.height, p.width, [&](int64_t r0, int64_t r1, int64_t c0, int64_t c1) {
-      Compute columns[kTileSide][kTileSide];
-      for (int64_t c = c0; c < c1; ++c)
-        for (int64_t r = r0; r < r1; ++r) {
-          const int64_t by_columns = c * p.height + r;
-          columns[r - r0][c - c0] =
-              F::widen(walks[1][by_columns]) + F::widen(walks[3][pixels - 1 - by_columns]);
-        }
-      for (int64_t r = r0; r < r1; ++r)
-        for (int64_t c = c0; c < c1; ++c) {
-          const int64_t by_rows = r * p.width + c;
-          const Compute rows = F::widen(walks[0][by_rows]) + F::widen(walks[2][pixels - 1 - by_rows]);
-          plane[by_rows] = F::narrow(rows + columns[r - r0][c - c0]);
-        }
-    });
+      walks[k] = ((image * kDirections + k) * p.channels + channel) * pixels;
+    for (int64_t c = 0; c < p.width; c += W)
+      for (int64_t r = 0; r < p.height; r += W) merge_tile<V>(p, walks, task * pixels, r, c);
   });
 }
 
 }  // namespace
 
 void cross_merge(const CrossScan& p, ParallelFor parallel) {
-  switch (p.type) {
-    case Type::kFloat64:
-      return run<Double>(p, parallel);
-    case Type::kFloat32:
-      return run<Single>(p, parallel);
-    case Type::kBFloat16:
-      return run<BFloat16>(p, parallel);
-    case Type::kFloat16:
-      return run<Float16>(p, parallel);
-  }
+  if (p.type == Type::kFloat64) return run<double>(p, parallel);
+  run<Float>(p, parallel);
 }
 
 }  // namespace swin_umamba::SWIN_ISA

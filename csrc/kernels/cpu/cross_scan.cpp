@@ -1,11 +1,34 @@
-// Cross-scan: each image plane is written in the four scan orders.
-#include "plane_walks.h"
+// Cross-scan: each image plane is written in the four scan orders. Every walk is written from one end to the
+// other: short pieces far apart take the processor several times as long.
+#include "kernels.h"
+#include "parallel.h"
+#include "tile.h"
 
 namespace swin_umamba::SWIN_ISA {
 namespace {
 
+// to[i] = from[count - 1 - i]
+template <class T>
+void copy_reversed(T* __restrict to, const T* __restrict from, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] = from[count - 1 - i];
+}
+
+// to (columns, rows) = the transpose of from (rows, columns of rows of `row` elements)
+template <class T>
+void transpose_columns(T* to, const T* from, int64_t rows, int64_t columns, int64_t row) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    transpose_matrix<Float>(reinterpret_cast<float*>(to), rows, reinterpret_cast<const float*>(from), rows,
+                            columns, row);
+  } else {
+    for (int64_t c = 0; c < columns; ++c)
+      for (int64_t r = 0; r < rows; ++r) to[c * rows + r] = from[r * row + c];
+  }
+}
+
 template <class T>
 void run(const CrossScan& p, ParallelFor parallel) {
+  // What is copied at a time: it is still in the cache when it is copied again, reversed.
+  constexpr int64_t kPiece = 4096 / sizeof(T), kColumns = 16;
   const int64_t pixels = p.height * p.width;
   for_each_task(parallel, p.batch * p.channels, [&p, pixels](int64_t task) {
     const int64_t image = task / p.channels, channel = task % p.channels;
@@ -13,20 +36,16 @@ void run(const CrossScan& p, ParallelFor parallel) {
     T* walks[kDirections];
     for (int k = 0; k < kDirections; ++k)
       walks[k] = static_cast<T*>(p.output) + ((image * kDirections + k) * p.channels + channel) * pixels;
-    for_each_tile(p.height, p.width, [&](int64_t r0, int64_t r1, int64_t c0, int64_t c1) {
-      for (int64_t r = r0; r < r1; ++r)
-        for (int64_t c = c0; c < c1; ++c) {
-          const int64_t by_rows = r * p.width + c;
-          walks[0][by_rows] = plane[by_rows];
-          walks[2][pixels - 1 - by_rows] = plane[by_rows];
-        }
-      for (int64_t c = c0; c < c1; ++c)
-        for (int64_t r = r0; r < r1; ++r) {
-          const int64_t by_columns = c * p.height + r;
-          walks[1][by_columns] = plane[r * p.width + c];
-          walks[3][pixels - 1 - by_columns] = plane[r * p.width + c];
-        }
-    });
+    for (int64_t i = 0; i < pixels; i += kPiece) {
+      const int64_t count = minimum(kPiece, pixels - i);
+      memcpy(walks[0] + i, plane + i, count * sizeof(T));
+      copy_reversed(walks[2] + pixels - i - count, plane + i, count);
+    }
+    for (int64_t c = 0; c < p.width; c += kColumns) {
+      const int64_t columns = minimum(kColumns, p.width - c), count = columns * p.height, i = c * p.height;
+      transpose_columns(walks[1] + i, plane + c, p.height, columns, p.width);
+      copy_reversed(walks[3] + pixels - i - count, walks[1] + i, count);
+    }
   });
 }
 

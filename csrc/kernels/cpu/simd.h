@@ -197,4 +197,21 @@ SWIN_INLINE void transpose(Float (&r)[kWidth]) {
 }
 SWIN_INLINE void transpose(double (&)[1]) {}
 
+// The first `count` lanes in reverse order; the others are zero and stay so.
+SWIN_INLINE double reversed(double v, int64_t) { return v; }
+SWIN_INLINE Float reversed(Float v, int64_t count) {
+#if defined(__AVX512F__)
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return (Float)_mm512_permutexvar_ps(_mm512_sub_epi32(_mm512_set1_epi32(int(count) - 1), lane), (__m512)v);
+#elif defined(__AVX2__)
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return (Float)_mm256_permutevar8x32_ps((__m256)v,
+                                         _mm256_sub_epi32(_mm256_set1_epi32(int(count) - 1), lane));
+#else
+  Float r{};
+  for (int64_t i = 0; i < count; ++i) r[i] = v[count - 1 - i];
+  return r;
+#endif
+}
+
 }  // namespace swin_umamba::SWIN_ISA

@@ -231,10 +231,11 @@ class PartTask {
 };
 
 // Some columns (channels) of one part of the pixels in one direction: adds up the sums over channels, takes
-// them through x_proj_weight[k] (R+2N, D) to the image, and sums the gradient of that weight.
+// them through x_proj_weight[k] (R+2N, D) to the image, and sums the gradient of that weight. After the last
+// direction the gradient of x goes to `rounded`, if that is wanted.
 template <class V>
 void project_back(const Ss2dBackward& p, int k, const Element<V>* sums, int64_t part, int64_t column,
-                  int64_t columns) {
+                  int64_t columns, void* rounded) {
   using E = Element<V>;
   const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length(), parts = pixel_parts(pixels);
   const int64_t blocks = (pixels + kPixelRows - 1) / kPixelRows;
@@ -246,21 +247,26 @@ void project_back(const Ss2dBackward& p, int k, const Element<V>* sums, int64_t 
   E* grad_projected = scratch.take<E>(summed);
   const E* weight = static_cast<const E*>(p.x_proj_weight) + k * P * D + column;
   E* grad_weight = static_cast<E*>(p.grad_x_proj_weight) + (part * kDirections + k) * P * D + column;
+  E* grad_x = static_cast<E*>(p.grad_x) + column;
   for (int64_t first = begin; first < end; first += kPixelRows) {
     const int64_t rows = minimum(kPixelRows, end - first);
     copy_row<V>(grad_projected, sums + first * P, rows * P);
     for (int64_t other = 1; other < channel_sums(D); ++other)
       add_row<V>(grad_projected, sums + (other * pixels + first) * P, rows * P);
-    gemm<V>(rows, columns, P, {grad_projected, P, 1}, weight, D,
-            static_cast<E*>(p.grad_x) + first * D + column, D, true);
+    gemm<V>(rows, columns, P, {grad_projected, P, 1}, weight, D, grad_x + first * D, D, true);
     int64_t row;
     const E* x = image_rows<V>(p.x, p.type, D, first, rows, column, columns, copy, row);
     gemm<V>(P, columns, rows, {grad_projected, 1, P}, x, row, grad_weight, D, first > begin);
+    for (int64_t r = first; rounded && k == kDirections - 1 && r < first + rows; ++r)
+      for (int64_t c = 0; c < columns; c += Lanes<V>::kCount) {
+        const int64_t count = minimum<int64_t>(Lanes<V>::kCount, columns - c);
+        write(rounded, p.type, r * D + column + c, load_some(grad_x + r * D + c, count), count);
+      }
   }
 }
 
 template <class V>
-void run(const Ss2dBackward& p, ParallelFor parallel) {
+void run(Ss2dBackward p, ParallelFor parallel) {
   using E = Element<V>;
   const int64_t D = p.dim, sums = channel_sums(D), together = parts_per_sum(D);
   const int64_t parts = pixel_parts(p.batch * p.length());
@@ -268,6 +274,11 @@ void run(const Ss2dBackward& p, ParallelFor parallel) {
   const int64_t columns = round_up((D * parts + kPixelParts - 1) / kPixelParts, kPanel);
   const int64_t panels = (D + columns - 1) / columns;
   E* grad_projected = static_cast<E*>(p.workspace);
+  void* rounded = nullptr;
+  if (p.type != compute_type<V>()) {
+    rounded = p.grad_x;
+    p.grad_x = grad_projected + ss2d_projected_sums(p);
+  }
   for (int k = 0; k < kDirections; ++k) {
     for_each_task(parallel, p.batch * sums, [&](int64_t task) {
       const int64_t image = task / sums, sum = task % sums;
@@ -277,7 +288,7 @@ void run(const Ss2dBackward& p, ParallelFor parallel) {
     });
     for_each_task(parallel, parts * panels, [&](int64_t task) {
       const int64_t column = task % panels * columns;
-      project_back<V>(p, k, grad_projected, task / panels, column, minimum(columns, D - column));
+      project_back<V>(p, k, grad_projected, task / panels, column, minimum(columns, D - column), rounded);
     });
   }
 }

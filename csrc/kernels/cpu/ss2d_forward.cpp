@@ -16,22 +16,22 @@ namespace {
 constexpr int64_t kProjectedRows = 256;
 constexpr int64_t kProductRows = 64;
 
-// `rows` pixels from `first` on in one direction.
+// `rows` pixels from `first` on in `directions` directions from `k` on.
 template <class V>
-void project_pixels(const Ss2dForward& p, int k, int64_t first, int64_t rows) {
+void project_pixels(const Ss2dForward& p, int k, int directions, int64_t first, int64_t rows) {
   using E = Element<V>;
   const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length();
-  const int64_t copied = image_copy<V>(p.type, kProductRows, D), weight_row = round_up(P, Lanes<V>::kCount);
+  const int64_t copied = image_copy<V>(p.type, rows, D), weight_row = round_up(P, Lanes<V>::kCount);
   Scratch scratch(Scratch::bytes<E>(D * weight_row) + Scratch::bytes<E>(copied));
   E* x_proj = scratch.take<E>(D * weight_row);
   E* copy = scratch.take<E>(copied);
-  transpose_matrix<V>(x_proj, weight_row, static_cast<const E*>(p.x_proj_weight) + k * D * P, P, D, D);
-  for (int64_t r = 0; r < rows; r += kProductRows) {
-    const int64_t pixel = first + r, count = minimum(kProductRows, rows - r);
-    int64_t row;
-    const E* x = image_rows<V>(p.x, p.type, D, pixel, count, 0, D, copy, row);
-    gemm<V>(count, P, D, {x, row, 1}, x_proj, weight_row,
-            static_cast<E*>(p.projected_x) + (k * pixels + pixel) * P, P, false);
+  int64_t row;
+  const E* x = image_rows<V>(p.x, p.type, D, first, rows, 0, D, copy, row);
+  for (const int end = k + directions; k < end; ++k) {
+    transpose_matrix<V>(x_proj, weight_row, static_cast<const E*>(p.x_proj_weight) + k * D * P, P, D, D);
+    for (int64_t r = 0; r < rows; r += kProductRows)
+      gemm<V>(minimum(kProductRows, rows - r), P, D, {x + r * row, row, 1}, x_proj, weight_row,
+              static_cast<E*>(p.projected_x) + (k * pixels + first + r) * P, P, false);
   }
 }
 
@@ -150,10 +150,12 @@ template <class V>
 void run(const Ss2dForward& p, ParallelFor parallel) {
   const int64_t pixels = p.batch * p.length(), parts = channel_parts(p.dim);
   const int64_t blocks = (pixels + kProjectedRows - 1) / kProjectedRows;
-  for_each_task(parallel, kDirections * blocks, [&](int64_t task) {
-    // The pixels stay in the cache for all directions.
-    const int64_t first = task / kDirections * kProjectedRows;
-    project_pixels<V>(p, int(task % kDirections), first, minimum(kProjectedRows, pixels - first));
+  // Where there are few pixels, a task for each direction; else the pixels stay in the cache for all.
+  const int together = blocks < 16 ? 1 : kDirections, tasks = kDirections / together;
+  for_each_task(parallel, tasks * blocks, [&](int64_t task) {
+    const int64_t first = task / tasks * kProjectedRows;
+    project_pixels<V>(p, int(task % tasks) * together, together, first,
+                      minimum(kProjectedRows, pixels - first));
   });
   for_each_task(parallel, p.batch * parts,
                 [&](int64_t task) { PartTask<V>(p, task / parts, task % parts).run(); });

@@ -33,7 +33,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
   p.grad_out = data(grad_y), p.projected_x = data(projected_x), p.states = data(states);
 
   Tensor workspace = new_tensor(x, {ss2d_backward_workspace(p)}, compute);
-  Tensor grad_x = new_tensor(x, {B, p.height, p.width, D}, compute);
+  Tensor grad_x = new_tensor(x, {B, p.height, p.width, D}, x.scalar_type());
   const int64_t parts = pixel_parts(B * p.length());
   Tensor grad_x_proj = new_tensor(x, {parts, K, p.projected(), D}, compute);
   Tensor grad_dt_projs = new_tensor(x, {B, K, D, p.rank}, compute);
@@ -49,8 +49,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
   const auto over_images = [&](const Tensor& images, std::vector<int64_t> sizes) {
     return sum_parts(images, 1, B, std::move(sizes), compute_type);
   };
-  const bool rounded = p.type != compute_type;
-  return {rounded ? sum_parts(grad_x, 1, 1, {B, p.height, p.width, D}, p.type) : grad_x,
+  return {grad_x,
           sum_parts(grad_x_proj, 1, parts, {K, p.projected(), D}, compute_type),
           over_images(grad_dt_projs, {K, D, p.rank}),
           over_images(grad_bias, {K, D}),
