@@ -99,3 +99,17 @@ def test_planar_norm_has_the_right_gradient_in_any_format(batch, image_format, g
 def test_replacement_can_be_chosen():
     block = replace_instance_norm(nn.Sequential(nn.InstanceNorm2d(4)), PlanarInstanceNorm2d)
     assert type(block[0]) is PlanarInstanceNorm2d
+
+
+@pytest.mark.parametrize("image_format", [torch.contiguous_format, torch.channels_last])
+def test_compiled_norm_is_the_same(image_format):
+    norm = InstanceNorm2d(3, affine=True)
+    nn.init.normal_(norm.weight)
+    image = torch.randn(2, 3, 5, 7).to(memory_format=image_format)
+    grad = torch.randn(2, 3, 5, 7)
+    seen = []
+    for function in (norm, torch.compile(norm, fullgraph=True, backend="aot_eager")):
+        leaf = image.clone().requires_grad_()
+        output = function(leaf)
+        seen.append((output, *torch.autograd.grad(output, [leaf, norm.weight, norm.bias], grad)))
+    torch.testing.assert_close(*seen)

@@ -39,8 +39,8 @@ def test_outputs_are_golden_where_the_scan_gives_zero(name, network, monkeypatch
     """The golden outputs are those of the network with a selective scan that returned zeros.
 
     Then they are met bit for bit by one thread of the machine that this was found on, and by nothing else that was
-    tried: a Mamba output scaled by 1e-8 already shows in them. They hold the convolutions to account (of U-Mamba_Enc, whose skips are
-    all zero then, only the decoder's); the scan and the block have the tests below.
+    tried: a Mamba output scaled by 1e-8 already shows in them. They hold the convolutions to account (of U-Mamba_Enc,
+    whose skips are all zero then, only the decoder's); the scan and the block have the tests below.
     """
     golden = read_golden(name)
     monkeypatch.setattr(swin_umamba_ext, "selective_scan", lambda u, *args, **kwargs: torch.zeros_like(u))

@@ -46,6 +46,14 @@ def _mean_of_products(x: Tensor, mean: Tensor, other: Tensor | None = None) -> T
     return total / (height * width)
 
 
+def _normalize_planes(x: Tensor, eps: float) -> Tensor:
+    # A compiler or an exporter makes few passes of these by itself, and neither takes the number of threads.
+    if torch.compiler.is_compiling():
+        variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
+        return (x - mean) * torch.rsqrt(variance + eps)
+    return _NormalizePlanes.apply(x, eps)
+
+
 class InstanceNorm2d(nn.InstanceNorm2d):
     """``torch.nn.InstanceNorm2d`` (arXiv:1607.08022) with its own implementation on the CPU.
 
@@ -58,7 +66,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
         """Map (B, C, H, W) to (B, C, H, W)."""
         if x.device.type != "cpu" or torch.jit.is_tracing():
             return super().forward(x)
-        y = _NormalizePlanes.apply(x if x.dtype == torch.float64 else x.float(), self.eps)
+        y = _normalize_planes(x if x.dtype == torch.float64 else x.float(), self.eps)
         if self.affine:
             y = torch.addcmul(self.bias[:, None, None], y, self.weight[:, None, None])
         return y.to(x.dtype)
