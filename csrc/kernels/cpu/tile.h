@@ -129,6 +129,15 @@ SWIN_INLINE void write_full(void* base, int64_t index, Float v) {
   }
 }
 
+// The first `count` lanes; the others are zero.
+SWIN_INLINE void copy_lanes(uint16_t (&lanes)[kWidth], const uint16_t* p, int64_t count) {
+#if defined(__AVX512F__)
+  _mm256_storeu_si256((__m256i*)lanes, _mm256_maskz_loadu_epi16(lane_mask(count), p));
+#else
+  for (int i = 0; i < kWidth; ++i) lanes[i] = i < count ? p[i] : 0;
+#endif
+}
+
 // The first `count` lanes, of a type known at run time.
 SWIN_INLINE void read(Float& v, const void* base, Type type, int64_t index, int64_t count) {
   if (type == Type::kFloat32) {
@@ -138,13 +147,21 @@ SWIN_INLINE void read(Float& v, const void* base, Type type, int64_t index, int6
   const uint16_t* p = static_cast<const uint16_t*>(base) + index;
   uint16_t lanes[kWidth];
   if (count < kWidth) {
-    for (int i = 0; i < kWidth; ++i) lanes[i] = i < count ? p[i] : 0;
+    copy_lanes(lanes, p, count);
     p = lanes;
   }
   v = type == Type::kBFloat16 ? widen_bfloat16(p) : widen_float16(p);
 }
 SWIN_INLINE void read(double& v, const void* base, Type, int64_t index, int64_t) {
   v = static_cast<const double*>(base)[index];
+}
+
+SWIN_INLINE void store_lanes(uint16_t* p, const uint16_t (&lanes)[kWidth], int64_t count) {
+#if defined(__AVX512F__)
+  _mm256_mask_storeu_epi16(p, lane_mask(count), _mm256_loadu_si256((const __m256i*)lanes));
+#else
+  for (int64_t i = 0; i < count; ++i) p[i] = lanes[i];
+#endif
 }
 
 SWIN_INLINE void write(void* base, Type type, int64_t index, Float v, int64_t count) {
@@ -156,8 +173,7 @@ SWIN_INLINE void write(void* base, Type type, int64_t index, Float v, int64_t co
     narrow_bfloat16(target, v);
   else
     narrow_float16(target, v);
-  if (count < kWidth)
-    for (int64_t i = 0; i < count; ++i) p[i] = lanes[i];
+  if (count < kWidth) store_lanes(p, lanes, count);
 }
 SWIN_INLINE void write(void* base, Type, int64_t index, double v, int64_t) {
   static_cast<double*>(base)[index] = v;
