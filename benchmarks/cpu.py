@@ -1,7 +1,7 @@
 """The CPU kernels beside their peers and the processor's limit; every section measures both sides in one run.
 
     pip install '.[bench]'
-    python benchmarks/cpu.py                  # all sections; writes benchmarks/results/cpu_<section>.txt
+    python benchmarks/cpu.py                  # all; writes benchmarks/results/<processor>-<kernels>/cpu_<section>.txt
     python benchmarks/cpu.py scan limit       # some of them
 
 Sections
@@ -458,15 +458,24 @@ def keep_freed_memory() -> None:
         mallopt(trim_threshold, -1)
 
 
-def machine() -> str:
+def processor() -> str:
     try:
-        model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text()).group(1)
+        return re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text()).group(1)
     except (OSError, AttributeError):
-        model = platform.processor()
+        return platform.processor() or platform.machine()
+
+
+def machine() -> str:
     return (
-        f"{model}, {os.cpu_count()} processors, {library.instruction_set()} kernels, "
+        f"{processor()}, {os.cpu_count()} processors, {library.instruction_set()} kernels, "
         f"torch {torch.__version__}, load average at the start {os.getloadavg()[0]:.1f}"
     )
+
+
+def results_folder() -> Path:
+    """One for each kind of processor and set of kernels: no machine writes over the figures of another."""
+    words = re.findall(r"[a-z0-9]+", processor().lower().replace("(r)", "").replace("(tm)", ""))
+    return HERE / "results" / "-".join([*words, library.instruction_set()])
 
 
 def main() -> None:
@@ -480,8 +489,8 @@ def main() -> None:
         header = machine()
         text = "\n".join([f"python benchmarks/cpu.py {name}", header, "", *SECTIONS[name]()]) + "\n"
         print(text)
-        (HERE / "results").mkdir(exist_ok=True)
-        (HERE / "results" / f"cpu_{name}.txt").write_text(text)
+        results_folder().mkdir(parents=True, exist_ok=True)
+        (results_folder() / f"cpu_{name}.txt").write_text(text)
 
 
 if __name__ == "__main__":
