@@ -71,6 +71,8 @@ def _make_run(
             "pretrained": None,
         },
         "evaluation": None,
+        "evaluation_as_published": None,
+        "not_evaluated": {},
         "settings": settings.as_json(),
         "seconds": {"preprocessing": 3.0, "training": 65.0, "epochs": [16.0, 15.0, 17.0, 17.0], "total": 70.0},
         "finished": "2026-01-02T03:04:05+00:00",

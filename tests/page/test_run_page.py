@@ -229,19 +229,56 @@ def test_the_report_of_pretrained_weights_is_shown(make_run):
     assert "adapted" not in section.text
 
 
+def _cells(mean: float) -> dict:
+    return {"metric": "cells", "n_cases": 4, "f1": {"mean": mean, "std": None, "n": 4, "per_class": {"cell": {}}}}
+
+
 def test_the_paper_s_metric_leads_where_there_is_one(make_run):
-    cells = {"metric": "cells", "n_cases": 4, "f1": {"mean": 0.61234, "std": None, "n": 4, "per_class": {"cell": {}}}}
-    page = _page(make_run(held_out=1, change=lambda metrics: metrics.update(evaluation=cells)))
-    assert page.all("dt")[0].text == "F1, the paper’s metric"
+    scores = {"evaluation": _cells(0.61234), "evaluation_as_published": _cells(0.5)}
+    page = _page(make_run(held_out=1, change=lambda metrics: metrics.update(scores)))
+    assert [term.text for term in page.all("dt")[:2]] == [
+        "F1 as published, the paper’s metric",
+        "F1 as defined, the paper’s metric",
+    ]
+    assert [value.text for value in page.all("dd")[:2]] == ["0.500 ± – over cases", "0.612 ± – over cases"]
+    assert not any("no score of the paper" in caution for caution in _cautions(page))
+
+
+def test_the_page_says_why_there_is_no_score_as_published(make_run):
+    reason = "case <7>: neither reference nor prediction holds an instrument"
+
+    def change(metrics):
+        metrics.update(evaluation=_cells(0.61234), not_evaluated={"evaluation_as_published": reason})
+
+    page = _page(make_run(held_out=1, change=change))
+    assert page.all("dt")[0].text == "F1 as defined, the paper’s metric"
+    assert (
+        f"There is no score of the paper’s metric as published, by which the paper’s tables were made: {reason}."
+        in _cautions(page)
+    )
+
+
+def test_a_run_from_before_the_score_as_published_has_its_page(make_run):
+    def change(metrics):
+        del metrics["evaluation_as_published"], metrics["not_evaluated"]
+        metrics["evaluation"] = _cells(0.61234)
+
+    root = make_run(held_out=1, change=change)
+    page = _page(root)
     assert page.all("dd")[0].text == "0.612 ± – over cases"
+    assert any(f"swin-umamba train --resume --output {root}" in caution for caution in _cautions(page))
 
 
 def test_the_paper_s_metric_has_a_line_for_each_class(make_run):
     rim, core = {"mean": 0.5, "std": 0.25, "n": 3}, {"mean": None, "std": None, "n": 0}
     whole = {"mean": 0.75, "std": 0.125, "n": 3, "per_class": {"rim": rim, "core": core}}
     evaluation = {"metric": "abdomen", "n_cases": 3, "dsc": whole, "nsd": whole}
-    page = _page(make_run(held_out=1, change=lambda metrics: metrics.update(evaluation=evaluation)))
-    rows = page.all("table")[1].all("tbody")[0].all("tr")
+    scores = {"evaluation": evaluation, "evaluation_as_published": evaluation}
+    page = _page(make_run(held_out=1, change=lambda metrics: metrics.update(scores)))
+    table = page.all("table")[1]
+    names = [heading.text for heading in table.all("thead")[0].all("th")[1:5]]
+    assert names == ["DSC as published", "NSD as published", "DSC as defined", "NSD as defined"]
+    rows = table.all("tbody")[0].all("tr")
     assert [row.all("th")[0].text for row in rows] == ["rim", "core", "all"]
     wanted = (["0.500", "0.250", "3"], ["–", "–", "0"], ["0.750", "0.125", "3"])
-    assert [[cell.text for cell in row.all("td")] for row in rows] == [2 * cells for cells in wanted]
+    assert [[cell.text for cell in row.all("td")] for row in rows] == [4 * cells for cells in wanted]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..training.paper_protocol import RULES
 from .run_record import RunRecord
-from .score_tables import ScoreTable
+from .score_tables import ScoreTable, why_no_score
 
 FEW_CASES = 10
 
@@ -25,6 +26,7 @@ def make_cautions(record: RunRecord, tables: Sequence[ScoreTable]) -> list[str]:
         )
     else:
         cautions += _about_scores(record, tables)
+    cautions += _about_papers_metric(record)
     cautions += _about_curves(record)
     return cautions
 
@@ -51,6 +53,15 @@ def _about_scores(record: RunRecord, tables: Sequence[ScoreTable]) -> list[str]:
     if missed:
         names = ", ".join(f"“{name}”" for name in missed)
         cautions.append(f"Not found in any case: {names} (DSC 0 everywhere).")
+    return cautions
+
+
+def _about_papers_metric(record: RunRecord) -> list[str]:
+    cautions = []
+    for rule, words in RULES.items():
+        if reason := why_no_score(record.metrics, rule, record.folder.root):
+            tables = ", by which the paper’s tables were made" if rule == "evaluation_as_published" else ""
+            cautions.append(f"There is no score of the paper’s metric {words}{tables}: {reason}.")
     return cautions
 
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from ..figures import class_colour, numbers_classes
 from ..files import replace_atomically
+from ..training.paper_protocol import RULES
 from ..training.progress import clock
 from ..training.result_files import describe_files
 from .cautions import make_cautions
@@ -80,8 +81,8 @@ def render_page(record: RunRecord) -> str:
         training=record.training,
         processes=record.training.get("processes", 1),
         cautions=make_cautions(record, tables),
-        paper_scores=make_paper_scores(metrics.get("evaluation")),
-        paper_metric=(metrics.get("evaluation") or {}).get("metric"),
+        paper_scores=make_paper_scores(metrics),
+        paper_metric=next((metrics[rule]["metric"] for rule in RULES if metrics.get(rule)), None),
         pretrained=summarise_pretrained(record.training.get("pretrained")),
         tables=tables,
         statistics=STATISTICS,

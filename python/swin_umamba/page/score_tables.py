@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..training.paper_protocol import RULES
 from ..training.scores import describe
 
 METRICS = {"dsc": "DSC", "nsd": "NSD"}
@@ -78,27 +80,54 @@ def make_score_tables(held_out: dict[str, Any] | None) -> list[ScoreTable]:
 
 @dataclass(frozen=True)
 class PaperScore:
-    """One score of the paper's evaluation: ``mean``, ``std`` and ``n``, overall and by class."""
+    """One score of the paper's metric: ``mean``, ``std`` and ``n``, overall and by class.
+
+    ``name`` says which, and by which rule: NSD as published.
+    """
 
     name: str
     overall: dict[str, Any]
     per_class: dict[str, dict[str, Any]]
 
 
-def make_paper_scores(evaluation: dict[str, Any] | None) -> list[PaperScore]:
-    """The scores of the paper's own metric, where the run has them.
+def make_paper_scores(metrics: dict[str, Any]) -> list[PaperScore]:
+    """The scores of the paper's own metric, where the run has them: those as published first.
 
     Parameters
     ----------
-    evaluation
-        The value of this name in ``metrics.json``: what `swin_umamba.evaluation.Evaluation.summary` gave.
+    metrics
+        The content of ``metrics.json``; under the keys of `RULES` it has what
+        `swin_umamba.evaluation.Evaluation.summary` gave. Runs of former versions have no score as published.
     """
-    if evaluation is None:
-        return []
     scores = []
-    for key, name in PAPER_METRICS.items():
-        if key in evaluation:
-            # Cells are one class, whose scores are those of the cases.
-            per_class = {} if evaluation["metric"] == "cells" else evaluation[key]["per_class"]
-            scores.append(PaperScore(name, evaluation[key], per_class))
+    for rule, words in RULES.items():
+        evaluation = metrics.get(rule)
+        if evaluation is None:
+            continue
+        for key, name in PAPER_METRICS.items():
+            if key in evaluation:
+                # Cells are one class, whose scores are those of the cases.
+                per_class = {} if evaluation["metric"] == "cells" else evaluation[key]["per_class"]
+                scores.append(PaperScore(f"{name} {words}", evaluation[key], per_class))
     return scores
+
+
+def why_no_score(metrics: dict[str, Any], rule: str, run: Path) -> str | None:
+    """Why a run has no score of the paper's metric by a rule, or ``None`` where it has one or should have none.
+
+    Parameters
+    ----------
+    metrics
+        The content of ``metrics.json``.
+    rule
+        A key of `RULES`.
+    run
+        The results folder.
+    """
+    if metrics.get(rule) is not None:
+        return None
+    if reason := (metrics.get("not_evaluated") or {}).get(rule):
+        return reason
+    if any(metrics.get(other) is not None for other in RULES):
+        return f"this run has not computed it; swin-umamba train --resume --output {run} predicts and scores again"
+    return None

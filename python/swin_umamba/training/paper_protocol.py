@@ -6,6 +6,10 @@ import dataclasses
 
 from ..prepare.dataset_definitions import ABDOMEN_MR, ENDOSCOPY, MICROSCOPY
 
+RULES = {"evaluation_as_published": "as published", "evaluation": "as defined"}
+"""The two ways to compute the paper's metric. The paper's tables were made by the first, with the released scripts; the
+second is what the metric means. The keys are those of ``metrics.json``, and of the folders in `RunFolder`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PaperProtocol:

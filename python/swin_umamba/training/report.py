@@ -87,8 +87,10 @@ def show_results(
         table.add_row("mean", *(_plus_minus(held_out[metric]) for metric in ("dsc", "nsd")))
         console.print(table)
     console.print(f"finished in {clock(metrics['seconds']['total'])}; results in {escape(str(folder.root))}")
-    for path, what in describe_files(folder):
-        console.print(f"  {path.name:<16} {what}")
+    files = describe_files(folder)
+    width = max(len(path.name) for path, _ in files)
+    for path, what in files:
+        console.print(f"  {path.name:<{width}} {what}")
 
 
 def draw_figures(

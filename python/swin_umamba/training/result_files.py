@@ -15,7 +15,8 @@ def describe_files(folder: RunFolder) -> list[tuple[Path, str]]:
         (folder.loss_curve, "loss and Dice over the epochs"),
         (folder.panel, "image | reference | prediction"),
         (folder.predictions, "label images of the held-out cases"),
-        (folder.evaluation, "scores of the paper's metric, by case"),
+        (folder.evaluation_as_published, "scores of the paper's metric as published, by case"),
+        (folder.evaluation, "scores of the paper's metric as defined, by case"),
         (folder.checkpoint, "the trained weights"),
         (folder.log, "the output of nnU-Net"),
     )

@@ -20,13 +20,11 @@ from rich.markup import escape
 
 from ..data import Case, RawDataset
 from ..errors import RunError
-from ..evaluation import Evaluation, EvaluationError, evaluate_folders
 from ..files import write_json
 from ..page.run_page import write_page
 from ..prediction.predictor import load_predictor
 from ..prediction.trained_model import read_model
-from ..prepare.release_layout import INSTANCES
-from .paper_protocol import find_protocol
+from .paper_evaluation import evaluate_as_in_paper
 from .paper_trainer import PaperTrainer
 from .planning import CONFIGURATION, plan_and_preprocess
 from .prediction import export_checkpoint, predict_cases
@@ -87,13 +85,13 @@ def execute_run(
     export_checkpoint(_checkpoint_for_prediction(trainer, settings), folder.checkpoint)
     cases = held_out_cases(dataset, settings, trainer)
     scores = _predict_and_score(dataset, settings, folder, cases, device, console, seconds)
-    evaluation = _evaluate_as_in_paper(dataset, folder, console)
+    evaluations = evaluate_as_in_paper(dataset, folder, console)
     draw_figures(dataset, settings, folder, trainer, scores)
     seconds["total"] = time.monotonic() - start
     metrics = collect_metrics(dataset, settings, trainer, scores, seconds)
     metrics["training"]["processes"] = processes.count
     metrics["training"]["pretrained"] = _pretrained_report(trainer)
-    metrics["evaluation"] = None if evaluation is None else evaluation.summary()
+    metrics |= evaluations
     write_json(folder.metrics, metrics)
     write_page(folder.root)
     show_results(console, dataset, settings, folder, metrics)
@@ -203,28 +201,6 @@ def _predict_and_score(
     reader = predictor.plans_manager.image_reader_writer_class()
     with _phase(console, "scoring", seconds, "scoring") as count:
         return score_cases(dataset, cases, folder.predictions, reader, settings.nsd_tolerance, count(len(cases)))
-
-
-def _evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: Console) -> Evaluation | None:
-    """The paper's metric, for the test cases of the paper's data sets."""
-    protocol = find_protocol(dataset.name)
-    if protocol is None or not dataset.held_out:
-        return None
-    references = dataset.folder / (INSTANCES if protocol.metric == "cells" else "labelsTs")
-    try:
-        evaluation = evaluate_folders(references, folder.predictions, protocol.metric)
-    except EvaluationError as error:
-        # The run is done; its other scores must not get lost with this one.
-        console.print(f"not evaluated with the paper's metric: {escape(str(error))}")
-        return None
-    evaluation.write(folder.evaluation)
-    scores = ", ".join(f"{key.upper()} {_number(evaluation.summary()[key]['mean'])}" for key in evaluation.keys)
-    console.print(f"the paper's metric ({protocol.metric}): {scores}, by case in {escape(str(folder.evaluation))}")
-    return evaluation
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _pretrained_report(trainer: PaperTrainer) -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ class RunFolder:
     panel = property(lambda self: self.root / "panel.png")
     checkpoint = property(lambda self: self.root / "checkpoint.pth")
     evaluation = property(lambda self: self.root / "evaluation")
+    evaluation_as_published = property(lambda self: self.root / "evaluation_as_published")
     log = property(lambda self: self.root / "train.log")
     predictions = property(lambda self: self.root / "predictions")
     raw = property(lambda self: self.root / "nnUNet_raw")
