@@ -12,12 +12,14 @@ from unittest import mock
 import numpy as np
 import pytest
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
+from rich.console import Console
 from skimage.io import imread, imsave
 from swin_umamba import cli
 from swin_umamba.comparison import comparison
 from swin_umamba.comparison.measurements import Epoch, Measurements
 from swin_umamba.comparison.panel import draw_comparison
 from swin_umamba.data import open_raw_dataset
+from swin_umamba.training.paper_evaluation import evaluate_as_in_paper
 from swin_umamba.training.run_folder import RunFolder
 from swin_umamba.training.scores import score_cases, summarise
 from swin_umamba.training.settings import read_settings
@@ -85,6 +87,7 @@ class Pretender:
             "device_type": "cpu",
             "threads": 1,
             "versions": {"torch": "2.13.0"},
+            **evaluate_as_in_paper(dataset, folder, Console(quiet=True)),
         }
         measured = {number: Epoch(0.25, 700_000_000 + number) for number in range(settings.epochs)}
         Measurements(1_500_000, 2_345_000_000, 0, measured).write(folder.root)

@@ -13,7 +13,8 @@ from ..errors import RunError
 from .folder import ComparisonFolder
 from .page import write_page
 from .panel import draw_comparison
-from .report import make_record, summary_table, time_left, write_record
+from .record import make_record
+from .report import summary_table, time_left, write_record
 from .results import Result, read_result
 from .run_process import run_process
 from .systems import ComparedSystem

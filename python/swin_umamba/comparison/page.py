@@ -34,7 +34,7 @@ def write_page(folder: ComparisonFolder, record: Mapping[str, Any]) -> None:
     folder
         Its figure is put into the page, if it is there.
     record
-        What `swin_umamba.comparison.report.make_record` gave.
+        What `swin_umamba.comparison.record.make_record` gave.
     """
     picture = folder.panel.read_bytes() if folder.panel.exists() else None
     rows = [

@@ -14,7 +14,7 @@ from ..figures import class_colour, draw_example, figure_style, numbers_classes,
 from ..files import replace_atomically
 from ..page.score_tables import PAPER_METRICS
 from ..training.scores import worst_median_best
-from .results import Result
+from .results import Result, common_scores
 
 
 def draw_comparison(path: Path, dataset: RawDataset, titles: Sequence[str], results: Sequence[Result]) -> None:
@@ -37,8 +37,9 @@ def draw_comparison(path: Path, dataset: RawDataset, titles: Sequence[str], resu
     # Imported here: nnU-Net takes seconds to import.
     from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 
-    key = next(iter(results[0].scores))
-    means = mean_over_systems([result.scores[key].cases for result in results])
+    rule = common_scores(results)
+    key = next(iter(results[0].scores[rule]))
+    means = mean_over_systems([result.scores[rule][key].cases for result in results])
     identifiers = list(means)
     places = worst_median_best([means[identifier] for identifier in identifiers])
     cases = {case.identifier: case for case in dataset.held_out or dataset.training}
@@ -62,7 +63,7 @@ def draw_comparison(path: Path, dataset: RawDataset, titles: Sequence[str], resu
                     cells[0].set_ylabel(f"{place}: {case.identifier}{where}")
                     cells[1].imshow(labels["reference"])
                 cell.imshow(labels["prediction"])
-                score = result.scores[key].cases[case.identifier]
+                score = result.scores[rule][key].cases[case.identifier]
                 cell.set_xlabel(f"{PAPER_METRICS[key]} {'–' if score is None else f'{score:.3f}'}")
         for cell in grid.flat:
             cell.set(xticks=[], yticks=[])

@@ -1,13 +1,10 @@
-"""The record of a comparison, and its forms: JSON, CSV, Markdown and a table for the terminal."""
+"""The forms of a comparison: JSON, CSV, Markdown and a table for the terminal."""
 
 from __future__ import annotations
 
 import csv
 import io
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import Any
 
 from rich.markup import escape
@@ -15,128 +12,12 @@ from rich.table import Table
 
 from ..files import replace_atomically, write_json
 from ..page.score_tables import PAPER_METRICS
+from ..training.paper_protocol import RULES
 from ..training.progress import clock
 from .folder import ComparisonFolder
-from .paired_test import compare_to_first, needed_cases
-from .results import Result
-from .systems import ComparedSystem, shared_settings
 
 GIGA, MEGA = 1e9, 1e6
-FEW_CASES = 10
 DASH = "–"
-
-
-def make_record(
-    systems: Sequence[ComparedSystem],
-    results: Mapping[str, Result],
-    failures: Mapping[str, str],
-    command: Sequence[str],
-) -> dict[str, Any]:
-    """Put everything that is known of a comparison together, as ``comparison.json`` has it.
-
-    Parameters
-    ----------
-    systems
-        The rows.
-    results
-        Of the finished ones, by name.
-    failures
-        Why others failed, by name; those in neither have not been trained yet.
-    command
-        What repeats the comparison.
-    """
-    rows = [_row(system, results.get(system.name), failures.get(system.name)) for system in systems]
-    first = results.get(systems[0].name)
-    finished = [system for system in systems if system.name in results]
-    keys = list(next(iter(results.values())).scores) if results else []
-    if first is not None:
-        for key in keys:
-            tests = compare_to_first([results[system.name].scores[key].cases for system in finished])
-            for system, test in zip(finished[1:], tests, strict=True):
-                row = next(row for row in rows if row["name"] == system.name)
-                row["against_first"][key] = asdict(test)
-    return {
-        "dataset": first.record.metrics["dataset"] if first else None,
-        "settings": shared_settings(systems[0].settings),
-        "command": shlex.join(command),
-        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "metrics": keys,
-        "test": {
-            "name": "Wilcoxon signed-rank test, two-sided, paired by case",
-            "against": systems[0].name,
-            "correction": "Holm, over the systems",
-        },
-        "systems": rows,
-        "cautions": _cautions(rows, results, keys),
-    }
-
-
-def _row(system: ComparedSystem, result: Result | None, failure: str | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "name": system.name,
-        "title": system.title,
-        "model": system.settings.model,
-        "pretrained": system.settings.pretrained,
-        "state": "finished" if result else "failed" if failure else "not trained yet",
-    }
-    if failure is not None:
-        row["failure"] = failure
-    if result is None:
-        return row
-    metrics, measured = result.record.metrics, result.measurements
-    training = metrics["training"]
-    return {
-        **row,
-        "trainer": training["trainer"],
-        "learning_rate": result.learning_rate,
-        "batch_size": training["batch_size"],
-        "patch_size": training["patch_size"],
-        "parameters": training["parameters"],
-        "multiply_accumulates": measured.multiply_accumulates,
-        "selective_scan": measured.scan,
-        "step_seconds": measured.step_seconds,
-        "peak_memory_bytes": measured.peak_memory,
-        "training_seconds": metrics["seconds"]["training"],
-        "device": metrics["device"],
-        "device_type": metrics.get("device_type"),
-        "threads": metrics["threads"],
-        "versions": metrics["versions"],
-        "held_out_from": metrics.get("held_out_from"),
-        "scores": {key: asdict(score) for key, score in result.scores.items()},
-        "against_first": {},
-    }
-
-
-def _cautions(rows: Sequence[Mapping[str, Any]], results: Mapping[str, Result], keys: Sequence[str]) -> list[str]:
-    cautions = [f"{row['title']} failed: {row['failure']}" for row in rows if row["state"] == "failed"]
-    done = [row for row in rows if row["state"] == "finished"]
-    if not done:
-        return cautions
-    if any(result.record.is_sample for result in results.values()):
-        cautions.append(
-            "This is the sample data set: neighbouring slices of one averaged brain, and an easy task. Its cases are "
-            "not independent, so the p-values do not hold; scores and ranking say nothing about other data."
-        )
-    cautions.append(
-        "Each system was trained once. Another seed, or a longer training, may give another ranking; the test is over "
-        "cases, and takes them to be independent."
-    )
-    if done[0]["held_out_from"] == "validation":
-        cautions.append("The scored cases are the validation cases of the fold; there are no labelled test cases.")
-    n_cases = len(done[0]["scores"][keys[0]]["cases"])
-    if n_cases < FEW_CASES:
-        cautions.append(f"Few cases ({n_cases}): means and standard deviations of so few say little about others.")
-    tests = [row["against_first"][keys[0]] for row in done if keys[0] in row["against_first"]]
-    tested = [test for test in tests if test["p"] is not None]
-    if tested and min(test["n"] - test["ties"] for test in tested) < needed_cases(len(tested)):
-        cautions.append(
-            f"With {len(tested)} tests, a corrected p below 0.05 takes at least {needed_cases(len(tested))} cases that "
-            f"differ."
-        )
-    for what in ("device", "threads", "versions"):
-        if any(row[what] != done[0][what] for row in done):
-            cautions.append(f"The {what} of the systems differ (see comparison.json); times and memory do not compare.")
-    return cautions
 
 
 def write_record(folder: ComparisonFolder, record: Mapping[str, Any]) -> None:
@@ -162,7 +43,11 @@ def _csv(record: Mapping[str, Any]) -> str:
         "training_seconds",
     )
     tested = ("n", "ties", "difference", "p", "p_holm")
-    columns = [f"{key}_{name}" for key in record["metrics"] for name in ("mean", "std", *tested)]
+    rule, others = record["scores_from"], _other_rules(record)
+    columns = [f"{_column(key, rule)}_{name}" for key in record["metrics"] for name in ("mean", "std", *tested)]
+    columns += [
+        f"{_column(key, other)}_{name}" for other in others for key in record["metrics"] for name in ("mean", "std")
+    ]
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow([*fixed, *columns, "failure"])
@@ -172,8 +57,20 @@ def _csv(record: Mapping[str, Any]) -> str:
             score = row.get("scores", {}).get(key, {})
             test = row.get("against_first", {}).get(key, {})
             values += [score.get("mean"), score.get("std"), *(test.get(name) for name in tested)]
+        for other in others:
+            scores = row.get("other_scores", {}).get(other, {})
+            values += [scores.get(key, {}).get(name) for key in record["metrics"] for name in ("mean", "std")]
         writer.writerow([*(row.get(name) for name in fixed), *values, row.get("failure")])
     return text.getvalue()
+
+
+def _column(key: str, rule: str) -> str:
+    return f"{key}_{RULES[rule].replace(' ', '_')}" if rule in RULES else key
+
+
+def _other_rules(record: Mapping[str, Any]) -> list[str]:
+    """The rules by which some systems have scores beside those of the table."""
+    return [rule for rule in RULES if any(rule in row.get("other_scores", {}) for row in record["systems"])]
 
 
 def table_columns(record: Mapping[str, Any]) -> list[str]:
@@ -216,8 +113,9 @@ def explanations(record: Mapping[str, Any]) -> list[str]:
         f"Budget of each system: epochs {settings['epochs']}, iterations of one {settings['iterations']}, batch "
         f"{first['batch_size']}, patch {patch}, fold {settings['fold']}, seed {settings['seed']}.",
         f"Optimizer and schedule are the system's own; learning rate of the first epoch: {rates}.",
-        f"Scores: mean ± standard deviation (divided by n) over {n_cases} held-out cases"
-        + (f"; NSD at a tolerance of {settings['nsd_tolerance']:g}." if "nsd" in record["metrics"] else "."),
+        f"Scores{_whose(record)}: mean ± standard deviation (divided by n) over {n_cases} held-out cases"
+        + (f"; NSD {_tolerance(record)}." if "nsd" in record["metrics"] else "."),
+        *_scores_by_other_rules(record),
         f"p: {record['test']['name']}, against {title}, corrected by {record['test']['correction']}; "
         f"cases with equal scores are left out by the test.",
         *_untested(record),
@@ -228,6 +126,36 @@ def explanations(record: Mapping[str, Any]) -> list[str]:
         + ", ".join(f"{name} {version}" for name, version in first["versions"].items())
         + ".",
     ]
+
+
+def _whose(record: Mapping[str, Any]) -> str:
+    if record["evaluation"] is None:
+        return ""
+    rule = record["evaluation"]["rule"]
+    paper = ", as the released scripts compute it and the paper's tables have it" if rule == "as published" else ""
+    return f" of the paper's metric ({record['evaluation']['metric']}) {rule}{paper}"
+
+
+def _tolerance(record: Mapping[str, Any]) -> str:
+    if record["evaluation"] is None:
+        return f"at a tolerance of {record['settings']['nsd_tolerance']:g}"
+    settings = record["evaluation"]["settings"]
+    if "tolerance_mm" in settings:
+        return "at tolerances in mm: " + ", ".join(f"{name} {mm:g}" for name, mm in settings["tolerance_mm"].items())
+    return f"at a tolerance of {settings['tolerance_pixels']:g} pixels"
+
+
+def _scores_by_other_rules(record: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for rule in _other_rules(record):
+        systems = [
+            f"{row['title']} "
+            + ", ".join(f"{PAPER_METRICS[key]} {_number(score['mean'], '{:.4f}')}" for key, score in scores.items())
+            for row in record["systems"]
+            if (scores := row.get("other_scores", {}).get(rule))
+        ]
+        lines.append(f"The same {RULES[rule]}: {'; '.join(systems)}.")
+    return lines
 
 
 def _untested(record: Mapping[str, Any]) -> list[str]:

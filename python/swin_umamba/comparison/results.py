@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,12 @@ import numpy as np
 from ..errors import RunError, UserError
 from ..page.run_record import RunRecord, read_run
 from ..page.score_tables import PAPER_METRICS
-from ..training.paper_protocol import find_protocol
+from ..training.paper_protocol import RULES, find_protocol
 from ..training.run_folder import RunFolder
 from .measurements import Measurements
+
+OWN_SCORES = "held_out"
+"""Key in ``metrics.json`` of the scores that every run has."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,14 @@ class Result:
     record : RunRecord
         Of its run.
     scores : dict
-        By metric: ``dsc`` and ``nsd``, or ``f1``. Those of the paper's evaluation where the run has one.
+        By their key in ``metrics.json``, one of `RULES` or `OWN_SCORES`, the scores by metric: ``dsc`` and ``nsd``, or
+        ``f1``.
     measurements : Measurements
         Time, memory and operations.
     """
 
     record: RunRecord
-    scores: dict[str, Score]
+    scores: dict[str, dict[str, Score]]
     measurements: Measurements
 
     @property
@@ -73,15 +78,25 @@ def read_result(folder: RunFolder) -> Result:
         raise RunError(str(error)) from error
     if record.metrics.get("held_out") is None:
         raise RunError(f"{folder.metrics} has no scores: no case was held out")
-    evaluation = record.metrics.get("evaluation")
-    protocol = find_protocol(record.metrics["dataset"])
-    if protocol is not None and evaluation is None and record.metrics.get("held_out_from") == "labelsTs":
+    metrics = record.metrics
+    protocol = find_protocol(metrics["dataset"])
+    if protocol is not None and metrics.get("evaluation") is None and metrics.get("held_out_from") == "labelsTs":
         raise RunError(
             f"{folder.metrics} has no scores of the paper's metric ({protocol.metric}), by which systems are compared "
             f"on this data set; swin-umamba evaluate says what keeps {folder.predictions} from being scored"
         )
-    scores = _own_scores(record.metrics["held_out"]) if evaluation is None else _paper_scores(evaluation, folder)
+    scores = {rule: _paper_scores(metrics[rule], getattr(folder, rule)) for rule in RULES if metrics.get(rule)}
+    scores[OWN_SCORES] = _own_scores(metrics["held_out"])
     return Result(record, scores, Measurements.read(folder.root))
+
+
+def common_scores(results: Iterable[Result]) -> str:
+    """Key of the scores to compare systems by: the paper's metric as published if all have it, else as defined.
+
+    Systems without either, on other data sets, are compared by `OWN_SCORES`.
+    """
+    results = list(results)
+    return next(key for key in (*RULES, OWN_SCORES) if all(key in result.scores for result in results))
 
 
 def _own_scores(held_out: Mapping[str, Any]) -> dict[str, Score]:
@@ -95,9 +110,9 @@ def _own_scores(held_out: Mapping[str, Any]) -> dict[str, Score]:
     }
 
 
-def _paper_scores(evaluation: Mapping[str, Any], folder: RunFolder) -> dict[str, Score]:
+def _paper_scores(evaluation: Mapping[str, Any], folder: Path) -> dict[str, Score]:
     keys = [key for key in PAPER_METRICS if key in evaluation]
-    path = folder.evaluation / "cases.csv"
+    path = folder / "cases.csv"
     try:
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
