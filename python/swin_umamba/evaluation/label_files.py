@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ import SimpleITK
 from nibabel.filebasedimages import ImageFileError
 from skimage import io
 
+from ..errors import last_line
+from ..geometry import corner_distance
 from .errors import EvaluationError
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
@@ -182,9 +183,7 @@ def read_label_image(path: Path) -> LabelImage:
         image = reader(path)
     # What the readers raise on broken files ranges over these; SyntaxError is Pillow's for a broken PNG.
     except (OSError, EOFError, zlib.error, ValueError, RuntimeError, SyntaxError, ImageFileError) as error:
-        # SimpleITK's messages begin with lines of source code.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise EvaluationError(f"{path} cannot be read: {lines[-1] if lines else type(error).__name__}") from error
+        raise EvaluationError(f"{path} cannot be read: {last_line(error)}") from error
     if reader is _read_plain and image.labels.ndim != 2:
         raise EvaluationError(
             f"{path} has shape {image.labels.shape}; a label image has one channel, (height, width), each pixel "
@@ -193,12 +192,6 @@ def read_label_image(path: Path) -> LabelImage:
     if image.labels.ndim not in (2, 3) or image.labels.size == 0:
         raise EvaluationError(f"{path} has shape {image.labels.shape}; 2 or 3 dimensions are wanted")
     return LabelImage(_as_labels(image.labels, path), image.spacing, image.affine)
-
-
-def _corner_distance(shape: tuple[int, ...], affine_a: np.ndarray, affine_b: np.ndarray) -> float:
-    ranges = [(0, size - 1) for size in shape] + [(0,)] * (3 - len(shape))
-    corners = np.array([(*corner, 1) for corner in itertools.product(*ranges)], dtype=float)
-    return float(np.linalg.norm(corners @ (affine_a - affine_b).T, axis=1).max())
 
 
 def check_same_grid(
@@ -234,7 +227,7 @@ def check_same_grid(
             f"resample the prediction to the reference's grid"
         )
     if check_position and reference.affine is not None and prediction.affine is not None:
-        distance = _corner_distance(reference.labels.shape, reference.affine, prediction.affine)
+        distance = corner_distance(reference.labels.shape, reference.affine, prediction.affine)
         if distance > 0.5 * float(min(reference.spacing)):
             raise EvaluationError(
                 f"case {pair.name}: the same voxels of reference and prediction lie up to {distance:.4g} mm apart "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..geometry import corner_distance
 from .dataset_definitions import ABDOMEN_MR
 from .images import nifti_bytes, open_nifti, read_nifti_labels
 from .layout import NameForm, find_folder, list_files, pair_by_name, unknown_layout
@@ -97,10 +97,11 @@ def _check_grids(image: Path, label: Path) -> int:
     scan, drawn = open_nifti(image), open_nifti(label)
     if len(scan.shape) != 3 or scan.shape != drawn.shape:
         raise UserError(f"{image} has size {scan.shape}, its label {label} {drawn.shape}; wanted is one 3-D size")
-    corners = np.array([(*corner, 1.0) for corner in itertools.product(*((0, size - 1) for size in scan.shape))])
-    shift = np.linalg.norm(corners @ (scan.affine - drawn.affine).T, axis=1).max()
-    if shift > 0.5 * min(scan.header.get_zooms()):
-        raise UserError(f"{image} and its label {label} lie up to {shift:.3g} mm apart; they must cover the same place")
+    distance = corner_distance(scan.shape, scan.affine, drawn.affine)
+    if distance > 0.5 * min(scan.header.get_zooms()):
+        raise UserError(
+            f"{image} and its label {label} lie up to {distance:.3g} mm apart; they must cover the same place"
+        )
     return scan.shape[2]
 
 

@@ -13,7 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 from PIL import Image
 from skimage import io as skimage_io
 
-from ..errors import UserError
+from ..errors import UserError, last_line
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -27,8 +27,7 @@ def read_array(path: Path) -> np.ndarray:
     try:
         return np.asarray(skimage_io.imread(path))
     except (OSError, EOFError, zlib.error, ValueError, RuntimeError, SyntaxError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise UserError(f"{path} cannot be read: {lines[-1] if lines else type(error).__name__}") from error
+        raise UserError(f"{path} cannot be read: {last_line(error)}") from error
 
 
 def image_size(path: Path) -> tuple[tuple[int, int], str]:
@@ -43,7 +42,7 @@ def image_size(path: Path) -> tuple[tuple[int, int], str]:
         with Image.open(path) as image:
             return image.size[::-1], image.mode
     except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {last_line(error)}") from error
 
 
 def open_nifti(path: Path) -> nibabel.Nifti1Image:
@@ -57,7 +56,7 @@ def open_nifti(path: Path) -> nibabel.Nifti1Image:
     try:
         return nibabel.load(path)
     except (OSError, EOFError, zlib.error, ValueError, ImageFileError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {last_line(error)}") from error
 
 
 def read_nifti_labels(path: Path, largest: int) -> np.ndarray:
@@ -72,7 +71,7 @@ def read_nifti_labels(path: Path, largest: int) -> np.ndarray:
     try:
         voxels = np.asanyarray(image.dataobj)
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {last_line(error)}") from error
     labels = np.unique(voxels)
     wrong = labels[~np.isin(labels, np.arange(largest + 1))]
     if wrong.size:
