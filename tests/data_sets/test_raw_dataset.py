@@ -54,6 +54,18 @@ def _missing_held_out_label(folder):
     (folder / "labelsTs" / "disc_ts1.png").unlink()
 
 
+def _label_without_image(folder):
+    _copy(folder / "labelsTr" / "disc_tr3.png", "zz.png")
+
+
+def _held_out_label_without_image(folder):
+    _copy(folder / "labelsTs" / "disc_ts1.png", "zz.png")
+
+
+def _copy(path, name):
+    path.with_name(name).write_bytes(path.read_bytes())
+
+
 def _badly_named_image(folder):
     (folder / "imagesTr" / "disc_tr2_0000.png").rename(folder / "imagesTr" / "disc_tr2.png")
 
@@ -134,6 +146,8 @@ FAULTS = {
     _no_image_folder: "not an nnU-Net raw data set: it has no imagesTr",
     _missing_label: "missing label file .*disc_tr3.png",
     _missing_held_out_label: "missing label file .*disc_ts1.png",
+    _label_without_image: "label .*labelsTr/zz.png has no image .*imagesTr/zz_0000.png; add the image, or take",
+    _held_out_label_without_image: "label .*labelsTs/zz.png has no image .*imagesTs/zz_0000.png",
     _badly_named_image: "disc_tr2.png is not named CASE_0000.png",
     _too_many_channels: r"disc_tr0 .* has the channels \[0, 1\], dataset.json wants \[0\]",
     _wrong_count: "numTraining = 7, there are 6 training cases",
@@ -188,23 +202,119 @@ def test_images_of_one_rgb_file(make_data_set, tmp_path):
     check_cases(dataset, dataset.training)
 
 
-def test_nifti_volumes_with_spacing(make_data_set, tmp_path):
-    folder = make_data_set(tmp_path)
-    for path in [*(folder / "imagesTr").iterdir(), *(folder / "labelsTr").iterdir()]:
-        volume = SimpleITK.GetImageFromArray(np.stack([imread(path)] * 3))
-        volume.SetSpacing((0.5, 0.5, 4))
-        SimpleITK.WriteImage(volume, str(path.with_suffix(".nii.gz")))
-        path.unlink()
-    _describe(folder, file_ending=".nii.gz")
-    dataset = open_raw_dataset(folder)
+def test_the_name_of_a_linked_folder_is_that_of_the_link(make_data_set, tmp_path):
+    (tmp_path / "store").mkdir()
+    store = make_data_set(tmp_path / "store").rename(tmp_path / "store" / "grey_v3")
+    link = tmp_path / "Dataset108_Grey"
+    link.symlink_to(store, target_is_directory=True)
+    dataset = open_raw_dataset(link)
+    assert (dataset.name, dataset.folder) == ("Dataset108_Grey", link)
     check_cases(dataset, dataset.training)
 
-    label = dataset.training[2].label
-    volume = SimpleITK.ReadImage(str(label))
-    volume.SetSpacing((0.5, 0.5, 3))
-    SimpleITK.WriteImage(volume, str(label))
+
+def test_hidden_files_are_no_labels(make_data_set, tmp_path):
+    folder = make_data_set(tmp_path)
+    (folder / "labelsTr" / "._disc_tr0.png").write_bytes(b"written by another system")
+    _check(folder)
+
+
+def _as_volumes(folder: Path, ending: str, channels: int = 1):
+    """Make float32 volumes of three slices of a data set's PNG images."""
+    for path in [*folder.glob("imagesT[rs]/*.png"), *folder.glob("labelsT[rs]/*.png")]:
+        volume = SimpleITK.GetImageFromArray(np.stack([imread(path)] * 3).astype(np.float32))
+        volume.SetSpacing((0.5, 0.5, 4))
+        names = [f"{path.stem[:-1]}{channel}" for channel in range(channels)] if "images" in str(path) else [path.stem]
+        for name in names:
+            SimpleITK.WriteImage(volume, str(path.with_name(name + ending)))
+        path.unlink()
+    _describe(folder, file_ending=ending, channel_names={str(channel): f"c{channel}" for channel in range(channels)})
+
+
+def _change(path: Path, change):
+    volume = SimpleITK.ReadImage(str(path))
+    SimpleITK.WriteImage(change(volume) or volume, str(path))
+
+
+def test_nifti_volumes_with_spacing(make_data_set, tmp_path):
+    folder = make_data_set(tmp_path)
+    _as_volumes(folder, ".nii.gz")
+    _check(folder)
+    _change(folder / "labelsTr" / "disc_tr2.nii.gz", lambda volume: volume.SetSpacing((0.5, 0.5, 3)))
     with pytest.raises(UserError, match=r"disc_tr2_0000.nii.gz has spacing .*disc_tr2.nii.gz has"):
-        check_cases(dataset, dataset.training)
+        _check(folder)
+
+
+def _shift(distance: float):
+    return lambda volume: volume.SetOrigin((distance, 0, 0))
+
+
+def _rotate(volume):
+    volume.SetDirection((0.8, 0.6, 0, -0.6, 0.8, 0, 0, 0, 1))
+
+
+@pytest.mark.parametrize("reader", ["SimpleITKIO", "SimpleITKIOWithReorient", "NibabelIO", "NibabelIOWithReorient"])
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [("labelsTr/disc_tr2.nii.gz", "its label"), ("imagesTr/disc_tr2_0001.nii.gz", "its other channel")],
+)
+def test_files_of_a_case_that_lie_elsewhere(make_data_set, tmp_path, file, what, reader):
+    folder = make_data_set(tmp_path)
+    _as_volumes(folder, ".nii.gz", channels=2)
+    _describe(folder, overwrite_image_reader_writer=reader)
+    # Less than half a voxel: the last digits of a header.
+    _change(folder / file, _shift(0.2))
+    _check(folder)
+    _change(folder / file, _shift(30))
+    with pytest.raises(UserError, match=rf"disc_tr2_0000.nii.gz and {what} .*{Path(file).name} lie up to 30 mm apart"):
+        _check(folder)
+    _change(folder / file, _shift(0))
+    _check(folder)
+    _change(folder / file, _rotate)
+    with pytest.raises(UserError, match=rf"and {what} .*{Path(file).name} lie up to .* mm apart"):
+        _check(folder)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_other_volumes_have_a_position_too(make_data_set, tmp_path, ending):
+    folder = make_data_set(tmp_path)
+    _as_volumes(folder, ending)
+    _check(folder)
+    _change(folder / "labelsTr" / f"disc_tr2{ending}", _shift(-7))
+    with pytest.raises(UserError, match="lie up to 7 mm apart"):
+        _check(folder)
+
+
+def test_channels_of_other_size_or_spacing_are_named(make_data_set, tmp_path):
+    folder = make_data_set(tmp_path)
+    _as_volumes(folder, ".nii.gz", channels=2)
+    _check(folder)
+    path = folder / "imagesTr" / "disc_tr2_0001.nii.gz"
+    before = path.read_bytes()
+    _change(path, lambda volume: volume[:, :, :2])
+    with pytest.raises(UserError, match=r"has size 3×44×40 but its other channel .*disc_tr2_0001.nii.gz has size 2×44"):
+        _check(folder)
+    path.write_bytes(before)
+    _change(path, lambda volume: volume.SetSpacing((0.5, 0.6, 4)))
+    with pytest.raises(UserError, match=r"has spacing .* but its other channel .*disc_tr2_0001.nii.gz has"):
+        _check(folder)
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd"])
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+@pytest.mark.parametrize("file", ["image {}/imagesTr/disc_tr1_0000", "label {}/labelsTr/disc_tr1"])
+def test_volumes_with_values_that_are_not_finite(make_data_set, tmp_path, file, value, ending):
+    """ITK makes 0 of those in NIfTI when it reads them."""
+    folder = make_data_set(tmp_path)
+    _as_volumes(folder, ending)
+    _check(folder)
+
+    def spoil(volume):
+        volume[3, 4, 2] = float(value)
+
+    named = file.format(folder) + ending
+    _change(Path(named.split(maxsplit=1)[1]), spoil)
+    with pytest.raises(UserError, match=f"{named} holds NaN or infinite values"):
+        _check(folder)
 
 
 def test_values_that_are_not_finite(make_data_set, tmp_path):

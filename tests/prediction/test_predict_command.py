@@ -149,6 +149,21 @@ def test_channels_that_do_not_match_are_not_predicted(make_checkpoint, predict, 
     assert message in out
 
 
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_volumes_with_values_that_are_not_finite_are_not_predicted(
+    make_checkpoint, predict, images, tmp_path, value, ending
+):
+    """ITK makes 0 of those in NIfTI when it reads them."""
+    array = np.stack([random_image(30, 44)] * 2).astype(np.float32)
+    array[1, 4, 5] = value
+    _write_volume(images / f"v{ending}", array)
+    code, out, _ = predict(images, tmp_path / "out", "--checkpoint", make_checkpoint(reader="SimpleITKIO"))
+    assert code == 1
+    assert f"failed v: it holds NaN or infinite values (v{ending}); replace them" in out
+    assert not (tmp_path / "out" / f"v{ending}").exists()
+
+
 def test_plain_images_have_no_size_in_mm(make_checkpoint, predict, images, tmp_path):
     imsave(images / "a.png", random_image(40, 50), check_contrast=False)
     code, out, _ = predict(images, tmp_path / "out", "--checkpoint", make_checkpoint(reader="SimpleITKIO"))

@@ -270,6 +270,15 @@ def test_an_output_inside_the_data_set_is_refused(make_data_set, tmp_path, capsy
     assert "lies inside the data set" in capsys.readouterr().err
 
 
+def test_an_output_inside_a_linked_data_set_is_refused(make_data_set, tmp_path, capsys, environment):
+    folder = make_data_set(tmp_path)
+    link = tmp_path / "Dataset108_Grey"
+    link.symlink_to(folder, target_is_directory=True)
+    for output in (folder / "results", link / "results"):
+        assert main([str(link), "--output", str(output)]) == 2
+        assert "lies inside the data set" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_swin_umamba_on_volumes_with_test_cases_of_their_own(train_py, make_data_set, tmp_path):
     folder = make_data_set(tmp_path, held_out=2)

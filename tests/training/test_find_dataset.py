@@ -59,3 +59,11 @@ def test_a_missing_nnunet_raw_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("nnUNet_raw", str(tmp_path / "gone"))
     with pytest.raises(UserError, match=r"there is no folder .*gone; .* set the environment variable nnUNet_raw"):
         find_dataset("702")
+
+
+def test_a_link_keeps_its_name(raw):
+    link = raw / "Dataset108_Grey"
+    (raw.parent / "grey_v3").mkdir()
+    link.symlink_to(raw.parent / "grey_v3", target_is_directory=True)
+    for text in ("108", "Grey", str(link)):
+        assert find_dataset(text) == link

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, last_line
+from ..geometry import affine_of, corner_distance
+from .finite_values import holds_nonfinite
 
 if TYPE_CHECKING:
     from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
@@ -86,7 +88,8 @@ def open_raw_dataset(folder: str | os.PathLike[str]) -> RawDataset:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; give the folder of an nnU-Net raw data set")
-    folder = folder.resolve()
+    # A link keeps its name: nnU-Net finds a data set by the name, which that of the link's target need not be.
+    folder = Path(os.path.abspath(folder))
     _want_inside(folder, "dataset.json")
     if not re.fullmatch(r"Dataset\d{3}_.+", folder.name):
         raise UserError(f"nnU-Net wants a data set folder named DatasetXXX_Name (three digits), got {folder.name!r}")
@@ -135,7 +138,7 @@ def _read_description(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {_one_line(error)}") from error
+        raise UserError(f"cannot read {path}: {last_line(error)}") from error
     if not isinstance(description, dict):
         raise UserError(f"{path} must hold one JSON object, got {type(description).__name__}")
     for key, wanted in (("channel_names", dict), ("labels", dict), ("numTraining", int), ("file_ending", str)):
@@ -146,7 +149,7 @@ def _read_description(path: Path) -> dict[str, Any]:
     try:
         labels = LabelManager(description["labels"], description.get("regions_class_order"))
     except (AssertionError, RuntimeError, ValueError, TypeError) as error:
-        raise UserError(f"{path} has wrong 'labels': {_one_line(error)}") from error
+        raise UserError(f"{path} has wrong 'labels': {last_line(error)}") from error
     values = [*labels.all_labels, *([labels.ignore_label] if labels.has_ignore_label else [])]
     if values != list(range(len(values))) or len(values) < 2:
         raise UserError(f"{path}: 'labels' must be 0, 1, 2, ... without gaps, got {[int(v) for v in values]}")
@@ -170,7 +173,7 @@ def _listed_cases(folder: Path, description: dict[str, Any]) -> tuple[Case, ...]
         files = get_filenames_of_train_images_and_targets(str(folder), copy.deepcopy(description))
         cases = [Case(key, tuple(map(Path, case["images"])), Path(case["label"])) for key, case in files.items()]
     except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / 'dataset.json'} has a wrong 'dataset': {_one_line(error)}") from error
+        raise UserError(f"{folder / 'dataset.json'} has a wrong 'dataset': {last_line(error)}") from error
     for case in cases:
         if not case.label.is_file():
             raise UserError(f"missing label file {case.label} of the case {case.identifier}")
@@ -206,7 +209,21 @@ def _find_cases(folder: Path, part: str, description: dict[str, Any]) -> tuple[C
         if not label.is_file():
             raise UserError(f"missing label file {label} of the image {files[0].name}")
         cases.append(Case(identifier, tuple(files[channel] for channel in sorted(files)), label))
+    _refuse_stray_labels(labels, images, ending, set(channels))
     return tuple(cases)
+
+
+def _refuse_stray_labels(labels: Path, images: Path, ending: str, identifiers: set[str]) -> None:
+    for path in sorted(labels.iterdir()):
+        # Hidden files are none of nnU-Net's: some systems put one beside every file that they copy.
+        if not path.name.endswith(ending) or path.name.startswith("."):
+            continue
+        if not identifiers:
+            raise UserError(f"{images} has no file CASE_0000{ending}")
+        identifier = path.name.removesuffix(ending)
+        if identifier not in identifiers:
+            image = images / f"{identifier}_0000{ending}"
+            raise UserError(f"label {path} has no image {image}; add the image, or take the label out")
 
 
 def _read_splits(path: Path, identifiers: set[str]) -> list[dict[str, list[str]]] | None:
@@ -216,7 +233,7 @@ def _read_splits(path: Path, identifiers: set[str]) -> list[dict[str, list[str]]
         splits = json.loads(path.read_text(encoding="utf-8"))
         named = [set(split[part]) for split in splits for part in ("train", "val")]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"cannot read {path} as a list of train and val cases: {_one_line(error)}") from error
+        raise UserError(f"cannot read {path} as a list of train and val cases: {last_line(error)}") from error
     for cases in named:
         if unknown := sorted(cases - identifiers):
             raise UserError(f"{path} names the case {unknown[0]!r}, which is not in imagesTr")
@@ -228,8 +245,8 @@ def _read_splits(path: Path, identifiers: set[str]) -> list[dict[str, list[str]]
 def check_cases(dataset: RawDataset, cases: Sequence[Case], on_case_done: Callable[[], object] = lambda: None) -> None:
     """Open every image and label and raise `UserError` on the first that cannot be trained on.
 
-    An image that cannot be read, images and label of different size or spacing, a wrong number of
-    channels, NaN or infinite intensities, labels that ``dataset.json`` does not name, no training label with more than
+    An image that cannot be read, channels and label of different size, spacing or position, a wrong number of
+    channels, NaN or infinite values, labels that ``dataset.json`` does not name, no training label with more than
     background.
 
     Parameters
@@ -284,23 +301,22 @@ def _find_reader(dataset: RawDataset, example: Case) -> BaseReaderWriter:
 
 def _check_case(reader: BaseReaderWriter, case: Case, n_channels: int, allowed: set[int]) -> set[int]:
     """Raise `UserError` if a case cannot be trained on, else return the values of its label."""
-    for path in case.images:
-        _read(reader.read_images, (str(path),), f"image {path}")
-    image, properties = _read(reader.read_images, tuple(map(str, case.images)), f"the channels of {case.identifier}")
+    images = [_read(reader.read_images, (str(path),), f"image {path}") for path in case.images]
     label, label_properties = _read(reader.read_seg, str(case.label), f"label {case.label}")
-    if len(image) != n_channels:
-        raise UserError(f"image {case.images[0]} has {len(image)} channels, dataset.json names {n_channels}")
-    if image.shape[1:] != label.shape[1:] or len(label) != 1:
-        raise UserError(
-            f"image {case.images[0].name} has size {_size(image)} but its label {case.label} has size {_size(label)}"
-        )
-    if not np.allclose(properties["spacing"], label_properties["spacing"]):
-        raise UserError(
-            f"image {case.images[0].name} has spacing {tuple(properties['spacing'])} but its label {case.label} has "
-            f"{tuple(label_properties['spacing'])}"
-        )
-    if not np.isfinite(image).all():
-        raise UserError(f"image {case.images[0]} holds NaN or infinite values; replace them")
+    found = sum(len(array) for array, _ in images)
+    if found != n_channels:
+        raise UserError(f"image {case.images[0]} has {found} channels, dataset.json names {n_channels}")
+    first = f"image {case.images[0].name}"
+    for path, (array, properties) in zip(case.images[1:], images[1:], strict=True):
+        _want_one_grid(first, images[0], f"its other channel {path}", (array, properties))
+    # A label of several channels has another size than one channel of the image.
+    one_channel = images[0][0][:1], images[0][1]
+    _want_one_grid(first, one_channel, f"its label {case.label}", (label, label_properties))
+    for path, (array, _) in zip(case.images, images, strict=True):
+        if holds_nonfinite(array, path):
+            raise UserError(f"image {path} holds NaN or infinite values; replace them")
+    if holds_nonfinite(label, case.label):
+        raise UserError(f"label {case.label} holds NaN or infinite values; replace them")
     values = set(np.unique(label).tolist())
     unknown = sorted(values - allowed)
     if unknown:
@@ -309,23 +325,39 @@ def _check_case(reader: BaseReaderWriter, case: Case, n_channels: int, allowed: 
     return values
 
 
+def _want_one_grid(
+    first: str, a: tuple[np.ndarray, dict[str, Any]], other: str, b: tuple[np.ndarray, dict[str, Any]]
+) -> None:
+    """Raise `UserError` unless two files of a case, each an array and its properties, cover the same place."""
+    (array_a, properties_a), (array_b, properties_b) = a, b
+    if array_a.shape != array_b.shape:
+        raise UserError(f"{first} has size {_size(array_a)} but {other} has size {_size(array_b)}")
+    spacings = [tuple(map(float, properties["spacing"])) for properties in (properties_a, properties_b)]
+    if not np.allclose(*spacings):
+        raise UserError(f"{first} has spacing {spacings[0]} but {other} has {spacings[1]}")
+    affines = affine_of(properties_a), affine_of(properties_b)
+    if affines[0] is None or affines[1] is None:
+        return
+    distance = corner_distance(array_a.shape[:0:-1], *affines)
+    if distance > 0.5 * min(spacings[0]):
+        raise UserError(
+            f"{first} and {other} lie up to {distance:.3g} mm apart (another origin or direction); they must cover the "
+            f"same place: correct the header, or resample one to the other"
+        )
+
+
 def _read(read: Callable[..., Any], source: Any, what: str) -> tuple[np.ndarray, dict[str, Any]]:
     try:
         return read(source)
     # Readers raise whatever their libraries raise, which is no closed list.
     except Exception as error:
-        raise UserError(f"cannot read {what}: {_one_line(error)}") from error
+        raise UserError(f"cannot read {what}: {last_line(error)}") from error
 
 
 def _size(array: np.ndarray) -> str:
     shape = array.shape[1:]
     text = "×".join(str(size) for size in (shape[1:] if shape[0] == 1 else shape))
     return text if len(array) == 1 else f"{text} with {len(array)} channels"
-
-
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
 
 
 @contextlib.contextmanager

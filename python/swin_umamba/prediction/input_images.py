@@ -13,6 +13,8 @@ from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 
+from ..data.finite_values import holds_nonfinite
+from ..errors import last_line
 from ..evaluation.label_files import PLAIN_ENDINGS
 from .input_cases import CaseError, InputCase
 
@@ -111,8 +113,9 @@ def read_image(case: InputCase, trained_with: type[BaseReaderWriter], n_channels
         raise CaseError(f"it has {len(array)} channels{files}, the model was trained on {n_channels}")
     if array.size == 0:
         raise CaseError(f"it is empty, of size {_size(array)}")
-    if not np.isfinite(array).all():
-        raise CaseError("it holds NaN or infinite values")
+    for path, channels in zip(case.files, arrays, strict=True):
+        if holds_nonfinite(channels, path):
+            raise CaseError(f"it holds NaN or infinite values ({path.name}); replace them")
     plain_model = trained_with is NaturalImage2DIO
     return InputImage(array, geometries[0], reader, plain_model and case.ending not in PLAIN_ENDINGS)
 
@@ -122,8 +125,7 @@ def _read_file(reader: BaseReaderWriter, path: Any) -> tuple[np.ndarray, dict[st
         array, properties = reader.read_images((str(path),))
     # Readers raise whatever their libraries raise, which is no closed list.
     except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise CaseError(f"{path.name} cannot be read: {lines[-1] if lines else type(error).__name__}") from error
+        raise CaseError(f"{path.name} cannot be read: {last_line(error)}") from error
     # A 4-D file or one with several values a voxel: nnU-Net's reader takes the first axis for channels.
     if (
         array.ndim != 4

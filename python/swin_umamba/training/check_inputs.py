@@ -59,7 +59,7 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
                 f"{dataset.folder} has no folder {INSTANCES}, by whose cells the systems would be compared; "
                 f"make the data set with swin-umamba prepare"
             )
-        if dataset.folder in (output, *output.parents):
+        if dataset.folder.resolve() in (output, *output.parents):
             raise UserError(f"--output {output} lies inside the data set, which is never written to")
         cases = [*dataset.training, *dataset.held_out]
         console.print(f"[bold]checking[/bold] {escape(dataset.name)}: {len(cases)} cases")

@@ -12,7 +12,7 @@ _FULL_NAME = re.compile(r"Dataset(\d{3})_(.+)")
 
 
 def find_dataset(text: str) -> Path:
-    """The folder of a raw data set.
+    """The absolute path of a raw data set; a link keeps its name, by which nnU-Net finds the data set.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def find_dataset(text: str) -> Path:
     """
     path = Path(text).expanduser()
     if not text.isdecimal() and path.is_dir():
-        return path.resolve()
+        return Path(os.path.abspath(path))
     if not text.isdecimal() and len(path.parts) != 1:
         raise UserError(f"{text} is not a folder; give the folder of an nnU-Net raw data set, or its id or name")
     raw = Path(os.environ.get("nnUNet_raw") or "nnUNet_raw").expanduser()  # noqa: SIM112 - nnU-Net's name
@@ -42,7 +42,7 @@ def find_dataset(text: str) -> Path:
         raise UserError(f"{raw} holds no data set {text}; it has {there or 'none'}")
     if len(found) > 1:
         raise UserError(f"{raw} holds several data sets {text}: {', '.join(folder.name for folder in found)}")
-    return found[0].resolve()
+    return Path(os.path.abspath(found[0]))
 
 
 def _matches(folder: str, text: str) -> bool:
