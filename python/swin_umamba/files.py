@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +17,9 @@ from .errors import UserError
 
 LOCK = ".lock"
 """Name of the file by which a process keeps others out of a folder."""
+
+_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""What locking a file gives on file systems that have no locks, such as some network file systems."""
 
 
 @contextlib.contextmanager
@@ -57,11 +62,25 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
         file.write(text.encode())
 
 
+def try_folder(folder: Path) -> None:
+    """Raise `OSError` unless files can be written to a folder; one that is not there is made, and removed again."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    finally:
+        for path in missing:
+            # Not there, or not empty since another process has written to it.
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
 @contextlib.contextmanager
 def lock_folder(folder: Path, advice: str) -> Iterator[None]:
     """Make a folder if it is not there, and keep other processes from working in it.
 
-    The lock goes with the process, however that ends; its file stays.
+    The lock goes with the process, however that ends; its file stays. A file system without locks keeps nobody out.
 
     Parameters
     ----------
@@ -77,13 +96,17 @@ def lock_folder(folder: Path, advice: str) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = FileLock(folder / LOCK, timeout=0).acquire()
+    except OSError as error:
+        raise UserError(f"cannot write to the folder {folder}: {error.strerror}; {advice}") from error
+    try:
+        # Not with filelock's substitute for missing locks: it takes the file of any former process for its lock.
+        held = FileLock(folder / LOCK, timeout=0, fallback_to_soft=False).acquire()
     except Timeout:
         raise UserError(f"another process is at work in {folder}; wait for it, or {advice}") from None
-    except NotImplementedError:
-        held = contextlib.nullcontext()  # a file system without locks
     except OSError as error:
-        raise UserError(f"cannot write to the folder {folder}: {error.strerror}") from error
+        if error.errno not in _WITHOUT_LOCKS:
+            raise UserError(f"cannot write to the folder {folder}: {error.strerror}; {advice}") from error
+        held = contextlib.nullcontext()
     with held:
         yield
 

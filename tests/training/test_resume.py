@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -146,6 +148,31 @@ def test_a_folder_that_cannot_be_locked_is_named(tmp_path):
         pytest.raises(UserError, match=r"cannot write to the folder .*run: File exists"),
         lock_folder(tmp_path / "run", "wait"),
     ):
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_does_without(tmp_path, monkeypatch, code):
+    with lock_folder(tmp_path, "wait"):
+        pass  # leaves the file of its lock, which must keep nobody out
+
+    def flock(descriptor, operation):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    for _ in range(2):
+        with lock_folder(tmp_path, "wait"):
+            (tmp_path / "result").write_text("written")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "result"]
+
+
+def test_another_error_of_the_lock_is_told(tmp_path, monkeypatch):
+    def flock(descriptor, operation):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    message = "cannot write to the folder .*: Input/output error; choose another"
+    with pytest.raises(UserError, match=message), lock_folder(tmp_path, "choose another"):
         pass
 
 
