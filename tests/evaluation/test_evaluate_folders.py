@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 
 import nibabel
@@ -304,6 +305,31 @@ def test_folders_that_are_none(volumes, capsys, tmp_path):
     assert "holds no label image" in refused(capsys, volumes[0], tmp_path / "empty", "--metric", "abdomen")
     (tmp_path / "file").touch()
     assert "is a file" in refused(capsys, *volumes, "--metric", "abdomen", "--output", tmp_path / "file")
+
+
+@pytest.mark.parametrize("folder", ["/dev/null/scores", "/proc/scores"])
+def test_an_output_that_cannot_be_made_is_told_before_the_scoring(volumes, capsys, monkeypatch, folder):
+    scored = []
+    monkeypatch.setattr("swin_umamba.evaluation.evaluation.evaluate_folders", lambda *args, **options: scored.append(1))
+    message = refused(capsys, *volumes, "--metric", "abdomen", "--output", folder)
+    assert f"cannot write to --output {folder}: " in message
+    assert "name another folder" in message
+    assert not scored
+
+
+def test_scores_that_cannot_be_written_are_told(volumes, tmp_path, capsys, monkeypatch):
+    def full(evaluation, folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Evaluation, "write", full)
+    assert run(*volumes, "--metric", "abdomen", "--output", tmp_path / "out") == 2
+    assert f"cannot write to --output {tmp_path / 'out'}: No space left on device" in capsys.readouterr().err
+
+
+def test_nothing_is_written_when_the_input_is_refused(volumes, tmp_path, capsys):
+    (volumes[1] / "a.nii.gz").unlink()
+    refused(capsys, *volumes, "--metric", "abdomen", "--output", tmp_path / "new" / "out")
+    assert not (tmp_path / "new").exists()
 
 
 def test_image_without_instruments_stops_as_published(tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
         The input cannot be scored as it is.
     """
     # Imported late: the help of all commands should not wait for the image libraries.
+    from ..files import try_folder
     from ..training.progress import progress_bar
     from .errors import EvaluationError
     from .evaluation import DEFAULT_TOLERANCE, evaluate_folders
@@ -93,6 +95,10 @@ def run(args: argparse.Namespace) -> None:
             raise EvaluationError("--tolerance is one number for all labels, or NAME=NUMBER for some; not both")
     if args.output is not None and args.output.exists() and not args.output.is_dir():
         raise EvaluationError(f"--output {args.output} is a file; name a folder")
+    if args.output is not None:
+        # Before the scoring, which may take an hour.
+        with _told_as_wrong_output(args.output):
+            try_folder(args.output)
 
     # On stderr, so that the table alone goes into a pipe.
     messages = Console(stderr=True, highlight=False)
@@ -125,5 +131,16 @@ def run(args: argparse.Namespace) -> None:
         shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
         messages.print(f"not scored, as they have no reference: {len(names)} predictions ({shown})", soft_wrap=True)
     if args.output is not None:
-        evaluation.write(args.output)
+        with _told_as_wrong_output(args.output):
+            evaluation.write(args.output)
         messages.print(f"wrote {args.output / 'cases.csv'} and {args.output / 'summary.json'}", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _told_as_wrong_output(output: Path) -> Iterator[None]:
+    from .errors import EvaluationError
+
+    try:
+        yield
+    except OSError as error:
+        raise EvaluationError(f"cannot write to --output {output}: {error.strerror}; name another folder") from error
