@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 
 import pytest
 from swin_umamba.errors import UserError
+from swin_umamba.files import lock_folder
 from swin_umamba.prepare import preparation as preparation_module
 from swin_umamba.prepare.microscopy import plan
 from swin_umamba.prepare.preparation import write_dataset
@@ -135,6 +137,48 @@ def test_paths_of_the_wrong_kind_are_refused(cellseg, tmp_path, tools):
     assert "is no folder" in tools.refused("microscopy", tmp_path / "file", tmp_path / "raw")
     assert "is no folder" in tools.refused("microscopy", tmp_path / "nowhere", tmp_path / "raw")
     assert "is a file" in tools.refused("microscopy", cellseg, tmp_path / "file")
+
+
+@pytest.mark.parametrize("destination", ["/proc/x", "/dev/null/x"])
+def test_a_destination_that_cannot_be_made_is_told(destination, cellseg, tools):
+    message = tools.refused("microscopy", cellseg, destination)
+    assert f"cannot write to the folder {destination}/Dataset703_NeurIPSCell: " in message
+    assert "choose another DST" in message
+
+
+def test_a_full_disk_is_told_and_the_same_command_goes_on(cellseg, tmp_path, tools, monkeypatch):
+    whole, paths = preparation_module.replace_atomically, []
+
+    def filling_up(path):
+        paths.append(path)
+        if len(paths) > 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(path)
+
+    with monkeypatch.context() as full:
+        full.setattr(preparation_module, "replace_atomically", filling_up)
+        message = tools.refused("microscopy", cellseg, tmp_path / "raw", "--workers", 1)
+    folder = tmp_path / "raw" / "Dataset703_NeurIPSCell"
+    assert f"cannot write to {folder}: No space left on device; when that is mended, the same command" in message
+    assert not (folder / "dataset.json").exists()
+    assert "6 files written, 3 were there" in tools.prepared("microscopy", cellseg, tmp_path / "raw")
+
+
+def test_a_source_that_goes_away_is_told(cellseg, tmp_path):
+    preparation = plan(cellseg)
+    write_dataset(preparation, tmp_path / "set", 1)
+    source = cellseg / "Training-labeled" / "images" / "cell_00002.bmp"
+    source.unlink()
+    with pytest.raises(UserError, match=f"cannot read {source}: No such file or directory"):
+        write_dataset(preparation, tmp_path / "set", 1)
+
+
+def test_a_folder_that_another_process_prepares_is_left_alone(cellseg, tmp_path, tools):
+    folder = tmp_path / "raw" / "Dataset703_NeurIPSCell"
+    with lock_folder(folder, "wait"):
+        message = tools.refused("microscopy", cellseg, tmp_path / "raw")
+    assert f"another process is at work in {folder}; wait for it, or choose another DST" in message
+    assert list(tools.contents(folder)) == [".lock"]
 
 
 def test_workers_stop_at_the_first_error(cellseg, tmp_path):

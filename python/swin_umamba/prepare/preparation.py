@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +93,7 @@ def _is_current(path: Path, sources: tuple[Path, ...]) -> bool:
 def _check_settings(preparation: Preparation, path: Path) -> None:
     try:
         before = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}); remove {path.parent} and prepare again") from error
@@ -158,18 +159,21 @@ def write_dataset(
     Raises
     ------
     UserError
-        A source turned out to be unreadable or wrong; the files written so far stay, and are not made again.
+        A source turned out to be unreadable or wrong, or the folder cannot be written to; the files written so far
+        stay, and are not made again.
     """
-    for part in {Path(file.target).parent for file in preparation.files}:
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    write_json(folder / SETTINGS_FILE, preparation.settings)
+    with _told("write to", folder):
+        for part in {Path(file.target).parent for file in preparation.files}:
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        write_json(folder / SETTINGS_FILE, preparation.settings)
 
     def write(file: OutputFile) -> bool:
         path = folder / file.target
-        if _is_current(path, file.sources):
-            return False
-        content = file.make()
-        with replace_atomically(path) as target:
+        with _told("read", file.sources[0] if file.sources else path):
+            if _is_current(path, file.sources):
+                return False
+            content = file.make()
+        with _told("write to", folder), replace_atomically(path) as target:
             target.write(content)
         return True
 
@@ -183,8 +187,18 @@ def write_dataset(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    write_json(folder / "dataset.json", preparation.definition.dataset_json(preparation.n_training))
+    with _told("write to", folder):
+        write_json(folder / "dataset.json", preparation.definition.dataset_json(preparation.n_training))
     return written
+
+
+@contextlib.contextmanager
+def _told(what: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where, reason = error.filename or path, error.strerror or error
+        raise UserError(f"cannot {what} {where}: {reason}; when that is mended, the same command goes on") from error
 
 
 def default_workers() -> int:

@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> None:
     Raises
     ------
     UserError
-        The download has no known layout or is not whole, or DST holds other files.
+        The download has no known layout or is not whole, or DST holds other files, cannot be written to, or is being
+        written to by another process.
     """
     # Imported late: the help of all commands should not wait for the image libraries.
     import importlib
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
     from rich.table import Table
 
     from ..errors import UserError
+    from ..files import lock_folder
     from ..training.progress import progress_bar
     from .preparation import check_destination, default_workers, write_dataset
 
@@ -69,7 +71,9 @@ def run(args: argparse.Namespace) -> None:
     check_destination(preparation, args.source, folder)
     console.print(f"found {preparation.layout}: {preparation.n_training} training cases")
 
-    with progress_bar(console) as bar:
+    with lock_folder(folder, "choose another DST"), progress_bar(console) as bar:
+        # Again: now no other process can change it.
+        check_destination(preparation, args.source, folder)
         task = bar.add_task("writing", total=len(preparation.files))
         written = write_dataset(
             preparation, folder, args.workers or default_workers(), on_file_done=lambda: bar.advance(task)
