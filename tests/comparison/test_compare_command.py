@@ -308,6 +308,18 @@ def test_other_settings_than_the_former_comparison(pretender, compare, out, capf
     assert pretender.trained == ["nnunet"]
 
 
+def test_damaged_settings_of_the_former_comparison_are_told(pretender, compare, out, capfd):
+    compare("--models", "nnunet")
+    path = out / "comparison.json"
+    record = json.loads(path.read_text())
+    for change in (lambda settings: settings.pop("patch_size"), lambda settings: settings.update(colour="red")):
+        damaged = json.loads(json.dumps(record))
+        change(damaged["settings"])
+        path.write_text(json.dumps(damaged))
+        assert compare("--models", "nnunet") == 2
+        assert f"cannot read its settings in {path}" in capfd.readouterr().err
+
+
 def test_a_folder_of_something_else_is_left_alone(pretender, compare, out, capfd):
     out.mkdir()
     (out / "thesis.txt").write_text("years of work")

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import LOCK, lock_folder, write_json
 from ..training.run_folder import RunFolder
-from ..training.settings import Settings, check_unchanged, read_settings
+from ..training.settings import Settings, check_unchanged, read_settings, settings_from_json
 from .systems import SHARED, ComparedSystem, shared_settings
 
 ADVICE = "choose another folder with --output"
@@ -90,9 +90,7 @@ class ComparisonFolder:
 
     def _read_shared(self) -> Settings:
         try:
-            values = json.loads(self.record.read_text(encoding="utf-8"))["settings"]
-            patch_size = values["patch_size"]
-            return Settings(**{**values, "patch_size": None if patch_size is None else tuple(patch_size)})
+            return settings_from_json(json.loads(self.record.read_text(encoding="utf-8"))["settings"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"cannot read its settings in {self.record}: {error}; {ADVICE}") from error
 

@@ -190,8 +190,7 @@ def read_settings(path: Path) -> Settings:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["model"] not in TRAINERS:
             raise ValueError(f"there is no model {values['model']!r}")
-        patch_size = values["patch_size"]
-        return Settings(**{**values, "patch_size": None if patch_size is None else tuple(patch_size)})
+        return settings_from_json(values)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"cannot read the settings of the former run in {path}: {error}") from error
 
@@ -205,3 +204,9 @@ def _option(name: str, value: object) -> str:
 
 def _spell(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def settings_from_json(values: dict[str, Any]) -> Settings:
+    """The settings in what `Settings.as_json` gave; raise `KeyError` or `TypeError` if it is not that."""
+    patch_size = values["patch_size"]
+    return Settings(**{**values, "patch_size": None if patch_size is None else tuple(patch_size)})
