@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from .command import OneLineParser, execute, integer_between, number_between
 from .device import DEVICE_HELP, choose_device_of_process
 from .errors import UserError
-from .pretraining.settings import PretrainingSettings, choose_settings, read_settings
+from .pretraining.settings import AUGMENTATIONS, PretrainingSettings, choose_settings, read_settings
 from .training.failures import explain_failures
 from .training.processes import Place, Processes, check_batch_size, one_message
 from .training.run_folder import OTHER_OUTPUT, available_processors, set_worker_defaults
+from .training.run_kind import want_run_of
 
 if TYPE_CHECKING:
     import torch
@@ -106,7 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument(
         "--augmentation",
-        choices=("strong", "light", "none"),
+        choices=AUGMENTATIONS,
         help="strong: random resized crop, flip, RandAugment, erasing; light: crop of at least half the area, flip "
         f"(default: {default.augmentation})",
     )
@@ -197,6 +198,7 @@ def _settle(
     """Find out what to do; of a run to resume, lock the results folder until its end."""
     if folder.root == data or data in folder.root.parents:
         raise UserError(f"--output {folder.root} lies inside the folder of images, which is never written to")
+    want_run_of("pretrain", folder.root)
     stored = None
     if args.resume:
         folder.check_former()

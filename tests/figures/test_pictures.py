@@ -16,7 +16,7 @@ from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from PIL import Image
 from skimage.io import imsave
-from swin_umamba.figures import Example, PanelRow, class_colour, draw_example, draw_panel, read_example
+from swin_umamba.figures import Example, PanelRow, class_colour, draw_example, draw_panel, find_reader, read_example
 from swin_umamba.figures.overlays import LARGEST_SIDE, SMALLEST_SIDE
 
 
@@ -46,6 +46,14 @@ def test_a_colour_image_is_one_picture(tmp_path):
     assert list(example.channels) == ["image"]
     assert np.array_equal(example.channels["image"], colours / 255.0)
     assert example.slice_index is None
+
+
+def test_the_reader_is_nnunets_for_the_files(tmp_path):
+    description = {"file_ending": ".png", "channel_names": {"0": "T1"}, "labels": {"background": 0, "rim": 1}}
+    image = _write(tmp_path / "a_0000.png", np.zeros((5, 6), dtype=np.uint8))
+    assert isinstance(find_reader(description, image), NaturalImage2DIO)
+    volume = _write(tmp_path / "a_0000.mha", np.zeros((2, 5, 6), dtype=np.uint8))
+    assert isinstance(find_reader({**description, "file_ending": ".mha"}, volume), SimpleITKIO)
 
 
 def test_modalities_are_pictures_of_their_own_and_the_fullest_slice_is_shown(tmp_path):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 
 import numpy as np
 import pytest
 import torch
+from swin_umamba.pretrain import add_arguments
 from swin_umamba.pretraining.augmentation import (
-    AUGMENTATIONS,
     MEAN,
     STD,
     MixImages,
@@ -16,6 +17,14 @@ from swin_umamba.pretraining.augmentation import (
     validation_transform,
 )
 from swin_umamba.pretraining.dataset import LabelledImages, TrainingBatches, ValidationBatches
+from swin_umamba.pretraining.settings import AUGMENTATIONS
+
+
+def test_the_command_offers_every_augmentation():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    (option,) = [action for action in parser._actions if action.dest == "augmentation"]
+    assert option.choices == AUGMENTATIONS
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

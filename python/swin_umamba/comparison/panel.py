@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..data import RawDataset
-from ..figures import class_colour, draw_example, figure_style, numbers_classes, read_example
+from ..figures import class_colour, draw_example, figure_style, find_reader, numbers_classes, read_example
 from ..files import replace_atomically
 from ..page.score_tables import PAPER_METRICS
 from ..training.scores import worst_median_best
@@ -34,9 +34,6 @@ def draw_comparison(path: Path, dataset: RawDataset, titles: Sequence[str], resu
     results
         Of the systems, which have scored the same cases.
     """
-    # Imported here: nnU-Net takes seconds to import.
-    from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
-
     rule = common_scores(results)
     key = next(iter(results[0].scores[rule]))
     means = mean_over_systems([result.scores[rule][key].cases for result in results])
@@ -44,9 +41,7 @@ def draw_comparison(path: Path, dataset: RawDataset, titles: Sequence[str], resu
     places = worst_median_best([means[identifier] for identifier in identifiers])
     cases = {case.identifier: case for case in dataset.held_out or dataset.training}
     channels = list(dataset.description["channel_names"].values())
-    reader = determine_reader_writer_from_dataset_json(
-        dataset.description, str(cases[identifiers[0]].images[0]), verbose=False
-    )()
+    reader = find_reader(dataset.description, cases[identifiers[0]].images[0])
     n_columns = len(results) + 2
     with figure_style():
         figure = Figure(figsize=(2.2 * n_columns, 2.5 * len(places) + 0.8), layout="constrained")

@@ -2,7 +2,7 @@
 
 from .curves import draw_loss_curve, plot_dice, plot_learning_rate, plot_losses, validation_name
 from .distributions import plot_score_distributions
-from .examples import Example, read_example
+from .examples import Example, find_reader, read_example
 from .inline_svg import inline_svg
 from .overlays import draw_example
 from .palette import class_colour, numbers_classes
@@ -17,6 +17,7 @@ __all__ = [
     "draw_loss_curve",
     "draw_panel",
     "figure_style",
+    "find_reader",
     "inline_svg",
     "numbers_classes",
     "plot_dice",

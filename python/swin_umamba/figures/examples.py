@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,27 @@ class Example:
     prediction: np.ndarray
     pixel_aspect: float = 1.0
     slice_index: int | None = None
+
+
+def find_reader(description: Mapping[str, Any], image: Path) -> BaseReaderWriter:
+    """nnU-Net's reader for the files of a data set.
+
+    Parameters
+    ----------
+    description
+        The content of ``dataset.json``.
+    image
+        A file of the data set, to choose among readers of the same file ending.
+
+    Raises
+    ------
+    RuntimeError
+        No reader can read it.
+    """
+    # Imported here: nnU-Net takes seconds to import.
+    from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
+
+    return determine_reader_writer_from_dataset_json(dict(description), str(image), verbose=False)()
 
 
 def read_example(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..data import Case, RawDataset, open_raw_dataset
 from ..errors import UserError
-from ..figures import Example, draw_example, read_example
+from ..figures import Example, draw_example, find_reader, read_example
 from ..training.scores import worst_median_best
 from .run_record import RunRecord
 from .score_tables import ScoreTable
@@ -85,10 +85,7 @@ def _show(dataset: RawDataset, case: Case, predictions: Path, place: str, scores
     if not prediction.is_file():
         raise UserError(f"there is no predicted label image {prediction}")
     try:
-        # Imported here: nnU-Net takes seconds to import.
-        from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
-
-        reader = determine_reader_writer_from_dataset_json(dataset.description, str(case.images[0]), verbose=False)()
+        reader = find_reader(dataset.description, case.images[0])
         names = list(dataset.description["channel_names"].values())
         example = read_example(case.images, case.label, prediction, names, reader)
     # Readers raise whatever their libraries raise, which is no closed list.

@@ -16,7 +16,6 @@ CROP_FRACTION = 0.875
 LIGHT_SCALE, STRONG_SCALE = (0.5, 1.0), (0.08, 1.0)
 RANDAUGMENT_OPERATIONS, RANDAUGMENT_MAGNITUDE = 2, 9
 ERASING_PROBABILITY = 0.25
-AUGMENTATIONS = ("strong", "light", "none")
 
 
 def training_transform(name: str, size: int) -> Callable[[Tensor], Tensor]:
@@ -25,10 +24,10 @@ def training_transform(name: str, size: int) -> Callable[[Tensor], Tensor]:
     Parameters
     ----------
     name : str
-        ``"strong"``: random resized crop of 8 to 100 % of the area, horizontal flip, RandAugment (arXiv:1909.13719)
-        with 2 operations at magnitude 9 of 30, random erasing of a quarter of the images; the kinds of
-        augmentation of VMamba's and Swin Transformer's ImageNet training. ``"light"``: random resized crop of 50
-        to 100 % and horizontal flip. ``"none"``: as in validation.
+        One of `swin_umamba.pretraining.settings.AUGMENTATIONS`. ``"strong"``: random resized crop of 8 to 100 % of the
+        area, horizontal flip, RandAugment (arXiv:1909.13719) with 2 operations at magnitude 9 of 30, random erasing of
+        a quarter of the images; the kinds of augmentation of VMamba's and Swin Transformer's ImageNet training.
+        ``"light"``: random resized crop of 50 to 100 % and horizontal flip. ``"none"``: as in validation.
     size : int
         Height and width of the result, in pixels.
 

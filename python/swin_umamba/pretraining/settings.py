@@ -12,6 +12,9 @@ from ..training.settings import check_unchanged
 
 REFERENCE_BATCH_SIZE = 1024
 
+AUGMENTATIONS = ("strong", "light", "none")
+"""What `swin_umamba.pretraining.augmentation.training_transform` can do; kept here, where nothing imports torch."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingSettings:
