@@ -62,6 +62,12 @@ def test_the_table_has_the_scores_as_published_and_the_files_both(pretender, com
     assert "paper's metric (endoscopy) as published" in (out / "comparison.html").read_text().replace("&#39;", "'")
 
 
+def test_the_terminal_says_by_which_rule_the_scores_are(pretender, compare, endoscopy, capfd):
+    compare("--models", "nnunet", dataset=endoscopy)
+    printed = " ".join(capfd.readouterr().out.split())
+    assert "scores of the paper's metric (endoscopy) as published, as the released scripts compute it" in printed
+
+
 def test_the_tolerance_named_is_that_of_the_scores(pretender, compare, endoscopy, out):
     compare(*TWO, "--nsd-tolerance", "7", dataset=endoscopy)
     assert f"NSD at a tolerance of {INSTRUMENT_TOLERANCE:g} pixels." in (out / "comparison.md").read_text()

@@ -189,7 +189,7 @@ def _markdown(record: Mapping[str, Any]) -> str:
 
 def summary_table(record: Mapping[str, Any]) -> Table:
     """The table for the terminal."""
-    table = Table()
+    table = Table(caption=f"scores{whose}" if (whose := _whose(record)) else None)
     for place, name in enumerate(table_columns(record)):
         table.add_column(name, justify="right" if place else "left", overflow="fold")
     for row in record["systems"]:
