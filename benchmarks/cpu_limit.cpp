@@ -32,7 +32,7 @@ float swin_limit_forward(int64_t updates) {
     for (int first = 0; first < kStates; first += 4) {
       V a[4];
       for (V& rate : A) hide(rate);
-      k::exp2_products(a, dt, A);
+      k::exp2_products<false>(a, dt, A);
       SWIN_UNROLL(4)
       for (int i = 0; i < 4; ++i) {
         h[first + i] = k::fma(a[i], h[first + i], x);
@@ -54,7 +54,7 @@ float swin_limit_backward(int64_t updates) {
     hide(dt);
     V a[kFew];
     for (V& rate : A) hide(rate);
-    k::exp2_products(a, dt, A);
+    k::exp2_products<false>(a, dt, A);
     SWIN_UNROLL(4)
     for (int i = 0; i < kFew; ++i) {
       const V before = h[i];

@@ -92,6 +92,19 @@ def test_extreme_steps_and_rates(kernel_sets, largest_delta, largest_rate, lengt
         check(seen, reference_scan(softplus), inputs, wanted, length, kernels.name)
 
 
+@given(length=LENGTHS, channels=CHANNELS, states=STATES, softplus=st.booleans(), seed=SEEDS)
+def test_decays_above_one(kernel_sets, length, channels, states, softplus, seed):
+    """Some rates, and without softplus some steps, of either sign."""
+    inputs = scan_inputs(1, 1, channels, length, states, largest_delta=0.1, largest_rate=0.3, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    for name in ("A", "delta"):
+        inputs[name] *= torch.randint(0, 2, inputs[name].shape, generator=generator) * 2 - 1
+    wanted = differentiate(reference_scan(softplus), inputs, torch.float64)
+    for kernels in kernel_sets:
+        seen = run_scan(kernels, inputs, softplus, threads=1)
+        check(seen, reference_scan(softplus), inputs, wanted, length, kernels.name)
+
+
 @given(
     batch=st.integers(1, 2),
     height=SIZES,

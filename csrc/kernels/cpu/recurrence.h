@@ -30,7 +30,8 @@ struct Coefficients {
   const V* constant;  // (N), or null
 };
 
-// Those of one step from state n on. GENERAL: either may be constant.
+// Those of one step from state n on. GENERAL: either may be constant; here and below also that decays may be
+// above one, which is as rare.
 template <class V, bool GENERAL>
 struct StepCoefficients {
   const V* constant;
@@ -101,7 +102,7 @@ template <class V, int STATES, bool GENERAL>
 SWIN_INLINE void forward_states(const StepCoefficients<V, GENERAL>& B, const StepCoefficients<V, GENERAL>& C,
                                 int n, V dt, V dtu, const V* A2, V* state, V (&sum)[STATES]) {
   V a[STATES];
-  exp2_products(a, dt, A2 + n);
+  exp2_products<GENERAL>(a, dt, A2 + n);
   SWIN_UNROLL(4)
   for (int i = 0; i < STATES; ++i) {
     const V h = fma(a[i], state[n + i], dtu * B[n + i]);
@@ -125,10 +126,11 @@ SWIN_INLINE void forward_steps(const ChunkScan<V>& p, Chunk& x, int64_t states, 
   }
 }
 
-// `Chunk`: ForwardChunk or BackwardChunk.
+// `Chunk`: ForwardChunk or BackwardChunk. `grows`: decays may be above one.
 template <class V, class Chunk>
-void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2, V limit, V* state) {
-  if (p.B.constant || p.C.constant)
+void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2, V limit, bool grows,
+                   V* state) {
+  if (p.B.constant || p.C.constant || grows)
     forward_steps<V, true>(p, x, states, A2, limit, state);
   else
     forward_steps<V, false>(p, x, states, A2, limit, state);
@@ -162,7 +164,7 @@ struct CoefficientSums {
 };
 
 // (1), kept, then (3) to (6), for states [n, n + STATES) of one block of channels, the first of which starts
-// the sums over blocks. GENERAL: B or C may be constant, and y is wanted.
+// the sums over blocks. GENERAL: B or C may be constant, decays above one, and y is wanted.
 template <class V, int STATES, bool GENERAL, bool FIRST_BLOCK>
 void backward_states(const ChunkScan<V>& p, BackwardChunk<V>& x, int64_t n, const V* A, const V* A2, V limit,
                      const V* state, V* carry, V* gA, ChunkStates<V, STATES>& kept,
@@ -176,7 +178,7 @@ void backward_states(const ChunkScan<V>& p, BackwardChunk<V>& x, int64_t n, cons
     const StepCoefficients<V, GENERAL> B(p.B, t, n);
     auto& step = kept.steps[t];
     V a[STATES];
-    exp2_products(a, dt, A2 + n);
+    exp2_products<GENERAL>(a, dt, A2 + n);
     SWIN_UNROLL(8)
     for (int i = 0; i < STATES; ++i) {
       step.a[i] = a[i];

@@ -17,6 +17,7 @@ struct Decay {
   V* A;   // (N), lanes are channels
   V* A2;  // A log2(e)
   V limit;
+  bool grows;  // decays may be above one
 
   static int64_t bytes(int64_t states) { return 2 * Scratch::bytes<V>(states); }
   void take(Scratch& scratch, int64_t states) {
@@ -27,13 +28,15 @@ struct Decay {
   void negative_exp(int64_t states) {
     for (int64_t n = 0; n < states; ++n) A[n] = A[n] == A[n] ? -exp(A[n]) : A[n];
   }
-  // After A is filled in.
-  void prepare(int64_t states) {
-    V largest{};
+  // After A is filled in. `softplus`: no step dt is below zero.
+  void prepare(int64_t states, bool softplus) {
+    V largest{}, highest{};
     for (int64_t n = 0; n < states; ++n) {
       A2[n] = A[n] * Element<V>(kLog2E);
       largest = maximum(largest, maximum(A2[n], -A2[n]));
+      highest = maximum(highest, A2[n]);
     }
+    grows = !softplus || sum_lanes(highest) > 0;
     limit = Element<V>(1e15) / maximum(largest, broadcast<V>(Element<V>(1e-15)));
   }
   // The state before the first step: zero, but NaN in A must reach the output whatever exp2 makes of it.
@@ -84,7 +87,7 @@ struct ForwardBlock {
         x.y[t + i] = D * u;
       }
     }
-    forward_chunk<V>(p, x, states, decay.A2, decay.limit, state);
+    forward_chunk<V>(p, x, states, decay.A2, decay.limit, decay.grows, state);
   }
 };
 
@@ -225,9 +228,9 @@ class BackwardPart {
              Coefficients<V> C, bool constant_B, bool constant_C, bool want_y) {
     auto& sums = reinterpret_cast<CoefficientSums<V, STATES>&>(*sums_);
     auto& kept = reinterpret_cast<ChunkStates<V, STATES>&>(*kept_);
-    const bool general = constant_B || constant_C || want_y;
     for (int64_t b = 0; b < block_count; ++b) {
       BackwardBlock<V>& x = blocks[b];
+      const bool general = constant_B || constant_C || want_y || x.decay.grows;
       B.constant = constant_B ? x.constant_B : nullptr;
       C.constant = constant_C ? x.constant_C : nullptr;
       const auto first =

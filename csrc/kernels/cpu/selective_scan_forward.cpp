@@ -29,7 +29,7 @@ class PartTask {
       x.channel = group * per_group + first + b * W;
       x.count = minimum(W, channels - b * W);
       load_channel_rows(x.decay.A, p.A, kCompute, x.channel * N, N, N, x.count);
-      x.decay.prepare(N);
+      x.decay.prepare(N, p.softplus);
       x.decay.clear(x.state, N);
       if (p.D) read(x.D, p.D, kCompute, x.channel, x.count);
       if (p.delta_bias) read(x.delta_bias, p.delta_bias, kCompute, x.channel, x.count);

@@ -50,7 +50,7 @@ class PartTask {
       x.count = minimum(W, channels_ - b * W);
       load_channel_rows(x.decay.A, p.A_logs, kCompute, (k * D + x.channel) * N, N, N, x.count);
       x.decay.negative_exp(N);
-      x.decay.prepare(N);
+      x.decay.prepare(N, true);
       read(x.D, p.Ds, kCompute, k * D + x.channel, x.count);
       read(x.delta_bias, p.dt_projs_bias, kCompute, k * D + x.channel, x.count);
     }
@@ -97,7 +97,8 @@ class PartTask {
       for (int64_t b = 0; b < block_count_; ++b) {
         BackwardBlock<V>& x = blocks_[b];
         x.start(kChunk, true, delta_ + b, block_count_);
-        forward_chunk<V>({kChunk, B, C, sums_.ahead}, *x.chunk, p_.state, x.decay.A2, x.decay.limit, x.state);
+        forward_chunk<V>({kChunk, B, C, sums_.ahead}, *x.chunk, p_.state, x.decay.A2, x.decay.limit,
+                         x.decay.grows, x.state);
         for (int64_t n = 0; n < p_.state; ++n) rescanned_[(chunk * kBlocks + b) * p_.state + n] = x.state[n];
       }
     }

@@ -80,7 +80,7 @@ class PartTask {
     const int64_t N = p_.state, vector = k * p_.dim + x.channel;
     load_channel_rows(x.decay.A, p_.A_logs, kCompute, vector * N, N, N, x.count);
     x.decay.negative_exp(N);
-    x.decay.prepare(N);
+    x.decay.prepare(N, true);
     x.decay.clear(x.state, N);
     read(x.D, p_.Ds, kCompute, vector, x.count);
     read(x.delta_bias, p_.dt_projs_bias, kCompute, vector, x.count);

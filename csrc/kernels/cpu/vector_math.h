@@ -36,12 +36,14 @@ SWIN_INLINE void exp2_fractions(Float (&r)[COUNT], const Float (&f)[COUNT]) {
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = fma(r[i], f[i], broadcast<Float>(1.0f));
 }
 
-// Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+// Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits, below which nothing of the sum's own
+// exponent is left when they are shifted to the exponent field.
 constexpr float kRound = 12582912.0f;
 
-// r[i] = 2^(a * b[i]), |a*b| up to 1e15, which `limited` sees to. Written stage by stage: the chain of one
-// exponential is long, and processors look ahead too little to overlap chains that follow one another.
-template <int COUNT>
+// r[i] = 2^(a * b[i]), |a*b| up to 1e15, which `limited` sees to; without GROWS no product is above zero.
+// Written stage by stage: the chain of one exponential is long, and processors look ahead too little to
+// overlap chains that follow one another.
+template <bool GROWS, int COUNT>
 SWIN_INLINE void exp2_products(Float (&r)[COUNT], Float a, const Float* b) {
   Float n[COUNT], f[COUNT];
 #if defined(__AVX512F__)
@@ -51,18 +53,22 @@ SWIN_INLINE void exp2_products(Float (&r)[COUNT], Float a, const Float* b) {
   exp2_fractions(r, f);
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = (Float)_mm512_scalef_ps((__m512)r[i], (__m512)n[i]);
 #else
-  // Twice 2^f, so that n = 128 is infinity by the exponent field and not NaN.
   SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i)
-    f[i] = minimum(broadcast<Float>(128.0f), maximum(broadcast<Float>(-125.0f), a * b[i]));
+  for (int i = 0; i < COUNT; ++i) {
+    f[i] = maximum(broadcast<Float>(-125.0f), a * b[i]);
+    if (GROWS) f[i] = minimum(broadcast<Float>(128.0f), f[i]);
+  }
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = f[i] + kRound;
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] -= n[i] - kRound;
   exp2_fractions(r, f);
+  // To the exponent field. Twice 2^f, so that n = 128 is infinity and not NaN.
   SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i) r[i] = (Float)((Int)(r[i] + r[i]) + (((Int)n[i] - (0x4b400000 + 1)) << 23));
+  for (int i = 0; i < COUNT; ++i)
+    r[i] = GROWS ? (Float)((Int)(r[i] + r[i]) + (((Int)n[i] - 1) << 23))
+                 : (Float)((Int)r[i] + ((Int)n[i] << 23));
 #endif
 }
-template <int COUNT>
+template <bool GROWS, int COUNT>
 SWIN_INLINE void exp2_products(double (&r)[COUNT], double a, const double* b) {
   for (int i = 0; i < COUNT; ++i) r[i] = std::exp2(a * b[i]);
 }
@@ -93,7 +99,7 @@ SWIN_INLINE void exps(Float (&r)[COUNT], const Float (&x)[COUNT]) {
     f[i] = fma(n[i] - kRound, broadcast<Float>(2.12194440e-4f), f[i]) * 1.44269504f;
   exp2_fractions(r, f);
   SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i) r[i] = (Float)((Int)(r[i] + r[i]) + (((Int)n[i] - (0x4b400000 + 1)) << 23));
+  for (int i = 0; i < COUNT; ++i) r[i] = (Float)((Int)(r[i] + r[i]) + (((Int)n[i] - 1) << 23));
 #endif
 }
 SWIN_INLINE Float exp(Float x) {
