@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..errors import last_line
 from .checkpoint_files import write_checkpoint
 
 SHOWN = 3
@@ -15,6 +16,8 @@ SHOWN = 3
 
 def save_step(path: Path, batch: dict[str, Any], network: nn.Module, step: dict[str, Any]) -> str:
     """Write the batch, the weights and the state of the training, and say where the first bad number is.
+
+    That is said too where nothing can be written, as on a full disk.
 
     Parameters
     ----------
@@ -30,7 +33,7 @@ def save_step(path: Path, batch: dict[str, Any], network: nn.Module, step: dict[
     Returns
     -------
     str
-        What to tell the user about the cause, and what to do.
+        What to tell the user about the cause, what to do, and where the step is.
     """
     bad = {
         "images": find_bad_images(batch["data"]),
@@ -44,7 +47,17 @@ def save_step(path: Path, batch: dict[str, Any], network: nn.Module, step: dict[
         "network_weights": _cpu(network.state_dict()),
         "not_finite": bad,
     }
-    write_checkpoint(path, content)
+    try:
+        write_checkpoint(path, content)
+    # torch.save makes a RuntimeError of one that comes while it closes its archive.
+    except (OSError, RuntimeError) as error:
+        where = f"The step could not be saved: {last_line(error)}"
+    else:
+        where = f"The batch, the weights and the optimizer of that step are in {path}"
+    return f"{_cause(bad, cases)}. {where}"
+
+
+def _cause(bad: dict[str, list], cases: list[str]) -> str:
     if bad["images"]:
         names = [cases[index] if index < len(cases) else f"number {index}" for index in bad["images"]]
         return f"the batch holds NaN or infinite pixels in {_some(names)}: look at these images and their preprocessing"
