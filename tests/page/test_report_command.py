@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 from swin_umamba.cli import main
+from swin_umamba.pretraining.settings import PretrainingSettings
 
 
 def test_the_page_is_written_into_the_run(make_run, capsys):
@@ -38,6 +40,18 @@ def test_folders_without_a_finished_run_are_refused(make_run, tmp_path, capsys):
     assert "is not finished" in _error(capsys, root)
 
 
+def test_a_pretraining_is_none_of_its_runs(tmp_path, capsys):
+    settings = dataclasses.asdict(PretrainingSettings(data="/images"))
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    message = (
+        f"{tmp_path} holds a run of swin-umamba pretrain, and not one of swin-umamba train; give another folder, or "
+        f"go on with that run by: swin-umamba pretrain /images --resume --output {tmp_path}\n"
+    )
+    assert message in _error(capsys, tmp_path)
+    (tmp_path / "metrics.json").write_text(json.dumps({"settings": settings, "history": []}))
+    assert message in _error(capsys, tmp_path)
+
+
 def test_an_output_that_cannot_be_written_is_told(make_run, tmp_path, capsys):
     error = _error(capsys, make_run(held_out=0), "--output", tmp_path / "nowhere" / "page.html")
     assert "cannot write the page" in error
@@ -60,6 +74,11 @@ def test_an_output_that_cannot_be_written_is_told(make_run, tmp_path, capsys):
             lambda metrics: metrics["held_out"]["per_case"]["disc_ts1"]["dsc"].update(rim=None),
             "dsc of 'disc_ts1' holds None",
         ),
+        (lambda metrics: metrics["held_out"].pop("cases"), "held_out.cases is None"),
+        (lambda metrics: metrics["held_out"].pop("nsd"), "held_out.nsd has no per_class of the classes"),
+        (lambda metrics: metrics["held_out"]["dsc"]["per_class"].pop("rim"), "held_out.dsc has no per_class"),
+        (lambda metrics: metrics["held_out"]["dsc"].update(std="0"), "held_out.dsc holds '0'"),
+        (lambda metrics: metrics["held_out"]["dsc"]["per_class"].update(rim=0.5), "held_out.dsc holds None"),
     ],
 )
 def test_damaged_metrics_are_told(make_run, capsys, change, message):
@@ -70,4 +89,4 @@ def test_damaged_metrics_are_told(make_run, capsys, change, message):
 def test_metrics_that_are_none_are_told(make_run, capsys, content):
     root = make_run(held_out=0)
     (root / "metrics.json").write_text(content)
-    assert "cannot make a page of" in _error(capsys, root)
+    assert "metrics.json is damaged: " in _error(capsys, root)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..training.run_folder import RunFolder
+from ..training.run_kind import want_run_of
 
 _NUMBER = (int, float)
 _CURVES = ("train_loss", "validation_loss", "validation_dice", "learning_rate")
@@ -75,11 +76,12 @@ def read_run(root: Path) -> RunRecord:
     Raises
     ------
     UserError
-        The folder holds no finished run, or its ``metrics.json`` is damaged.
+        The folder holds no finished training, or its ``metrics.json`` is damaged.
     """
     folder = RunFolder(root.expanduser().resolve())
     if not folder.root.is_dir():
         raise UserError(f"{root} is not a folder; give the results folder of a run")
+    want_run_of("train", folder.root)
     if not folder.metrics.exists():
         if folder.settings.exists():
             raise UserError(
@@ -92,8 +94,7 @@ def read_run(root: Path) -> RunRecord:
         _check(metrics)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"cannot make a page of {folder.metrics}: {error}; "
-            f"write it anew with: swin-umamba train --resume --output {root}"
+            f"{folder.metrics} is damaged: {error}; write it anew with: swin-umamba train --resume --output {root}"
         ) from error
     return RunRecord(folder, metrics)
 
@@ -123,6 +124,8 @@ def _check_held_out(held_out: Any) -> None:
     cases = held_out.get("per_case") if isinstance(held_out, dict) else None
     if not isinstance(cases, dict) or not cases:
         raise ValueError("held_out has no per_case")
+    if not isinstance(held_out.get("cases"), int):
+        raise ValueError(f"held_out.cases is {held_out.get('cases')!r}")
     classes = None
     for case, scores in cases.items():
         for metric in ("dsc", "nsd"):
@@ -133,6 +136,17 @@ def _check_held_out(held_out: Any) -> None:
             if set(values) != classes:
                 raise ValueError(f"the case {case!r} has the classes {sorted(values)}, others have {sorted(classes)}")
             _want_numbers(f"{metric} of {case!r}", values.values())
+    for metric in ("dsc", "nsd"):
+        _check_statistics(f"held_out.{metric}", held_out.get(metric), classes)
+
+
+def _check_statistics(what: str, statistics: Any, classes: set[str]) -> None:
+    """Mean and standard deviation of a metric, as a whole and of each class."""
+    parts = statistics.get("per_class") if isinstance(statistics, dict) else None
+    if not isinstance(parts, dict) or set(parts) != classes:
+        raise ValueError(f"{what} has no per_class of the classes {sorted(classes)}")
+    for part in (statistics, *parts.values()):
+        _want_numbers(what, [part.get(key) if isinstance(part, dict) else None for key in ("mean", "std")])
 
 
 def _want_numbers(what: str, values: Iterable[Any]) -> None:
