@@ -301,9 +301,9 @@ def test_other_settings_than_the_former_comparison(pretender, compare, out, capf
     compare("--models", "nnunet")
     before = (out / "comparison.json").read_bytes()
     assert compare("--models", "segresnet", "--epochs", "3") == 2
-    assert "--epochs 3 differs from the former run, which has 2" in capfd.readouterr().err
+    assert "the settings differ (epochs: 3 now, 2 in the former run)" in capfd.readouterr().err
     assert compare("--models", "nnunet", "--learning-rate", "nnunet=0.5") == 2
-    assert "--learning-rate 0.5 differs" in capfd.readouterr().err
+    assert "learning rate: 0.5 now, left to the model in the former run" in capfd.readouterr().err
     assert (out / "comparison.json").read_bytes() == before
     assert pretender.trained == ["nnunet"]
 

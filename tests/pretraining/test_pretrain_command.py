@@ -187,7 +187,7 @@ def test_a_former_run_is_not_overwritten(quick, finished, tiny_network, capsys):
 
 def test_resuming_with_other_settings_or_images_is_refused(quick, finished, tiny_network, capsys):
     assert quick(tiny_network, finished, "--resume", "--epochs", "9") == 2
-    assert "--epochs 9 differs from the former run, which has 3; leave it out" in capsys.readouterr().err
+    assert "the settings differ (epochs: 9 now, 3 in the former run); leave it out" in capsys.readouterr().err
     assert main([str(quick.data / "train"), "--output", str(finished), "--resume"]) == 2
     assert f"was trained on {quick.data}, not on {quick.data / 'train'}" in capsys.readouterr().err
     added = quick.data / "train" / "rows" / "added.png"

@@ -103,16 +103,31 @@ def test_a_damaged_file_is_named(tmp_path, content):
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"patch_size": (32, 32)}, "--patch-size 32 32 differs from the former run, which has 64 64; advice"),
-        ({"pretrained": None}, "--no-pretrained differs from the former run, which has weights.pth; advice"),
-        ({"deep_supervision": False}, "--no-deep-supervision differs from the former run, which has None; advice"),
+        ({"patch_size": (32, 32)}, "patch size: 32 32 now, 64 64 in the former run"),
+        ({"patch_size": None}, "patch size: left to nnU-Net now, 64 64 in the former run"),
+        ({"pretrained": None}, "pretrained weights: none now, weights.pth in the former run"),
+        ({"dataset": None}, "data set: the sample now, d in the former run"),
+        ({"deep_supervision": False}, "deep supervision: no now, left to the model in the former run"),
+        ({"checkpoint_epoch": 3}, "checkpoint epoch: 3 now, the last in the former run"),
+        (
+            {"batch_size": 2, "epochs": 6, "seed": 0},
+            "batch size: 2 now, left to nnU-Net in the former run; epochs: 6 now, 5 in the former run",
+        ),
     ],
 )
-def test_other_settings_than_those_of_a_former_run_are_named(said, message):
+def test_all_other_settings_than_those_of_a_former_run_are_named(said, message):
     stored = Settings(dataset="d", epochs=5, patch_size=(64, 64), pretrained="weights.pth")
     check_unchanged({"epochs": 5, "patch_size": (64, 64)}, stored, "advice")
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError) as caught:
         check_unchanged(said, stored, "advice")
+    assert str(caught.value) == f"the settings differ ({message}); advice"
+
+
+def test_a_setting_that_is_missing_is_named(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({key: value for key, value in Settings("d").as_json().items() if key != "model"}))
+    with pytest.raises(UserError, match=r"settings.json: it has no 'model'"):
+        read_settings(path)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,18 @@ INPUT_CHANNELS_CHOICES = ("skip", "sum", "mean")
 OF_PRETRAINED = ("input_channels", "freeze_epochs")
 """The fields of `Settings` that say what becomes of pretrained weights."""
 
+# What None stands for.
+_UNSAID = {
+    "dataset": "the sample",
+    "pretrained": "none",
+    "batch_size": "left to nnU-Net",
+    "patch_size": "left to nnU-Net",
+    "learning_rate": "left to the model",
+    "deep_supervision": "left to the model",
+    "checkpoint_epoch": "the last",
+}
+_WORDS = {"dataset": "data set", "pretrained": "pretrained weights"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -163,7 +175,8 @@ def check_scratch(said: dict[str, Any]) -> None:
     """Raise `UserError` if the user said what becomes of pretrained weights, for a training without any."""
     for name in OF_PRETRAINED:
         if name in said:
-            raise UserError(f"{_option(name, said[name])}: this training starts from random weights; leave it out")
+            option = f"--{name.replace('_', '-')} {said[name]}"
+            raise UserError(f"{option}: this training starts from random weights; leave it out")
 
 
 def check_unchanged(said: dict[str, Any], stored: Settings, advice: str) -> None:
@@ -178,10 +191,14 @@ def check_unchanged(said: dict[str, Any], stored: Settings, advice: str) -> None
     advice
         The end of the message.
     """
-    for name, value in said.items():
-        former = getattr(stored, name)
-        if value != former:
-            raise UserError(f"{_option(name, value)} differs from the former run, which has {_spell(former)}; {advice}")
+    changed = [
+        f"{_WORDS.get(name, name.replace('_', ' '))}: {_spell(name, value)} now, "
+        f"{_spell(name, getattr(stored, name))} in the former run"
+        for name, value in said.items()
+        if value != getattr(stored, name)
+    ]
+    if changed:
+        raise UserError(f"the settings differ ({'; '.join(changed)}); {advice}")
 
 
 def read_settings(path: Path) -> Settings:
@@ -192,17 +209,15 @@ def read_settings(path: Path) -> Settings:
             raise ValueError(f"there is no model {values['model']!r}")
         return settings_from_json(values)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"cannot read the settings of the former run in {path}: {error}") from error
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"cannot read the settings of the former run in {path}: {reason}") from error
 
 
-def _option(name: str, value: object) -> str:
-    option = name.replace("_", "-")
-    if value is None or value is False:
-        return f"--no-{option}"
-    return f"--{option}" if value is True else f"--{option} {_spell(value)}"
-
-
-def _spell(value: object) -> str:
+def _spell(name: str, value: object) -> str:
+    if value is None:
+        return _UNSAID.get(name, "none")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
