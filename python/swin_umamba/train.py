@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,16 +17,19 @@ from .data.sample import SAMPLE_NAME
 from .device import check_device, choose_device_of_process
 from .errors import UserError
 from .models import SYSTEMS
+from .page.run_record import read_run
 from .pretrained.released_file import RELEASED_FILE
 from .training.check_inputs import open_checked_dataset, try_pretrained
 from .training.failures import explain_failures
 from .training.find_dataset import find_dataset
+from .training.last_checkpoint import secure_last_checkpoint
 from .training.launch import launch
 from .training.options import add_training_options
 from .training.paper_protocol import find_protocol
-from .training.pretrained_file import USUAL_PLACE, check_pretrained_file, find_pretrained_file
+from .training.pretrained_file import USUAL_PLACE, absolute_path, check_pretrained_file, find_pretrained_file
 from .training.processes import Place, Processes, check_batch_size, one_message
 from .training.run_folder import OTHER_OUTPUT, RunFolder, enter_environment, set_worker_defaults
+from .training.run_kind import want_run_of
 from .training.settings import (
     PRETRAINABLE,
     SAMPLE_SETTINGS,
@@ -137,7 +139,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the run in the results folder after its last finished epoch, with its settings",
+        help="go on with the run in the results folder after its last finished epoch, with its settings; DATASET may "
+        "say where its data set has been moved",
     )
 
 
@@ -182,11 +185,14 @@ class _Job:
         Of the run.
     is_done : bool
         The same command has run before, and there is nothing to do.
+    is_moved : bool
+        The data set lies elsewhere than the run has been told before.
     """
 
     settings: Settings
     folder: RunFolder
     is_done: bool = False
+    is_moved: bool = False
 
     @property
     def raw(self) -> Path:
@@ -216,18 +222,18 @@ def _settle(args: argparse.Namespace, locks: contextlib.ExitStack) -> _Job:
     folder = RunFolder(
         (args.output or _default_output(dataset_folder, model, args.no_pretrained)).expanduser().resolve()
     )
-    said = _said(args, dataset_folder)
+    want_run_of("train", folder.root)
     if args.resume:
         folder.check_former()
         locks.enter_context(folder.lock())
-        settings = read_settings(folder.settings)
-        check_unchanged(said, settings, "leave it out, or start a new run with another --output")
-    else:
-        settings = _new_settings(said, dataset_folder, model)
-        if folder.settings.exists():
-            return _former_job(settings, folder)
-        folder.check_empty()
-        folder.check_writable()
+        return _resumed_job(_said(args, dataset_folder), folder)
+    if folder.settings.exists():
+        return _former_job(_said(args, dataset_folder), dataset_folder, model, folder)
+    if args.pretrained is not None:
+        check_pretrained_file(args.pretrained, "--pretrained")
+    settings = _new_settings(_said(args, dataset_folder), dataset_folder, model)
+    folder.check_empty()
+    folder.check_writable()
     return _Job(settings, folder)
 
 
@@ -238,7 +244,12 @@ def _check(job: _Job, resume: bool, processes: int, locks: contextlib.ExitStack)
     if settings.batch_size is not None:
         check_batch_size(settings.batch_size, processes)
     dataset = open_checked_dataset(settings, folder.root)
-    if settings.pretrained is not None and not resume:
+    if job.is_moved:
+        from .training.planning import check_same_cases
+
+        check_same_cases(dataset, folder)
+    starts = not resume or secure_last_checkpoint(folder.results, settings.epochs) is None
+    if starts and settings.pretrained is not None:
         try_pretrained(settings, dataset)
     folder.begin(settings.as_json(), locks, resumed=resume)
     return dataset
@@ -246,7 +257,8 @@ def _check(job: _Job, resume: bool, processes: int, locks: contextlib.ExitStack)
 
 def _said(args: argparse.Namespace, dataset_folder: str | None) -> dict[str, Any]:
     """The settings that the user gave a value."""
-    fields = {field.name for field in dataclasses.fields(Settings)} - {"dataset", "pretrained", "patch_size"}
+    apart = ("dataset", "pretrained", "patch_size")
+    fields = [field.name for field in dataclasses.fields(Settings) if field.name not in apart]
     said = {name: getattr(args, name) for name in fields if getattr(args, name) is not None}
     if dataset_folder is not None:
         said["dataset"] = dataset_folder
@@ -255,22 +267,41 @@ def _said(args: argparse.Namespace, dataset_folder: str | None) -> dict[str, Any
     if args.no_pretrained:
         said["pretrained"] = None
     elif args.pretrained is not None:
-        said["pretrained"] = str(check_pretrained_file(args.pretrained, "--pretrained"))
+        # Of a run that has started from it, the file may be gone.
+        said["pretrained"] = str(absolute_path(args.pretrained))
     return said
 
 
-def _new_settings(said: dict[str, Any], dataset_folder: str | None, model: str) -> Settings:
+def _new_settings(
+    said: dict[str, Any], dataset_folder: str | None, model: str, former_weights: str | None = None
+) -> Settings:
+    """Settings of a run as the command says them; ``former_weights`` are those that a finished run has started from."""
     if "pretrained" in said and model not in PRETRAINABLE:
         raise UserError(f"--pretrained and --no-pretrained: {model} has no VMamba encoder; leave them out")
     is_papers = dataset_folder is not None and find_protocol(Path(dataset_folder).name) is not None
     if "pretrained" not in said and is_papers and model in PRETRAINABLE:
-        said = {**said, "pretrained": str(find_pretrained_file("--no-pretrained"))}
+        said = {**said, "pretrained": str(find_pretrained_file("--no-pretrained", former_weights))}
     if said.get("pretrained") is None:
         check_scratch(said)
     return choose_settings(said, default_settings(dataset_folder, model, said.get("pretrained")))
 
 
-def _former_job(settings: Settings, folder: RunFolder) -> _Job:
+def _resumed_job(said: dict[str, Any], folder: RunFolder) -> _Job:
+    """Go on with a run; raise `UserError` if the user said other settings, or its data set is gone."""
+    stored = read_settings(folder.settings)
+    settings, place = stored, said.get("dataset")
+    if place is not None and stored.dataset is not None and Path(place).name == Path(stored.dataset).name:
+        settings = dataclasses.replace(stored, dataset=place)
+    check_unchanged(said, settings, "leave them out, or start a new run with another --output")
+    if settings.dataset is not None and not Path(settings.dataset).is_dir():
+        raise UserError(
+            f"the data set of this run is no longer in {settings.dataset}; if it was moved, give its new folder: "
+            f"swin-umamba train NEW/{Path(settings.dataset).name} --resume --output {folder.root}"
+        )
+    return _Job(settings, folder, is_moved=settings != stored)
+
+
+def _former_job(said: dict[str, Any], dataset_folder: str | None, model: str, folder: RunFolder) -> _Job:
     """Show a finished run of the same settings; raise `UserError` for any other."""
     if not folder.is_finished:
         with folder.lock():
@@ -278,20 +309,31 @@ def _former_job(settings: Settings, folder: RunFolder) -> _Job:
                 f"{folder.root} holds a former run that has not ended; go on with it by --resume, or {OTHER_OUTPUT}"
             )
     stored = read_settings(folder.settings)
+    settings = _new_settings(said, dataset_folder, model, stored.pretrained)
     try:
-        check_unchanged({name: getattr(settings, name) for name in vars(settings)}, stored, OTHER_OUTPUT)
+        check_unchanged(vars(settings), stored, OTHER_OUTPUT)
     except UserError as error:
         raise UserError(f"{folder.root} holds a former run: {error}") from error
+    metrics = read_run(folder.root).metrics
     job = _Job(settings, folder, is_done=True)
     enter_environment(job.raw, folder)
     with capture_output(None) as console:
         from .training.report import show_results
 
         dataset = open_raw_dataset(settings.dataset or folder.raw / SAMPLE_NAME)
-        metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
+        _check_classes(dataset, metrics, folder)
         console.print("this run has been done before; nothing was trained")
         show_results(console, dataset, settings, folder, metrics)
     return job
+
+
+def _check_classes(dataset: RawDataset, metrics: dict[str, Any], folder: RunFolder) -> None:
+    scored = list(metrics["held_out"]["dsc"]["per_class"]) if metrics["held_out"] else list(dataset.classes)
+    if set(scored) != set(dataset.classes):
+        raise UserError(
+            f"{folder.metrics} has scores of the classes {', '.join(scored)}, but {dataset.folder} has now "
+            f"{', '.join(dataset.classes)}; {OTHER_OUTPUT}"
+        )
 
 
 def _execute(

@@ -69,3 +69,13 @@ def finished(train_py: CommandLine, discs: Path, tmp_path_factory: pytest.TempPa
     done = train_py.run(discs, *TINY, "--output", "run", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return cwd / "run", done.stdout
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Undoes what a run sets in the environment of its process."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_def_n_proc", "nnUNet_n_proc_DA"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.delenv("SWIN_UMAMBA_PRETRAINED", raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "4000")
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "1")

@@ -102,7 +102,7 @@ def test_a_former_run_of_other_settings_is_not_overwritten(train_py, finished, d
     before = _contents(folder)
     assert main([str(discs), *train_py.tiny, "--seed", "7", "--output", str(folder)]) == 2
     error = capsys.readouterr().err
-    assert "holds a former run: --seed 7 differs from the former run, which has 0; choose another folder" in error
+    assert "holds a former run: the settings differ (seed: 7 now, 0 in the former run); choose another folder" in error
     assert _contents(folder) == before
 
 
@@ -141,7 +141,7 @@ def test_a_finished_run_is_shown_from_a_folder_that_cannot_be_written_to(
 def test_resuming_with_other_settings_is_refused(finished, discs, capsys):
     folder, _ = finished
     assert main([str(discs), "--epochs", "4", "--resume", "--output", str(folder)]) == 2
-    assert "--epochs 4 differs from the former run, which has 3" in capsys.readouterr().err
+    assert "the settings differ (epochs: 4 now, 3 in the former run); leave them out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [[str(ROOT / "train.py")], ["-m", "swin_umamba.train"]])
@@ -160,16 +160,6 @@ def test_the_console_script_has_the_same_command(capsys):
         cli.main(["train", "--help"])
     assert ended.value.code == 0
     assert "--patch-size" in capsys.readouterr().out
-
-
-@pytest.fixture
-def environment(monkeypatch):
-    """Undoes what a run sets in the environment of its process."""
-    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_def_n_proc", "nnUNet_n_proc_DA"):
-        monkeypatch.setenv(name, "1")
-    monkeypatch.delenv("SWIN_UMAMBA_PRETRAINED", raising=False)
-    monkeypatch.setenv("GOMP_SPINCOUNT", "4000")
-    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "1")
 
 
 WRONG_NUMBERS = {

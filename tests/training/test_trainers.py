@@ -296,6 +296,30 @@ def test_a_scaler_that_never_finds_a_scale_stops_the_training(make_trainer, monk
     _bad_step(trainer, make_batch(trainer), r"the norm of the gradient became")
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (RuntimeError("[enforce fail at inline_container.cc:1]\nunexpected pos 64 vs 0\n"), "unexpected pos 64 vs 0"),
+    ],
+)
+def test_a_step_that_cannot_be_saved_does_not_hide_the_cause(make_trainer, monkeypatch, error, told):
+    def fail(*args):
+        raise error
+
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False)
+    trainer.on_train_epoch_start()
+    batch = {**make_batch(trainer, value=math.nan), "keys": np.array(["disc_tr3", "disc_tr4"])}
+    monkeypatch.setattr("swin_umamba.training.nonfinite.write_checkpoint", fail)
+    with pytest.raises(RunError) as stopped:
+        trainer.train_step(batch)
+    assert str(stopped.value) == (
+        f"training stopped because the loss became nan in epoch 1, iteration 1; the batch holds NaN or infinite pixels "
+        f"in disc_tr3: look at these images and their preprocessing. The step could not be saved: {told}; checkpoints "
+        f"of finished epochs are kept"
+    )
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(make_trainer):
     first, second, other = (make_trainer(TinySwinUMambaD, seed=seed) for seed in (3, 3, 4))
     name = "vssm_encoder.patch_embed.proj.weight"
@@ -400,8 +424,19 @@ def test_the_checkpoint_of_the_papers_epoch_is_kept_by_a_training_killed_beside_
 def test_a_damaged_checkpoint_is_named(make_trainer, tmp_path):
     path = tmp_path / "checkpoint_latest.pth"
     path.write_bytes(b"no checkpoint")
-    with pytest.raises(UserError, match=r"checkpoint_latest.pth is a text file"):
-        make_trainer(TinySwinUMambaD).load_checkpoint(str(path))
+    trainer = make_trainer(TinySwinUMambaD)
+    nothing = (
+        r"checkpoint_latest.pth is a text file .*, not a checkpoint; no other checkpoint .* is left: start it again"
+    )
+    with pytest.raises(UserError, match=nothing):
+        trainer.load_checkpoint(str(path))
+    for name in ("best", "epoch_1"):
+        (tmp_path / f"checkpoint_{name}.pth").touch()
+    left = (
+        r"checkpoint_best.pth and checkpoint_epoch_1.pth are left: delete checkpoint_latest.pth, and the same command"
+    )
+    with pytest.raises(UserError, match=left):
+        trainer.load_checkpoint(str(path))
 
 
 def test_a_checkpoint_that_nnunet_wrote_is_gone_on_from(make_trainer, tmp_path):

@@ -73,6 +73,15 @@ class RawDataset:
         }
 
     @property
+    def n_outputs(self) -> int:
+        """Channels of a network's output: classes with background, or regions."""
+        from nnunetv2.utilities.label_handling.label_handling import LabelManager
+
+        return LabelManager(
+            self.description["labels"], self.description.get("regions_class_order")
+        ).num_segmentation_heads
+
+    @property
     def ignore_label(self) -> int | None:
         return self.description["labels"].get("ignore")
 

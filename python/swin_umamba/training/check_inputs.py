@@ -9,6 +9,7 @@ from rich.markup import escape
 from ..console import capture_output
 from ..data import RawDataset, check_cases, open_raw_dataset
 from ..data.raw_dataset import check_fold
+from ..data.sample import LABELS
 from ..errors import UserError
 from ..prepare.release_layout import INSTANCES
 from .paper_protocol import find_protocol
@@ -74,5 +75,6 @@ def try_pretrained(settings: Settings, dataset: RawDataset | None) -> None:
     from ..models import build_model
     from ..pretrained import load_pretrained
 
-    network = build_model(settings.model, 1 if dataset is None else dataset.n_channels)
+    channels = (1, len(LABELS)) if dataset is None else (dataset.n_channels, dataset.n_outputs)
+    network = build_model(settings.model, *channels)
     load_pretrained(network, settings.pretrained, settings.input_channels)

@@ -26,10 +26,12 @@ from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
 from ..command import EXIT_FAILED
-from ..errors import RunError
+from ..errors import RunError, UserError
 from ..files import link_atomically, write_json
 from ..pretrained import read_checkpoint
+from ..pretrained.errors import CheckpointError
 from .checkpoint_files import write_checkpoint
+from .last_checkpoint import explain_damaged
 from .nonfinite import find_bad_images, save_step
 from .paper_protocol import PaperProtocol, find_protocol
 from .precision import autocast_dtype
@@ -295,12 +297,11 @@ class PaperTrainer(nnUNetTrainer):
             "optimizer_state": self.optimizer.state_dict(),
             "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
         }
-        cause = save_step(path, batch, self._bare_network(), step)
+        cause_and_file = save_step(path, batch, self._bare_network(), step)
         what, value = ("the norm of the gradient", norm) if math.isfinite(loss) else ("the loss", loss)
         return (
             f"training stopped because {what} became {value} in epoch {self.current_epoch + 1}, iteration "
-            f"{self._iteration + 1}; {cause}. The batch, the weights and the optimizer of that step are in {path}; "
-            f"checkpoints of finished epochs are kept"
+            f"{self._iteration + 1}; {cause_and_file}; checkpoints of finished epochs are kept"
         )
 
     def _first_process(self, here: bool) -> int | None:
@@ -385,12 +386,21 @@ class PaperTrainer(nnUNetTrainer):
         write_checkpoint(filename, checkpoint)
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        """Go on after a checkpoint of this class or of nnU-Net's; reading it runs no code from the file."""
+        """Go on after a checkpoint of this class or of nnU-Net's; reading it runs no code from the file.
+
+        Raises
+        ------
+        UserError
+            The file is damaged; the message says what is left.
+        """
         if not self.was_initialized:
             self.initialize()
         checkpoint = filename_or_checkpoint
         if not isinstance(checkpoint, dict):
-            checkpoint = read_checkpoint(checkpoint)
+            try:
+                checkpoint = read_checkpoint(checkpoint)
+            except CheckpointError as error:
+                raise UserError(explain_damaged(Path(filename_or_checkpoint), error)) from error
         self._bare_network().load_state_dict(checkpoint["network_weights"])
         self.optimizer.load_state_dict(checkpoint["optimizer_state"])
         if self.grad_scaler is not None and checkpoint["grad_scaler_state"] is not None:

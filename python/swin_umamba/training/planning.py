@@ -12,6 +12,7 @@ from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 
 from ..data import RawDataset
+from ..errors import UserError
 from ..files import write_json
 from .processes import check_batch_size
 from .run_folder import RunFolder
@@ -68,3 +69,33 @@ def plan_and_preprocess(
     DefaultPreprocessor(verbose=False).run(dataset.name, CONFIGURATION, PLANS_NAME, workers)
     write_json(preprocessed / _DONE, {"plans": plans_file.name})
     return plans
+
+
+def check_same_cases(dataset: RawDataset, folder: RunFolder) -> None:
+    """Raise `UserError` unless a data set that was moved is the one that has been preprocessed.
+
+    Parameters
+    ----------
+    dataset
+        At its new place.
+    folder
+        Of the run. Where nothing has been preprocessed yet, any data set will do.
+    """
+    preprocessed = folder.preprocessed / dataset.name
+    if not (preprocessed / _DONE).exists():
+        return
+    known = {path.stem for path in (preprocessed / f"{PLANS_NAME}_{CONFIGURATION}").glob("*.pkl")}
+    if other := sorted(known ^ {case.identifier for case in dataset.training}):
+        where, lacking = ("the run", dataset.folder) if other[0] in known else (dataset.folder, "the run")
+        raise UserError(
+            f"{dataset.folder} is another data set than that of the run to resume: {where} has the training case "
+            f"{other[0]!r}, {lacking} has not; give the same data set, or start a new run with another --output"
+        )
+    former = load_json(str(preprocessed / "dataset.json"))
+    for key in ("channel_names", "labels", "regions_class_order", "file_ending"):
+        if dataset.description.get(key) != former.get(key):
+            raise UserError(
+                f"{dataset.folder} is another data set than that of the run to resume: its dataset.json has {key!r} "
+                f"{dataset.description.get(key)}, the run {former.get(key)}; give the same data set, or start a new "
+                f"run with another --output"
+            )
