@@ -1,9 +1,10 @@
 // Fused 2-D selective scan, forward.
 //
 // The projections act on one pixel at a time, so they commute with the scan orders: every pixel is
-// projected once for each direction, in place, and a scan reads pixels by index. One scan task is one
-// part of the channels of one image, which it walks in all four directions, adding into its own part of
-// the output.
+// projected once for each direction, in place, and a scan reads pixels by index. One scan task is some
+// channels of one image, which it walks in all four directions, adding into its own part of the output. It
+// takes up to kChannelsPerPart channels at a time, and fewer where there would not be a task for every
+// thread.
 #include "gemm.h"
 #include "image_rows.h"
 #include "kernels.h"
@@ -43,11 +44,11 @@ class PartTask {
   static constexpr int64_t kBlocks = (kChannelsPerPart + W - 1) / W;
 
  public:
-  PartTask(const Ss2dForward& p, int64_t image, int64_t part)
+  PartTask(const Ss2dForward& p, int64_t image, int64_t first, int64_t channels)
       : p_(p),
         image_(image),
-        first_(part * kChannelsPerPart),
-        channels_(minimum(kChannelsPerPart, p.dim - first_)),
+        first_(first),
+        channels_(channels),
         block_count_((channels_ + W - 1) / W),
         scratch_(bytes(p)) {
     projected_ = scratch_.take<E>(kChunk * p.projected());
@@ -148,7 +149,8 @@ class PartTask {
 
 template <class V>
 void run(const Ss2dForward& p, ParallelFor parallel) {
-  const int64_t pixels = p.batch * p.length(), parts = channel_parts(p.dim);
+  constexpr int64_t kUnit = 16;  // channels; threads do not write to the same line of memory
+  const int64_t pixels = p.batch * p.length(), units = (p.dim + kUnit - 1) / kUnit;
   const int64_t blocks = (pixels + kProjectedRows - 1) / kProjectedRows;
   // Where there are few pixels, a task for each direction; else the pixels stay in the cache for all.
   const int together = blocks < 16 ? 1 : kDirections, tasks = kDirections / together;
@@ -157,8 +159,15 @@ void run(const Ss2dForward& p, ParallelFor parallel) {
     project_pixels<V>(p, int(task % tasks) * together, together, first,
                       minimum(kProjectedRows, pixels - first));
   });
-  for_each_task(parallel, p.batch * parts,
-                [&](int64_t task) { PartTask<V>(p, task / parts, task % parts).run(); });
+  for_each_range(parallel, p.batch * units, [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end;) {
+      const int64_t image = unit / units, first = unit % units * kUnit;
+      const int64_t left = minimum(end, (image + 1) * units) - unit;
+      const int64_t channels = minimum(minimum(kChannelsPerPart, left * kUnit), p.dim - first);
+      PartTask<V>(p, image, first, channels).run();
+      unit += (channels + kUnit - 1) / kUnit;
+    }
+  });
 }
 
 }  // namespace
