@@ -259,10 +259,7 @@ void project_back(const Ss2dBackward& p, int k, const Element<V>* sums, int64_t 
     const E* x = image_rows<V>(p.x, p.type, D, first, rows, column, columns, copy, row);
     gemm<V>(P, columns, rows, {grad_projected, 1, P}, x, row, grad_weight, D, first > begin);
     for (int64_t r = first; rounded && k == kDirections - 1 && r < first + rows; ++r)
-      for (int64_t c = 0; c < columns; c += Lanes<V>::kCount) {
-        const int64_t count = minimum<int64_t>(Lanes<V>::kCount, columns - c);
-        write(rounded, p.type, r * D + column + c, load_some(grad_x + r * D + c, count), count);
-      }
+      narrow_row(rounded, p.type, r * D + column, grad_x + r * D, columns);
   }
 }
 
