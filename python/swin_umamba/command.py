@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -34,10 +35,15 @@ def execute(run: Callable[[argparse.Namespace], None], args: argparse.Namespace,
     Returns
     -------
     int
-        0; 1 for a run that failed; 2 for wrong input; 130 after Ctrl-C.
+        0; 1 for a run that failed or whose output nobody read to its end; 2 for wrong input; 130 after Ctrl-C.
     """
     try:
         run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has gone, as `| head` does; Python would flush it once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     except UserError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return EXIT_WRONG_INPUT

@@ -16,6 +16,15 @@ from pathlib import Path
 from rich.console import Console
 
 
+class _LastingConsole(Console):
+    """Goes on in silence when nobody reads it any more (``| head``): a training is worth more than its lines."""
+
+    def on_broken_pipe(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+
 @contextlib.contextmanager
 def capture_output(log: Path | None) -> Iterator[Console]:
     """Send all output to a file for the time of the ``with`` block.
@@ -28,7 +37,7 @@ def capture_output(log: Path | None) -> Iterator[Console]:
     Yields
     ------
     Console
-        Writes to what was the standard output before.
+        Writes to what was the standard output before, and to nowhere once that is closed.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -44,7 +53,7 @@ def capture_output(log: Path | None) -> Iterator[Console]:
             os.fdopen(target, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False) as file,
         ):
             sys.stdout = sys.stderr = file
-            yield Console(file=screen, soft_wrap=True, highlight=False)
+            yield _LastingConsole(file=screen, soft_wrap=True, highlight=False)
     finally:
         sys.stdout, sys.stderr = stdout, stderr
         os.dup2(terminal, 1)
