@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 # kChunk, kCudaChunk (steps between two saved states) and kRescanned of csrc/kernels/problem.h.
 CHUNK = 16
@@ -25,7 +26,41 @@ def compute_dtype(data: torch.dtype) -> torch.dtype:
 
 
 def needs_grad(*tensors: Tensor | None) -> bool:
+    """Whether to save what the gradient needs.
+
+    An exported graph is for inference: how much is saved is a matter of the image's size, which may be unknown then.
+    """
+    if torch.compiler.is_exporting():
+        return False
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
+def nothing_saved(operator: str) -> RuntimeError:
+    """The error of differentiating a call that had ``save_states=False``."""
+    return RuntimeError(
+        f"{operator} did not save what its gradient needs: gradients through torch.vmap and through graphs of "
+        f"torch.export are not supported, call swin_umamba_ext.{operator} on the whole batch instead; a direct call of "
+        f"torch.ops.swin_umamba.{operator} needs save_states=True"
+    )
+
+
+def forbid_forward_mode(operator: str, *tensors: Tensor | None) -> None:
+    """Make forward-mode differentiation an error: the kernels would lose the tangents, which torch takes for zero."""
+    if forward_ad._current_level < 0:
+        return
+    # no tangents can be seen while torch.compile traces
+    if torch.compiler.is_compiling() or any(t is not None and _has_tangent(t) for t in tensors):
+        raise NotImplementedError(
+            f"forward-mode derivatives (jvp, jacfwd) of {operator} are not implemented; use reverse mode (backward), "
+            f"or swin_umamba_ext.reference.{operator}, which has both"
+        )
+
+
+@torch._disable_dynamo  # which sees no tangents; unlike torch.compiler.disable it is not imported before it is needed
+def _has_tangent(tensor: Tensor) -> bool:
+    while torch._C._functorch.is_batchedtensor(tensor):  # of vmap, under which unpack_dual does not work
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return forward_ad.unpack_dual(tensor).tangent is not None
 
 
 def forbid_double_backward(operator: str) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
+from .common import forbid_forward_mode
 
 
 def cross_scan(x: Tensor) -> Tensor:
@@ -25,8 +26,11 @@ def cross_scan(x: Tensor) -> Tensor:
     ------
     TypeError, ValueError
         For a wrong dtype or shape.
+    NotImplementedError
+        For forward-mode derivatives.
     """
     checks.check_cross_scan(x)
+    forbid_forward_mode("cross_scan", x)
     return torch.ops.swin_umamba.cross_scan(x.contiguous())
 
 
@@ -51,8 +55,11 @@ def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
     ------
     TypeError, ValueError
         For a wrong dtype or shape.
+    NotImplementedError
+        For forward-mode derivatives.
     """
     checks.check_cross_merge(y, height, width)
+    forbid_forward_mode("cross_merge", y)
     return torch.ops.swin_umamba.cross_merge(y.contiguous(), height, width)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from functools import reduce
 
 import torch
 from torch import Tensor
 
 from .. import checks
-from .common import compute_dtype, forbid_double_backward, needs_grad, saved_states
+from .common import compute_dtype, forbid_double_backward, forbid_forward_mode, needs_grad, nothing_saved, saved_states
 
 
 def selective_scan(
@@ -61,13 +60,21 @@ def selective_scan(
     ------
     TypeError, ValueError
         For a wrong dtype, shape or device; the message names the argument, what was seen and what is wanted.
+    NotImplementedError
+        For forward-mode derivatives.
+
+    Notes
+    -----
+    A graph that ``torch.export`` makes is for inference: its gradient is a ``RuntimeError``, and so is one through
+    ``torch.vmap``.
     """
     checks.check_selective_scan(u, delta, A, B, C, D, z, delta_bias)
+    forbid_forward_mode("selective_scan", u, delta, A, B, C, D, z, delta_bias)
     B, C = (_add_group(m) for m in (B, C))
     data = [t for t in (u, delta, z, B, C) if t is not None and t.dim() > 2]
     dtype = reduce(torch.promote_types, [t.dtype for t in data])
     compute = compute_dtype(dtype)
-    groups = math.lcm(*(m.shape[1] for m in (B, C) if m.dim() == 4))
+    groups = _common_groups([m.shape[1] for m in (B, C) if m.dim() == 4])
 
     def as_data(t: Tensor | None) -> Tensor | None:
         return None if t is None else t.to(dtype).contiguous()
@@ -99,6 +106,18 @@ def _add_group(m: Tensor) -> Tensor:
     return m.unsqueeze(1) if m.dim() == 3 else m
 
 
+def _common_groups(groups: list[int]) -> int:
+    """Least common multiple; math.lcm does not take the symbols of a traced graph."""
+    multiple, *others = groups or [1]
+    for count in others:
+        if count != multiple:
+            divisor, rest = multiple, count
+            while rest != 0:
+                divisor, rest = rest, divisor % rest
+            multiple = multiple // divisor * count
+    return multiple
+
+
 @torch.library.register_fake("swin_umamba::selective_scan")
 def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, save_states):
     batch, dim, length = u.shape
@@ -119,15 +138,16 @@ def _(grad_out, grad_last_state, states, u, delta, A, B, C, D, z, delta_bias, de
 
 
 def _context(ctx, inputs, output) -> None:
-    *tensors, ctx.delta_softplus, save_states = inputs
-    if not save_states:
-        raise RuntimeError("torch.ops.swin_umamba.selective_scan needs save_states=True to be differentiated")
+    *tensors, ctx.delta_softplus, ctx.save_states = inputs
     ctx.mark_non_differentiable(output[2])
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, output[2])
+    if ctx.save_states:
+        ctx.save_for_backward(*tensors, output[2])
 
 
 def _backward(ctx, grad_out: Tensor | None, grad_last_state: Tensor | None, _):
+    if not ctx.save_states:
+        raise nothing_saved("selective_scan")
     *tensors, states = ctx.saved_tensors
     u = tensors[0]
     grad_out = torch.zeros_like(u) if grad_out is None else grad_out.contiguous()

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from .common import compute_dtype, forbid_double_backward, needs_grad, ss2d_saved_states
+from .common import (
+    compute_dtype,
+    forbid_double_backward,
+    forbid_forward_mode,
+    needs_grad,
+    nothing_saved,
+    ss2d_saved_states,
+)
 
 
 def ss2d(
@@ -42,8 +49,16 @@ def ss2d(
     ------
     TypeError, ValueError
         For a wrong dtype, shape or device; the message names the argument, what was seen and what is wanted.
+    NotImplementedError
+        For forward-mode derivatives.
+
+    Notes
+    -----
+    A graph that ``torch.export`` makes is for inference: its gradient is a ``RuntimeError``, and so is one through
+    ``torch.vmap``.
     """
     checks.check_ss2d(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
+    forbid_forward_mode("ss2d", x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
     compute = compute_dtype(x.dtype)
     parameters = (x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
     arguments = (x.contiguous(), *(p.to(compute).contiguous() for p in parameters))
@@ -71,16 +86,17 @@ def _(grad_y, projected_x, states, x, x_proj_weight, dt_projs_weight, dt_projs_b
 
 
 def _context(ctx, inputs, output) -> None:
-    *tensors, save_states = inputs
-    if not save_states:
-        raise RuntimeError("torch.ops.swin_umamba.ss2d needs save_states=True to be differentiated")
+    *tensors, ctx.save_states = inputs
     _, projected_x, states = output
     ctx.mark_non_differentiable(projected_x, states)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, projected_x, states)
+    if ctx.save_states:
+        ctx.save_for_backward(*tensors, projected_x, states)
 
 
 def _backward(ctx, grad_y: Tensor | None, *_):
+    if not ctx.save_states:
+        raise nothing_saved("ss2d")
     *tensors, projected_x, states = ctx.saved_tensors
     if grad_y is None:
         return (None,) * (len(tensors) + 1)

@@ -1,0 +1,168 @@
+"""torch.func, torch.compile and torch.export around the operators: the same numbers, or an error that says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+import swin_umamba_ext
+from swin_umamba_ext import reference
+
+from .cases import scan_arguments, ss2d_arguments
+
+
+def _scan(*tensors: Tensor | None) -> Tensor:
+    return swin_umamba_ext.selective_scan(*tensors, delta_softplus=True)
+
+
+def _merge(y: Tensor) -> Tensor:
+    return swin_umamba_ext.cross_merge(y, 3, 4)
+
+
+OPERATORS = pytest.mark.parametrize(
+    ("name", "function", "arguments"),
+    [
+        ("cross_scan", swin_umamba_ext.cross_scan, [torch.randn(2, 5, 3, 4)]),
+        ("cross_merge", _merge, [torch.randn(2, 4, 5, 12)]),
+        ("selective_scan", _scan, scan_arguments(2, 2, 5, 40, 3, with_D=False, with_z=True)),
+        ("ss2d", swin_umamba_ext.ss2d, ss2d_arguments(2, 3, 4, 5, 2, 3)),
+    ],
+    ids=["cross_scan", "cross_merge", "selective_scan", "ss2d"],
+)
+
+
+def _refused(name: str):
+    message = rf"\(jvp, jacfwd\) of {name} are not implemented; .*swin_umamba_ext\.reference\.{name}"
+    return pytest.raises(NotImplementedError, match=message)
+
+
+@OPERATORS
+def test_forward_mode_is_an_error(name: str, function: Callable[..., Tensor], arguments: list) -> None:
+    for position in (0, len(arguments) - 1):
+        tensor = arguments[position]
+
+        def of_one(t: Tensor, position: int = position) -> Tensor:
+            return function(*arguments[:position], t, *arguments[position + 1 :])
+
+        with _refused(name):
+            torch.func.jvp(of_one, (tensor,), (torch.ones_like(tensor),))
+        with _refused(name):
+            torch.func.jacfwd(of_one)(tensor)
+        with _refused(name):
+            torch.func.jvp(torch.vmap(of_one), (tensor[None],), (torch.ones_like(tensor)[None],))
+        with forward_ad.dual_level(), _refused(name):
+            of_one(forward_ad.make_dual(tensor, torch.ones_like(tensor)))
+
+
+@OPERATORS
+def test_forward_mode_of_something_else(name: str, function: Callable[..., Tensor], arguments: list) -> None:
+    wanted = function(*arguments)
+    with forward_ad.dual_level():
+        assert torch.equal(function(*arguments), wanted)
+
+
+def test_the_reference_has_forward_mode() -> None:
+    arguments = ss2d_arguments(1, 2, 3, 2, 1, 2, dtype=torch.float64)
+    x, step = arguments[0], torch.randn(arguments[0].shape, dtype=torch.float64)
+
+    def function(t: Tensor) -> Tensor:
+        return reference.ss2d(t, *arguments[1:])
+
+    _, seen = torch.func.jvp(function, (x,), (step,))
+    torch.testing.assert_close(seen, (function(x + 1e-6 * step) - function(x - 1e-6 * step)) / 2e-6)
+
+
+@OPERATORS
+def test_compiled_operator(name: str, function: Callable[..., Tensor], arguments: list) -> None:
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(*arguments), function(*arguments))
+
+
+def test_forward_mode_of_a_compiled_operator_is_an_error() -> None:
+    x = torch.randn(1, 2, 3, 4)
+    compiled = torch.compile(swin_umamba_ext.cross_scan, backend="aot_eager")
+    compiled(x)
+    with forward_ad.dual_level(), _refused("cross_scan"):
+        compiled(forward_ad.make_dual(x, x))
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_compiled_selective_scan_of_any_size(grad: bool) -> None:
+    # a function of its own, since torch.compile keeps what it knows of sizes with the function
+    def function(*tensors: Tensor | None) -> Tensor:
+        return swin_umamba_ext.selective_scan(*tensors, delta_softplus=True)
+
+    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend="aot_eager")
+    for batch, groups, length in ((2, 2, 50), (3, 4, 130)):
+        arguments = [t.requires_grad_(grad) for t in scan_arguments(batch, groups, 6, length, 5, with_z=True)]
+        outputs = [f(*arguments) for f in (compiled, function)]
+        assert torch.equal(*outputs)
+        if grad:
+            grads = [torch.autograd.grad(y.square().sum(), arguments) for y in outputs]
+            assert all(torch.equal(*pair) for pair in zip(*grads, strict=True))
+
+
+def test_compiled_selective_scan_with_different_groups() -> None:
+    u, delta, A, B, C, *rest = scan_arguments(2, 6, 2, 20, 3)
+    arguments = (u, delta, A, B[:, :2], C[:, :3], *rest)
+    compiled = torch.compile(_scan, fullgraph=True, dynamic=True, backend="aot_eager")
+    assert torch.equal(compiled(*arguments), _scan(*arguments))
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize(
+    ("name", "function", "arguments"),
+    [
+        ("selective_scan", _scan, scan_arguments(1, 1, 3, 40, 2)),
+        ("ss2d", swin_umamba_ext.ss2d, ss2d_arguments(1, 11, 13, 3, 1, 2)),
+    ],
+    ids=["selective_scan", "ss2d"],
+)
+def test_gradient_through_vmap_is_an_error(name: str, function: Callable[..., Tensor], arguments: list) -> None:
+    first, *rest = arguments
+    batched = torch.stack([first, -first]).requires_grad_()
+    seen = torch.vmap(lambda t: function(t, *rest))(batched)
+    torch.testing.assert_close(seen, torch.stack([function(t, *rest) for t in batched]))
+    message = rf"through torch\.vmap .* are not supported, call swin_umamba_ext\.{name} on the whole batch"
+    with pytest.raises(RuntimeError, match=message):
+        seen.sum().backward()
+
+
+class _Network(torch.nn.Module):
+    def __init__(self, parameters: list[Tensor]) -> None:
+        super().__init__()
+        self.weights = torch.nn.ParameterList(parameters)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return swin_umamba_ext.ss2d(x, *self.weights)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_exported_ss2d_of_any_height(strict: bool) -> None:
+    x, *parameters = ss2d_arguments(2, 9, 7, 5, 2, 3)
+    network = _Network(parameters)
+    sizes = ({1: torch.export.Dim("height", min=2, max=200)},)
+    exported = torch.export.export(network, (x,), dynamic_shapes=sizes, strict=strict).module()
+    for height in (2, 18, 19, 200):  # 128 pixels lie between the second and the third
+        image = torch.randn(2, height, 7, 5)
+        seen = exported(image)
+        assert torch.equal(seen, network(image))
+    with pytest.raises(RuntimeError, match=r"through graphs of torch\.export are not supported"):
+        seen.sum().backward()
+
+
+def test_exported_selective_scan_of_any_length() -> None:
+    class Scan(torch.nn.Module):
+        def forward(self, *tensors: Tensor) -> Tensor:
+            return _scan(*tensors)
+
+    arguments = [t.requires_grad_() for t in scan_arguments(2, 2, 3, 40, 3, with_z=True)]
+    length = torch.export.Dim("length", min=2, max=500)
+    sizes = (tuple({t.dim() - 1: length} if 40 in t.shape else None for t in arguments),)
+    exported = torch.export.export(Scan(), tuple(arguments), dynamic_shapes=sizes).module()
+    other = scan_arguments(2, 2, 3, 333, 3, with_z=True)
+    assert torch.equal(exported(*other), _scan(*other))
