@@ -4,14 +4,20 @@
 // torch.ops.swin_umamba.* from reading out of bounds.
 #pragma once
 
+#include <dlfcn.h>
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <exception>
 #include <initializer_list>
+#include <mutex>
+#include <new>
 #include <optional>
+#include <sstream>
+#include <string>
 #include <vector>
 
 #include "../kernels/problem.h"
@@ -64,13 +70,45 @@ inline const void* data(const std::optional<Tensor>& tensor) {
 }
 inline void* out(Tensor& tensor) { return tensor.numel() ? tensor.mutable_data_ptr() : nullptr; }
 
+// What torch said of the call that has failed last, in words; later versions than 2.10 can be asked.
+inline std::string torch_message() {
+  using Get = const char* (*)();
+  static const Get get =
+      reinterpret_cast<Get>(dlsym(RTLD_DEFAULT, "torch_exception_get_what_without_backtrace"));
+  const char* text = get ? get() : nullptr;
+  return text && *text ? text : "out of memory?";
+}
+
 inline Tensor new_tensor(const Tensor& like, std::vector<int64_t> sizes, ScalarType dtype) {
-  return torch::stable::new_empty(like, sizes, dtype);
+  try {
+    return torch::stable::new_empty(like, sizes, dtype);
+  } catch (const std::exception&) {
+    // The stable ABI's own error names the call alone, and the user must see that memory is short.
+    std::ostringstream shape;
+    for (size_t i = 0; i < sizes.size(); ++i) shape << (i ? ", " : "") << sizes[i];
+    STD_TORCH_CHECK(false, "swin_umamba cannot have a new tensor of shape (", shape.str(),
+                    "): ", torch_message());
+  }
 }
 
 // The kernels' tasks on torch's threads, so that torch.set_num_threads is obeyed.
 inline void torch_threads(int64_t tasks, TaskBody body, void* context) {
-  torch::stable::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) { body(begin, end, context); });
+  std::exception_ptr failure;
+  std::mutex mutex;
+  torch::stable::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
+    try {
+      body(begin, end, context);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      failure = std::current_exception();
+    }
+  });
+  if (!failure) return;
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::bad_alloc&) {
+    STD_TORCH_CHECK(false, "swin_umamba: out of memory for what one task of a kernel needs");
+  }
 }
 
 }  // namespace swin_umamba

@@ -70,6 +70,16 @@ def test_selective_scan(emulation, problem):
         assert_close("states", states[:, -1].swapaxes(1, 2).copy(), cut.forward()[1].detach())
 
 
+def test_a_growing_decay_leaves_a_zero_state_zero(emulation):
+    """exp(12) is a number, and its 8th power, the decay over the steps of a warp, is infinite."""
+    u = torch.zeros(1, 1, 20)
+    u[..., 15:] = 1
+    ones, A = torch.ones(1, 1, 20), torch.full((1, 1), 12.0)
+    B = ones[:, None]
+    out, *_ = emulation.selective_scan_forward(*map(to_numpy, (u, ones, A, B, B)), None, None, None, False)
+    assert_close("out", out, reference.selective_scan(*(t.double() for t in (u, ones, A, B, B))), "float32")
+
+
 images = st.builds(
     ImageProblem,
     batch=st.integers(1, 2),

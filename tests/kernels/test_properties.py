@@ -105,6 +105,15 @@ def test_decays_above_one(kernel_sets, length, channels, states, softplus, seed)
         check(seen, reference_scan(softplus), inputs, wanted, length, kernels.name)
 
 
+@pytest.mark.parametrize("rate", [1e5, 1e7, 1e16, 1e30])
+def test_one_huge_rate_leaves_the_others_alone(kernel_sets, rate):
+    inputs = scan_inputs(1, 1, 18, 70, 5, largest_delta=2.0)
+    inputs["A"][:, 1] = -rate
+    wanted = differentiate(reference_scan(True), inputs, torch.float64)
+    for kernels in kernel_sets:
+        check(run_scan(kernels, inputs, True, threads=1), reference_scan(True), inputs, wanted, 70, kernels.name)
+
+
 @given(
     batch=st.integers(1, 2),
     height=SIZES,
@@ -149,3 +158,18 @@ def test_nan_is_not_hidden_by_selective_scan(kernel_sets, name, softplus):
     inputs[name].view(-1)[0] = float("nan")
     for kernels in kernel_sets:
         assert np.isnan(run_scan(kernels, inputs, softplus, threads=1)["out"]).any(), kernels.name
+
+
+def test_nan_in_one_rate_leaves_other_channels_alone(kernel_sets):
+    inputs = scan_inputs(1, 1, 20, 70, 5)
+    inputs["A"][1] = 0.3
+    for kernels in kernel_sets:
+        wanted = run_scan(kernels, inputs, True, threads=1)["out"]
+        spoiled = run_scan(
+            kernels,
+            inputs | {"A": inputs["A"].index_put((torch.tensor(0), torch.tensor(-1)), torch.tensor(torch.nan))},
+            True,
+            threads=1,
+        )["out"]
+        assert np.isnan(spoiled[:, 0]).all()
+        np.testing.assert_array_equal(spoiled[:, 1:], wanted[:, 1:], kernels.name)

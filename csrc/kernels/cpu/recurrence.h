@@ -31,7 +31,7 @@ struct Coefficients {
 };
 
 // Those of one step from state n on. GENERAL: either may be constant; here and below also that decays may be
-// above one, which is as rare.
+// above one or rates huge, which is as rare.
 template <class V, bool GENERAL>
 struct StepCoefficients {
   const V* constant;
@@ -72,12 +72,6 @@ class Ahead {
   int64_t count_ = 0, next_ = 0, lines_ = 0, per_step_ = 0;
 };
 
-// Larger |dt A| than exp2_products takes is cut; the decay is 0 or infinity long before.
-template <class V>
-SWIN_INLINE V limited(V dt, V limit) {
-  return minimum(limit, maximum(-limit, dt));
-}
-
 // One chunk of one block of channels in the forward pass, a vector for each step.
 template <class V>
 struct ForwardChunk {
@@ -116,7 +110,7 @@ SWIN_INLINE void forward_steps(const ChunkScan<V>& p, Chunk& x, int64_t states, 
                                V* state) {
   for (int64_t t = 0; t < p.steps; ++t) {
     p.ahead.step();
-    const V dt = limited(x.dt[t], limit), dtu = x.dtu[t];
+    const V dt = limited<GENERAL>(x.dt[t], limit), dtu = x.dtu[t];
     const StepCoefficients<V, GENERAL> B(p.B, t, 0), C(p.C, t, 0);
     V sum[4] = {}, rest[1] = {x.y[t]};
     int n = 0;
@@ -126,11 +120,11 @@ SWIN_INLINE void forward_steps(const ChunkScan<V>& p, Chunk& x, int64_t states, 
   }
 }
 
-// `Chunk`: ForwardChunk or BackwardChunk. `grows`: decays may be above one.
+// `Chunk`: ForwardChunk or BackwardChunk. `unusual`: see Decay.
 template <class V, class Chunk>
-void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2, V limit, bool grows,
+void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2, V limit, bool unusual,
                    V* state) {
-  if (p.B.constant || p.C.constant || grows)
+  if (p.B.constant || p.C.constant || unusual)
     forward_steps<V, true>(p, x, states, A2, limit, state);
   else
     forward_steps<V, false>(p, x, states, A2, limit, state);
@@ -164,7 +158,7 @@ struct CoefficientSums {
 };
 
 // (1), kept, then (3) to (6), for states [n, n + STATES) of one block of channels, the first of which starts
-// the sums over blocks. GENERAL: B or C may be constant, decays above one, and y is wanted.
+// the sums over blocks. GENERAL: B or C may be constant, unusual decays, and y is wanted.
 template <class V, int STATES, bool GENERAL, bool FIRST_BLOCK>
 void backward_states(const ChunkScan<V>& p, BackwardChunk<V>& x, int64_t n, const V* A, const V* A2, V limit,
                      const V* state, V* carry, V* gA, ChunkStates<V, STATES>& kept,
@@ -174,7 +168,7 @@ void backward_states(const ChunkScan<V>& p, BackwardChunk<V>& x, int64_t n, cons
   for (int i = 0; i < STATES; ++i) h[i] = state[n + i];
   for (int64_t t = 0; t < p.steps; ++t) {
     p.ahead.step();
-    const V dt = limited(x.dt[t], limit), dtu = x.dtu[t];
+    const V dt = limited<GENERAL>(x.dt[t], limit), dtu = x.dtu[t];
     const StepCoefficients<V, GENERAL> B(p.B, t, n);
     auto& step = kept.steps[t];
     V a[STATES];

@@ -17,7 +17,7 @@ struct Decay {
   V* A;   // (N), lanes are channels
   V* A2;  // A log2(e)
   V limit;
-  bool grows;  // decays may be above one
+  bool unusual;  // decays may be above one, or a rate is so large that `limit` would cut usual steps
 
   static int64_t bytes(int64_t states) { return 2 * Scratch::bytes<V>(states); }
   void take(Scratch& scratch, int64_t states) {
@@ -36,7 +36,8 @@ struct Decay {
       largest = maximum(largest, maximum(A2[n], -A2[n]));
       highest = maximum(highest, A2[n]);
     }
-    grows = !softplus || sum_lanes(highest) > 0;
+    // The comparisons are false for NaN.
+    unusual = !(softplus && sum_lanes(highest) <= 0 && sum_lanes(largest) < Element<V>(1e6));
     limit = Element<V>(1e15) / maximum(largest, broadcast<V>(Element<V>(1e-15)));
   }
   // The state before the first step: zero, but NaN in A must reach the output whatever exp2 makes of it.
@@ -87,7 +88,7 @@ struct ForwardBlock {
         x.y[t + i] = D * u;
       }
     }
-    forward_chunk<V>(p, x, states, decay.A2, decay.limit, decay.grows, state);
+    forward_chunk<V>(p, x, states, decay.A2, decay.limit, decay.unusual, state);
   }
 };
 
@@ -230,7 +231,7 @@ class BackwardPart {
     auto& kept = reinterpret_cast<ChunkStates<V, STATES>&>(*kept_);
     for (int64_t b = 0; b < block_count; ++b) {
       BackwardBlock<V>& x = blocks[b];
-      const bool general = constant_B || constant_C || want_y || x.decay.grows;
+      const bool general = constant_B || constant_C || want_y || x.decay.unusual;
       B.constant = constant_B ? x.constant_B : nullptr;
       C.constant = constant_C ? x.constant_C : nullptr;
       const auto first =

@@ -98,7 +98,7 @@ class PartTask {
         BackwardBlock<V>& x = blocks_[b];
         x.start(kChunk, true, delta_ + b, block_count_);
         forward_chunk<V>({kChunk, B, C, sums_.ahead}, *x.chunk, p_.state, x.decay.A2, x.decay.limit,
-                         x.decay.grows, x.state);
+                         x.decay.unusual, x.state);
         for (int64_t n = 0; n < p_.state; ++n) rescanned_[(chunk * kBlocks + b) * p_.state + n] = x.state[n];
       }
     }

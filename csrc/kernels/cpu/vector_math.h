@@ -40,23 +40,27 @@ SWIN_INLINE void exp2_fractions(Float (&r)[COUNT], const Float (&f)[COUNT]) {
 // exponent is left when they are shifted to the exponent field.
 constexpr float kRound = 12582912.0f;
 
-// r[i] = 2^(a * b[i]), |a*b| up to 1e15, which `limited` sees to; without GROWS no product is above zero.
+// r[i] = 2^(a * b[i]). Without GENERAL no product is above zero, and `limited` a makes none below -1e15.
 // Written stage by stage: the chain of one exponential is long, and processors look ahead too little to
 // overlap chains that follow one another.
-template <bool GROWS, int COUNT>
+template <bool GENERAL, int COUNT>
 SWIN_INLINE void exp2_products(Float (&r)[COUNT], Float a, const Float* b) {
   Float n[COUNT], f[COUNT];
 #if defined(__AVX512F__)
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = fma(a, b[i], broadcast<Float>(kRound));
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] -= kRound;
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] = fma(a, b[i], -n[i]);
+  // Of a large product nothing is left for the fraction, and of an infinite one NaN.
+  if (GENERAL)
+    for (int i = 0; i < COUNT; ++i)
+      f[i] = minimum(maximum(f[i], broadcast<Float>(-0.5f)), broadcast<Float>(0.5f));
   exp2_fractions(r, f);
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = (Float)_mm512_scalef_ps((__m512)r[i], (__m512)n[i]);
 #else
   SWIN_UNROLL(8)
   for (int i = 0; i < COUNT; ++i) {
     f[i] = maximum(broadcast<Float>(-125.0f), a * b[i]);
-    if (GROWS) f[i] = minimum(broadcast<Float>(128.0f), f[i]);
+    if (GENERAL) f[i] = minimum(broadcast<Float>(128.0f), f[i]);
   }
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = f[i] + kRound;
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] -= n[i] - kRound;
@@ -64,13 +68,22 @@ SWIN_INLINE void exp2_products(Float (&r)[COUNT], Float a, const Float* b) {
   // To the exponent field. Twice 2^f, so that n = 128 is infinity and not NaN.
   SWIN_UNROLL(8)
   for (int i = 0; i < COUNT; ++i)
-    r[i] = GROWS ? (Float)((Int)(r[i] + r[i]) + (((Int)n[i] - 1) << 23))
-                 : (Float)((Int)r[i] + ((Int)n[i] << 23));
+    r[i] = GENERAL ? (Float)((Int)(r[i] + r[i]) + (((Int)n[i] - 1) << 23))
+                   : (Float)((Int)r[i] + ((Int)n[i] << 23));
 #endif
 }
-template <bool GROWS, int COUNT>
+template <bool GENERAL, int COUNT>
 SWIN_INLINE void exp2_products(double (&r)[COUNT], double a, const double* b) {
   for (int i = 0; i < COUNT; ++i) r[i] = std::exp2(a * b[i]);
+}
+
+// A step that exp2_products takes: with AVX-512 its product with the largest rate is within `limit`'s 1e15.
+template <bool GENERAL, class V>
+SWIN_INLINE V limited(V dt, V limit) {
+#if defined(__AVX512F__)
+  if (!GENERAL) return minimum(limit, maximum(-limit, dt));
+#endif
+  return dt;
 }
 
 SWIN_INLINE double exp(double x) { return std::exp(x); }

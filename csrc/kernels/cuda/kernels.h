@@ -6,6 +6,7 @@
 //
 // The problems are those of problem.h with these differences: data are float32, bfloat16 or float16
 // (cross_scan and cross_merge also take float64); gradients are final, summed over parts and images:
+//   states                 at the start of every kCudaChunk steps but the first, for ss2d at any size;
 //   SelectiveScanBackward  grad_A (D, N), grad_D (D), grad_delta_bias (D): float32;
 //                          grad_B, grad_C: as B and C in shape and type;
 //   Ss2dForward            projected_x is (B, H*W, 4, R+2N): one matrix product of x with the weights of

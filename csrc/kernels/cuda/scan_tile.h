@@ -157,7 +157,8 @@ __device__ inline float chain_warps(const Shared<float>& decay, const Shared<flo
 #pragma unroll
   for (int i = 0; i < Team::kWarps; ++i) {
     const int index = (kReverse ? Team::kWarps - 1 - i : i) * kWarpStates + channel * kStateRow + state;
-    const float next = fmaf(decay[index], value, float(end[index]));
+    // A decay above one may be infinite over the warp's steps where those of single steps are not.
+    const float next = value == 0 ? float(end[index]) : fmaf(decay[index], value, float(end[index]));
     end[index] = value;
     value = next;
   }

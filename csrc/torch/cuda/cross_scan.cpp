@@ -19,6 +19,7 @@ Tensor cross_merge(Tensor y, int64_t height, int64_t width) {
   require_dim(y, "y", 4);
   const Type type = data_type(y, "y");
   const int64_t B = y.size(0), C = y.size(2);
+  STD_TORCH_CHECK(height > 0 && width > 0, "swin_umamba: height and width must be at least 1");
   require(y, "y", {B, kDirections, C, height * width}, y.scalar_type());
   const OnDeviceOf device(y);
   Tensor x = new_tensor(y, {B, C, height, width}, y.scalar_type());
