@@ -6,14 +6,16 @@ SWIN_UMAMBA_CUDA : auto (default), 0 or 1
     auto builds the CUDA backend when the installed torch has CUDA and nvcc is found; 1 demands it, and needs
     only nvcc; 0 leaves it out. Whether a GPU is visible plays no part.
 TORCH_CUDA_ARCH_LIST
-    The CUDA architectures to compile, for instance "8.0;9.0+PTX".
+    The CUDA architectures to compile, for instance "8.0;9.0+PTX"; the default depends on nvcc's version.
 MAX_JOBS
     How many files to compile at a time.
 """
 
 import os
 import platform
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -51,6 +53,7 @@ if X86:
 NVCC_FLAGS = ["-std=c++17", "-O3", "--expt-relaxed-constexpr"]
 CUDA_HEADER = "include/cuda_runtime.h"
 CUDA_ARCHITECTURES = "8.0;8.6;8.9;9.0;10.0;12.0+PTX"
+OLDER_CUDA_ARCHITECTURES = "8.0;8.6;8.9;9.0+PTX"  # of nvcc before 12.8, which does not know the last two
 
 
 def sources(*patterns: str) -> list[str]:
@@ -65,6 +68,22 @@ def find_nvcc() -> Path | None:
     return next((nvcc for nvcc in found if nvcc.is_file() and list(nvcc.parents[1].glob(CUDA_HEADER))), None)
 
 
+def default_architectures(nvcc: Path) -> str:
+    try:
+        text = subprocess.run([str(nvcc), "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        text = str(error)
+    release = re.search(r"release (\d+)\.(\d+)", text)
+    if release is None:
+        sys.exit(
+            f'swin-umamba-ext: "{nvcc} --version" names no release but says "{text.strip()}". Set CUDA_HOME to the '
+            f"folder of a toolkit that works, or TORCH_CUDA_ARCH_LIST to the architectures to compile, for instance "
+            f'"9.0+PTX"; or build for the CPU alone with SWIN_UMAMBA_CUDA=0.'
+        )
+    new = tuple(int(number) for number in release.groups()) >= (12, 8)
+    return CUDA_ARCHITECTURES if new else OLDER_CUDA_ARCHITECTURES
+
+
 def want_cuda() -> bool:
     choice = os.environ.get("SWIN_UMAMBA_CUDA", "auto").lower()
     if choice not in ("auto", "0", "1"):
@@ -73,14 +92,15 @@ def want_cuda() -> bool:
     if choice == "1" and nvcc is None:
         sys.exit(
             "swin-umamba-ext: SWIN_UMAMBA_CUDA=1, but no CUDA toolkit (bin/nvcc and its headers) was found. Install "
-            "version 12 or later (Debian: apt install nvidia-cuda-toolkit; or NVIDIA's package cuda-toolkit), put nvcc "
-            "on PATH or set CUDA_HOME to the folder that holds bin/nvcc; or build for the CPU alone with "
-            "SWIN_UMAMBA_CUDA=0."
+            "version 12 or later, for architectures 10.0 and 12.0 version 12.8 or later (Debian: apt install "
+            "nvidia-cuda-toolkit; or NVIDIA's package cuda-toolkit), put nvcc on PATH or set CUDA_HOME to the folder "
+            "that holds bin/nvcc; or build for the CPU alone with SWIN_UMAMBA_CUDA=0."
         )
     wanted = choice == "1" or (choice == "auto" and torch.version.cuda is not None and nvcc is not None)
     if wanted:
         cpp_extension.CUDA_HOME = str(nvcc.parents[1])  # a CPU torch reports none
-        os.environ.setdefault("TORCH_CUDA_ARCH_LIST", CUDA_ARCHITECTURES)
+        if not os.environ.get("TORCH_CUDA_ARCH_LIST"):
+            os.environ["TORCH_CUDA_ARCH_LIST"] = default_architectures(nvcc)
     return wanted
 
 
