@@ -79,7 +79,7 @@ SWIN_INLINE void exp2_products(double (&r)[COUNT], double a, const double* b) {
 
 // A step that exp2_products takes: with AVX-512 its product with the largest rate is within `limit`'s 1e15.
 template <bool GENERAL, class V>
-SWIN_INLINE V limited(V dt, V limit) {
+SWIN_INLINE V limited(V dt, [[maybe_unused]] V limit) {
 #if defined(__AVX512F__)
   if (!GENERAL) return minimum(limit, maximum(-limit, dt));
 #endif
