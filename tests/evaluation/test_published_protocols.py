@@ -43,8 +43,13 @@ def plain_abdomen(plain, reference, prediction, *, published):
             if r.shape[2]:
                 values = (plain.dice(r, p), plain.nsd(r, p, SPACING, tolerance))
         for key, value in zip(("dsc", "nsd"), values, strict=True):
-            scores[key].append(round(float(value), 4) if published else value)
+            scores[key].append(float(value))
     return scores
+
+
+def is_rounded(value: float, exact: float) -> bool:
+    """Whether ``value`` is ``exact`` to four digits; either neighbour of a tie, which the last bit of a sum decides."""
+    return value in (round(exact - 1e-12, 4), round(exact + 1e-12, 4)) or (np.isnan(value) and np.isnan(exact))
 
 
 @pytest.mark.parametrize("published", [True, False])
@@ -56,7 +61,11 @@ def test_abdomen_agrees_with_plain_implementation(plain, published, pair):
     expected = plain_abdomen(plain, *pair, published=published)
     for key in ("dsc", "nsd"):
         assert list(case.per_class[key]) == list(ORGANS)
-        assert list(case.per_class[key].values()) == pytest.approx(expected[key], **EXACT)
+        seen = list(case.per_class[key].values())
+        if published:
+            assert all(map(is_rounded, seen, expected[key])), (seen, expected[key])
+        else:
+            assert seen == pytest.approx(expected[key], **EXACT)
 
 
 def test_abdomen_one_labelled_slice_is_nan_as_published_alone():
@@ -97,8 +106,8 @@ def test_endoscopy_as_published_agrees_with_plain_implementation(plain, pair):
     dsc = [plain.dice(r, p) for r, p in slabs]
     nsd = [plain.nsd(r[..., None], p[..., None], (1, 1, 1), 2) for r, p in slabs]
     case = published_protocols.score_endoscopy(*map(image, pair))
-    assert case.case_means["dsc"] == pytest.approx(round(float(np.mean(dsc)), 4), **EXACT)
-    assert case.case_means["nsd"] == pytest.approx(round(float(np.mean(nsd)), 4), **EXACT)
+    assert is_rounded(case.case_means["dsc"], float(np.mean(dsc)))
+    assert is_rounded(case.case_means["nsd"], float(np.mean(nsd)))
     assert list(case.per_class["nsd"].values()) == pytest.approx(nsd, **EXACT)
 
 
