@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from swin_umamba.data.sample import SLABS
-from swin_umamba.files import replace_atomically, write_json
+from swin_umamba.common.files import replace_atomically, write_json
+from swin_umamba.datasets.sample import SLABS
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "swin-umamba-d"

@@ -8,17 +8,21 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from . import former_names
+
 if TYPE_CHECKING:
-    from .models import build_model
+    from .checkpoints import load_pretrained
     from .networks import SwinUMamba, SwinUMambaD, VMambaTiny
-    from .pretrained import load_pretrained
+    from .networks.build import build_model
+
+former_names.install()
 
 _MODULES = {
     "SwinUMamba": "networks",
     "SwinUMambaD": "networks",
     "VMambaTiny": "networks",
-    "build_model": "models",
-    "load_pretrained": "pretrained",
+    "build_model": "networks.build",
+    "load_pretrained": "checkpoints",
 }
 
 __all__ = ["SwinUMamba", "SwinUMambaD", "VMambaTiny", "build_model", "load_pretrained"]

@@ -14,15 +14,15 @@ import pytest
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from rich.console import Console
 from skimage.io import imread, imsave
-from swin_umamba import cli
-from swin_umamba.comparison import comparison
+from swin_umamba.commands import cli
 from swin_umamba.comparison.measurements import Epoch, Measurements
 from swin_umamba.comparison.panel import draw_comparison
-from swin_umamba.data import open_raw_dataset
-from swin_umamba.training.paper_evaluation import evaluate_as_in_paper
-from swin_umamba.training.run_folder import RunFolder
-from swin_umamba.training.scores import score_cases, summarise
-from swin_umamba.training.settings import read_settings
+from swin_umamba.datasets import open_raw_dataset
+from swin_umamba.evaluation.held_out import score_cases, summarise
+from swin_umamba.jobs import comparison
+from swin_umamba.jobs.paper_evaluation import evaluate_as_in_paper
+from swin_umamba.runs.folder import RunFolder
+from swin_umamba.runs.settings import read_settings
 
 BUDGET = ("--epochs", "2", "--iterations", "2", "--batch-size", "2", "--patch-size", "32", "32", "--device", "cpu")
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from scipy.stats import wilcoxon
 from skimage.io import imread
-from swin_umamba import cli
+from swin_umamba.commands import cli
+from swin_umamba.common.errors import RunError
+from swin_umamba.common.files import lock_folder
 from swin_umamba.comparison.results import read_result
-from swin_umamba.errors import RunError
-from swin_umamba.files import lock_folder
-from swin_umamba.training.run_folder import RunFolder
+from swin_umamba.runs.folder import RunFolder
 
 from .conftest import BUDGET, read_record
 

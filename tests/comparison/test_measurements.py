@@ -7,8 +7,8 @@ import sys
 
 import pytest
 import torch
+from swin_umamba.common.errors import RunError
 from swin_umamba.comparison.measurements import NAME, Epoch, Measurements, peak_memory, reset_peak_memory
-from swin_umamba.errors import RunError
 
 MIB = 2**20
 CPU = torch.device("cpu")

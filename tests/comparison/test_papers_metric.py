@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 from skimage.io import imread, imsave
-from swin_umamba.evaluation.protocol_definitions import INSTRUMENT_TOLERANCE, ORGAN_TOLERANCES
-from swin_umamba.prepare.dataset_definitions import ENDOSCOPY
+from swin_umamba.paper.data_sets import ENDOSCOPY
+from swin_umamba.paper.metrics import INSTRUMENT_TOLERANCE, ORGAN_TOLERANCES
 
 from .conftest import read_record
 

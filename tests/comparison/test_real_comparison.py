@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 from swin_umamba.comparison.measurements import Measurements
-from swin_umamba.comparison.run_process import run_process
-from swin_umamba.models import build_model
+from swin_umamba.jobs.comparison_process import run_process
+from swin_umamba.networks.build import build_model
 
 from .conftest import BUDGET, read_record
 
@@ -27,7 +27,7 @@ def _start(discs: Path, cwd: Path, command: str = "compare", *arguments: object)
     environment |= {"nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
     words = arguments or (discs, *BUDGET, "--models", ",".join(NAMES), "--output", "out")
     return subprocess.Popen(
-        [sys.executable, "-c", "import sys; from swin_umamba.cli import main; sys.exit(main())", command]
+        [sys.executable, "-c", "import sys; from swin_umamba.commands.cli import main; sys.exit(main())", command]
         + [str(word) for word in words],
         cwd=cwd,
         env=environment,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from swin_umamba.common.errors import UserError
 from swin_umamba.comparison.systems import SHARED, choose_systems, shared_settings
-from swin_umamba.errors import UserError
-from swin_umamba.models import SYSTEMS
+from swin_umamba.paper.systems import SYSTEMS
 
 MR = "nnUNet_raw/Dataset702_AbdomenMR"
 

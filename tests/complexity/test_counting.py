@@ -5,12 +5,13 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from swin_umamba.common.errors import UserError
 from swin_umamba.complexity import Complexity, count_complexity
-from swin_umamba.errors import UserError
-from swin_umamba.models import SYSTEMS, build_model
 from swin_umamba.networks import SwinUMambaD
+from swin_umamba.networks.build import build_model
 from swin_umamba.networks.instance_norm import InstanceNorm2d, PlanarInstanceNorm2d
 from swin_umamba.networks.mamba_block import Mamba
+from swin_umamba.paper.systems import SYSTEMS
 from torch import nn
 
 # Multiply-accumulates in G: all, and the scan in it. U-Mamba's numbers are known without the scan.

@@ -3,15 +3,15 @@
 import json
 
 import pytest
-from swin_umamba import cli
+from swin_umamba.commands import cli
 from swin_umamba.complexity import Complexity, counting
-from swin_umamba.models import SYSTEMS
+from swin_umamba.paper.systems import SYSTEMS
 
 
 @pytest.fixture
 def quick_count(monkeypatch):
     """Counting without building: every network has 1.5 million parameters and 2.25 G operations."""
-    from swin_umamba.complexity import table2_command
+    from swin_umamba.commands import table2 as table2_command
 
     monkeypatch.setattr(table2_command, "build_model", lambda *arguments: None)
     counts = Complexity(1_500_000, 2_250_000_000, 250_000_000, 4_250_000_000)

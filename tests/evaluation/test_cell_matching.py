@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.optimize import linear_sum_assignment
 from skimage.metrics import contingency_table
+from swin_umamba.common.images.label_files import LabelImage
 from swin_umamba.evaluation import MatchCounts, label_components, match_cells, protocols, remove_border_cells
-from swin_umamba.evaluation.label_files import LabelImage
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=10)
 

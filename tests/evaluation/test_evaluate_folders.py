@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import SimpleITK
 from skimage import io
-from swin_umamba.command import OneLineParser, execute
-from swin_umamba.evaluation import Evaluation, EvaluationError, evaluate_command, evaluate_folders
+from swin_umamba.commands import evaluate as evaluate_command
+from swin_umamba.commands.parsing import OneLineParser
+from swin_umamba.common.exit_codes import execute
+from swin_umamba.evaluation import Evaluation, EvaluationError, evaluate_folders
 
 EXACT = {"rel": 0, "abs": 1e-12}
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from swin_umamba.common.images.label_files import LabelImage
 from swin_umamba.evaluation import EvaluationError, protocols, published_protocols
-from swin_umamba.evaluation.label_files import LabelImage
-from swin_umamba.evaluation.protocol_definitions import ORGANS
+from swin_umamba.paper.metrics import ORGANS
 
 EXACT = {"rel": 0, "abs": 1e-12, "nan_ok": True}
 TOLERANCES = [5, 3, 3, 5, 2, 2, 2, 2, 2, 3, 5, 7, 3]

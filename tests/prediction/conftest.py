@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet_module
-from swin_umamba import cli
+from swin_umamba.commands import cli
 from swin_umamba.networks import SwinUMambaD
 from swin_umamba.prediction import SlidingWindowPredictor, load_predictor, read_model
-from swin_umamba.training.trainers import TRAINER_CLASSES
+from swin_umamba.trainers.registry import TRAINER_CLASSES
 
 PATCH = (32, 48)
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from swin_umamba.errors import UserError
+from swin_umamba.common.errors import UserError
 from swin_umamba.prediction.input_cases import find_cases
 
 THREE = ["a_0000", "a_0001", "a_0002"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from swin_umamba.errors import UserError
+from swin_umamba.common.errors import UserError
 from swin_umamba.prediction import load_predictor, read_model
-from swin_umamba.training.precision import autocast_dtype
+from swin_umamba.trainers.precision import autocast_dtype
 
 from .conftest import CPU, nnUNetTrainerTiny
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from skimage.io import imsave
-from swin_umamba.data import Case
-from swin_umamba.errors import RunError
+from swin_umamba.common.errors import RunError
+from swin_umamba.datasets import Case
+from swin_umamba.jobs.held_out_prediction import predict_cases
 from swin_umamba.prediction import load_predictor, predict_array, read_model
-from swin_umamba.training.prediction import predict_cases
 
 from .conftest import CPU, random_image
 

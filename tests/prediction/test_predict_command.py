@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from skimage.io import imread, imsave
-from swin_umamba.files import lock_folder
+from swin_umamba.common.files import lock_folder
 from swin_umamba.prediction import input_images, predict_array
 
 from .conftest import random_image

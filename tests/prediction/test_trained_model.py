@@ -10,8 +10,9 @@ import os
 import numpy as np
 import pytest
 import torch
-from swin_umamba.errors import UserError
-from swin_umamba.models import SYSTEMS, build_model
+from swin_umamba.common.errors import UserError
+from swin_umamba.networks.build import build_model
+from swin_umamba.paper.systems import SYSTEMS
 from swin_umamba.prediction import load_predictor, read_model
 
 from .conftest import CPU

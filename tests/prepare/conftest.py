@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 from skimage import io
-from swin_umamba.command import OneLineParser, execute
-from swin_umamba.data import check_cases, open_raw_dataset
-from swin_umamba.prepare import prepare_command
+from swin_umamba.commands import prepare as prepare_command
+from swin_umamba.commands.parsing import OneLineParser
+from swin_umamba.common.exit_codes import execute
+from swin_umamba.datasets import check_cases, open_raw_dataset
 
 AMOS_NAMES = [
     "background",

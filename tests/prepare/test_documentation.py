@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from nnunetv2.experiment_planning.experiment_planners import default_experiment_planner
-from swin_umamba.prepare.dataset_definitions import ENDOSCOPY
+from swin_umamba.paper.data_sets import ENDOSCOPY
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage import io
-from swin_umamba.errors import UserError
+from swin_umamba.common.errors import UserError
 from swin_umamba.evaluation import evaluate_folders
 from swin_umamba.prepare.microscopy import interior_and_boundary, to_rgb
 

@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from swin_umamba.pretrain import add_arguments
+from swin_umamba.commands.pretrain import add_arguments
 from swin_umamba.pretraining.augmentation import (
     MEAN,
     STD,

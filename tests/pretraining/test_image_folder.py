@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from swin_umamba.errors import UserError
+from swin_umamba.common.errors import UserError
 from swin_umamba.pretraining.image_folder import check_images, open_image_folder
 
 

@@ -8,7 +8,7 @@ import tifffile
 import torch
 from PIL import Image
 from skimage.io import imsave
-from swin_umamba.errors import UserError
+from swin_umamba.common.errors import UserError
 from swin_umamba.pretraining.images import read_image, read_size
 
 RAMP = np.linspace(0, 1, 40 * 50).reshape(40, 50)

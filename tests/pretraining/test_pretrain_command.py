@@ -10,9 +10,9 @@ import time
 
 import pytest
 import torch
-from swin_umamba import cli
-from swin_umamba.files import lock_folder
-from swin_umamba.pretrain import main
+from swin_umamba.commands import cli
+from swin_umamba.commands.pretrain import main
+from swin_umamba.common.files import lock_folder
 
 QUICK = ("--epochs", "3", "--batch-size", "8", "--augmentation", "light")
 
@@ -308,7 +308,7 @@ def test_an_unforeseen_error_is_one_line_with_its_traceback_in_the_log(
 
 
 def test_processes_that_cannot_be_joined_are_a_failed_run(quick, tiny_network, tmp_path, monkeypatch, capsys):
-    from swin_umamba.training.processes import Processes
+    from swin_umamba.common.processes import Processes
 
     def fail(self, device):
         raise RuntimeError("NCCL error")

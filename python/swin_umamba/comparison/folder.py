@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UserError
-from ..files import LOCK, lock_folder, write_json
-from ..training.run_folder import RunFolder
-from ..training.settings import Settings, check_unchanged, read_settings, settings_from_json
+from ..common.errors import UserError
+from ..common.files import LOCK, lock_folder, write_json
+from ..runs.folder import RunFolder
+from ..runs.settings import Settings, check_unchanged, read_settings, settings_from_json
 from .systems import SHARED, ComparedSystem, shared_settings
 
 ADVICE = "choose another folder with --output"

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import RunError
-from ..files import write_json
+from ..common.errors import RunError
+from ..common.files import write_json
 
 if TYPE_CHECKING:
     import torch

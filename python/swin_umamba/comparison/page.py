@@ -10,14 +10,14 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
-from ..files import replace_atomically
+from ..common.files import replace_atomically
 from .folder import ComparisonFolder
 from .report import explanations, table_columns, table_row
 
 _TEMPLATES = jinja2.Environment(
     # The style sheet is that of the runs' pages.
     loader=jinja2.ChoiceLoader(
-        [jinja2.PackageLoader("swin_umamba.comparison"), jinja2.PackageLoader("swin_umamba.page")]
+        [jinja2.PackageLoader("swin_umamba.comparison"), jinja2.PackageLoader("swin_umamba.report")]
     ),
     autoescape=True,
     undefined=jinja2.StrictUndefined,

@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ..data import RawDataset
+from ..common.files import replace_atomically
+from ..datasets import RawDataset
+from ..evaluation.held_out import worst_median_best
+from ..evaluation.metric_names import PAPER_METRICS
 from ..figures import class_colour, draw_example, figure_style, find_reader, numbers_classes, read_example
-from ..files import replace_atomically
-from ..page.score_tables import PAPER_METRICS
-from ..training.scores import worst_median_best
 from .results import Result, common_scores
 
 

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
-from ..page.score_tables import why_no_score
-from ..training.paper_protocol import RULES
+from ..paper.protocol import RULES
+from ..runs.record import why_no_score
 from .paired_test import compare_to_first, needed_cases
 from .results import OWN_SCORES, Result, common_scores
 from .systems import ComparedSystem, shared_settings

@@ -10,10 +10,10 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from ..files import replace_atomically, write_json
-from ..page.score_tables import PAPER_METRICS
-from ..training.paper_protocol import RULES
-from ..training.progress import clock
+from ..common.files import replace_atomically, write_json
+from ..common.progress import clock
+from ..evaluation.metric_names import PAPER_METRICS
+from ..paper.protocol import RULES
 from .folder import ComparisonFolder
 
 GIGA, MEGA = 1e9, 1e6

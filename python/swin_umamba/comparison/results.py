@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import RunError, UserError
-from ..page.run_record import RunRecord, read_run
-from ..page.score_tables import PAPER_METRICS
-from ..training.paper_protocol import RULES, find_protocol
-from ..training.run_folder import RunFolder
+from ..common.errors import RunError, UserError
+from ..evaluation.metric_names import PAPER_METRICS
+from ..paper.protocol import RULES, find_protocol
+from ..runs.folder import RunFolder
+from ..runs.record import RunRecord, read_run
 from .measurements import Measurements
 
 OWN_SCORES = "held_out"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import UserError
-from ..models import SYSTEMS
-from ..training.settings import PRETRAINABLE, Settings, choose_settings, default_settings
+from ..common.errors import UserError
+from ..paper.systems import SYSTEMS
+from ..runs.settings import PRETRAINABLE, Settings, choose_settings, default_settings
 
 SHARED = (
     "dataset",
@@ -62,7 +62,7 @@ def choose_systems(
     dataset
         Folder of the raw data set; ``None`` for the sample.
     models
-        Keys of `swin_umamba.models.SYSTEMS`.
+        Keys of `swin_umamba.networks.build.SYSTEMS`.
     pretrained
         File of ImageNet weights for the Swin-UMambas among the models; ``None`` starts them from random weights.
     scratch

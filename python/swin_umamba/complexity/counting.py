@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import UserError
+from ..common.errors import UserError
 
 SCAN = "selective scan"
 

@@ -9,15 +9,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..common.images.errors import EvaluationError
     from .cell_matching import MatchCounts, label_components, match_cells, remove_border_cells
-    from .errors import EvaluationError
     from .evaluation import METRICS, Evaluation, evaluate_folders
     from .metrics import dice_coefficient, normalized_surface_distance
 
 _MODULES = {
     "METRICS": "evaluation",
     "Evaluation": "evaluation",
-    "EvaluationError": "errors",
+    "EvaluationError": ".common.images.errors",
     "MatchCounts": "cell_matching",
     "dice_coefficient": "metrics",
     "evaluate_folders": "evaluation",

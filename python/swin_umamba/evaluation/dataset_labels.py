@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import EvaluationError
+from ..common.images.errors import EvaluationError
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import replace_atomically, write_json
+from ..common.files import replace_atomically, write_json
+from ..common.images.errors import EvaluationError
+from ..common.images.label_files import CasePair, LabelImage, check_same_grid, pair_cases, read_label_image
+from ..paper.metrics import CELL_LABELS, INSTRUMENT_TOLERANCE, INSTRUMENTS, ORGAN_TOLERANCES, ORGANS
 from . import protocols, published_protocols
 from .case_scores import CaseScores
 from .dataset_labels import DatasetLabels, find_dataset_json, read_dataset_labels
-from .errors import EvaluationError
-from .label_files import CasePair, LabelImage, check_same_grid, pair_cases, read_label_image
-from .protocol_definitions import CELL_LABELS, INSTRUMENT_TOLERANCE, INSTRUMENTS, ORGAN_TOLERANCES, ORGANS
 
 METRICS = ("abdomen", "endoscopy", "cells", "labels")
 DEFAULT_TOLERANCE = 2.0

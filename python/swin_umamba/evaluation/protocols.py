@@ -6,11 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .case_scores import CaseScores
-from .cell_matching import MatchCounts, label_components, match_cells, remove_border_cells
-from .label_files import LabelImage
-from .metrics import dice_coefficient, normalized_surface_distance
-from .protocol_definitions import (
+from ..common.images.label_files import LabelImage
+from ..paper.metrics import (
     CELL_LABELS,
     INSTRUMENT_TOLERANCE,
     INSTRUMENTS,
@@ -19,6 +16,9 @@ from .protocol_definitions import (
     ORGANS,
     ORGANS_SCORED_WHERE_LABELLED,
 )
+from .case_scores import CaseScores
+from .cell_matching import MatchCounts, label_components, match_cells, remove_border_cells
+from .metrics import dice_coefficient, normalized_surface_distance
 
 
 def bounding_slices(mask: np.ndarray) -> slice:

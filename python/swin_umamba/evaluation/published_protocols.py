@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .case_scores import CaseScores
-from .cell_matching import MatchCounts, match_cells
-from .errors import EvaluationError
-from .label_files import LabelImage
-from .metrics import dice_coefficient, normalized_surface_distance
-from .protocol_definitions import (
+from ..common.images.errors import EvaluationError
+from ..common.images.label_files import LabelImage
+from ..paper.metrics import (
     INSTRUMENT_TOLERANCE,
     INSTRUMENTS,
     MATCHING_IOU,
@@ -21,6 +18,9 @@ from .protocol_definitions import (
     ORGANS,
     ORGANS_SCORED_WHERE_LABELLED,
 )
+from .case_scores import CaseScores
+from .cell_matching import MatchCounts, match_cells
+from .metrics import dice_coefficient, normalized_surface_distance
 from .protocols import bounding_slices, cell_case_scores, cell_instances, mean_over_classes
 
 DIGITS = 4

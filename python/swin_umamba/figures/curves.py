@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ..files import replace_atomically
+from ..common.files import replace_atomically
 from .style import TRAINING, VALIDATION, figure_style
 
 Values = Sequence[float | None]

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ..files import replace_atomically
+from ..common.files import replace_atomically
 from .examples import Example
 from .overlays import draw_example
 from .palette import class_colour, numbers_classes

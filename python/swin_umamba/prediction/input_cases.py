@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UserError
-from ..evaluation.label_files import ENDINGS, PLAIN_ENDINGS, label_ending
+from ..common.errors import UserError
+from ..common.images.label_files import ENDINGS, PLAIN_ENDINGS, label_ending
 
 _NUMBERED = re.compile(r"(.+)_(\d{4})")
 

@@ -13,9 +13,9 @@ from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 
-from ..data.finite_values import holds_nonfinite
-from ..errors import last_line
-from ..evaluation.label_files import PLAIN_ENDINGS
+from ..common.errors import last_line
+from ..common.images.finite_values import holds_nonfinite
+from ..common.images.label_files import PLAIN_ENDINGS
 from .input_cases import CaseError, InputCase
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from ..files import LOCK, lock_folder, replace_atomically, write_json
+from ..common.errors import UserError
+from ..common.files import LOCK, lock_folder, replace_atomically, write_json
 from .input_cases import InputCase
 
 RECORD = "prediction.json"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import save_pickle
 
-from ..errors import RunError
+from ..common.errors import RunError
 from .input_cases import CaseError, InputCase
 from .input_images import InputImage, read_image
 from .output_folder import OutputFolder

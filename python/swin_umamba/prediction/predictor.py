@@ -13,10 +13,10 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from ..errors import UserError
-from ..training.paper_trainer import PaperTrainer
-from ..training.precision import autocast_dtype
-from ..training.trainers import TRAINER_CLASSES, register_trainers
+from ..common.errors import UserError
+from ..trainers.paper_trainer import PaperTrainer
+from ..trainers.precision import autocast_dtype
+from ..trainers.registry import TRAINER_CLASSES, register_trainers
 from .trained_model import TrainedModel
 
 

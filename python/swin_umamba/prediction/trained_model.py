@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
-from ..pretrained import read_checkpoint
-from ..training.settings import AMP_CHOICES
+from ..checkpoints import read_checkpoint
+from ..common.errors import UserError
+from ..runs.settings import AMP_CHOICES
 
 FINAL = "checkpoint_final.pth"
 _WANTED = "give checkpoint.pth of a run, or a checkpoint or the folder of a model that nnU-Net has trained"
@@ -35,7 +35,7 @@ class TrainedModel:
     mirroring_axes : tuple of int or None
         Axes along which training mirrored the images.
     amp : str
-        Mixed precision of the training, see `swin_umamba.training.precision`; of a checkpoint that does not say, as of
+        Mixed precision of the training, see `swin_umamba.trainers.precision`; of a checkpoint that does not say, as of
         nnU-Net's own trainers, ``"auto"``.
     files : tuple of pathlib.Path
         The checkpoints that were read.

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
-from ..geometry import corner_distance
-from .dataset_definitions import ABDOMEN_MR
-from .images import nifti_bytes, open_nifti, read_nifti_labels
+from ..common.errors import UserError
+from ..common.images.geometry import corner_distance
+from ..common.images.reading import nifti_bytes, open_nifti, read_nifti_labels
+from ..paper.data_sets import ABDOMEN_MR
 from .layout import NameForm, find_folder, list_files, pair_by_name, unknown_layout
 from .preparation import OutputFile, Preparation, copy_of
 from .release_layout import find_release, plan_release

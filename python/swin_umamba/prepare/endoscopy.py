@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
-from .dataset_definitions import ENDOSCOPY
-from .images import image_size, png_bytes, read_array
+from ..common.errors import UserError
+from ..common.images.reading import image_size, png_bytes, read_array
+from ..paper.data_sets import ENDOSCOPY
 from .layout import NameForm, folders_below, list_files, unknown_layout
 from .preparation import OutputFile, Preparation
 from .release_layout import find_release, plan_release

@@ -9,12 +9,12 @@ from scipy import ndimage
 from skimage.exposure import rescale_intensity
 from skimage.segmentation import find_boundaries
 
-from ..errors import UserError
-from .dataset_definitions import MICROSCOPY
-from .images import png_bytes, read_array
+from ..common.errors import UserError
+from ..common.images.reading import png_bytes, read_array
+from ..paper.data_sets import INSTANCES, MICROSCOPY
 from .layout import NameForm, find_folder, list_files, pair_by_name, unknown_layout
 from .preparation import OutputFile, Preparation, copy_of
-from .release_layout import INSTANCES, find_release, plan_release
+from .release_layout import find_release, plan_release
 
 EXPECTED = (
     "the challenge's archives unpacked (Training-labeled/images/cell_00001.png, "

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import UserError
-from ..files import replace_atomically, write_json
-from .dataset_definitions import DatasetDefinition
+from ..common.errors import UserError
+from ..common.files import replace_atomically, write_json
+from ..paper.data_sets import DatasetDefinition
 
 PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "labelsVal-instance-mask")
 """Folders of a prepared data set; the last, named as in U-Mamba's release, has the numbered cells of the test set."""

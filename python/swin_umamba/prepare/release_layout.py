@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
-from .dataset_definitions import DatasetDefinition
-from .images import image_size, open_nifti, read_array, read_nifti_labels
+from ..common.errors import UserError
+from ..common.images.reading import image_size, open_nifti, read_array, read_nifti_labels
+from ..paper.data_sets import INSTANCES, DatasetDefinition
 from .layout import NameForm, find_folder, list_files, pair_by_name
 from .preparation import OutputFile, Preparation, copy_of
-
-INSTANCES = "labelsVal-instance-mask"
 
 
 def find_release(source: Path, definition: DatasetDefinition) -> Path | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..training.checkpoint_files import write_checkpoint
+from ..checkpoints.writing import write_checkpoint
 
 
 def save_weights(path: Path, weights: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from ..errors import UserError
+from ..common.errors import UserError
 from .images import read_image
 
 Key = tuple[int, int]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..common.errors import UserError
 from .images import ENDINGS, read_size
 
 Sample = tuple[Path, int]

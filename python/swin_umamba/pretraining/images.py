@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import UserError
-from ..prepare.images import image_size, read_array
+from ..common.errors import UserError
+from ..common.images.reading import image_size, read_array
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 TIFF_ENDINGS = (".tif", ".tiff")

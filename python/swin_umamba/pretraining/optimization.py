@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from ..training.schedule import cosine_learning_rate
+from ..trainers.schedule import cosine_learning_rate
 
 GRADIENT_NORM_LIMIT = 5.0
 # Of the highest learning rate: at the first step of the warm-up, and at the end of the cosine.

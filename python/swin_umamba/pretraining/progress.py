@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import TextColumn
 
-from ..training.progress import SMOOTHING, clock, progress_bar
+from ..common.progress import clock, progress_bar
+from ..trainers.progress import SMOOTHING
 
 
 class PretrainingProgress:

@@ -12,13 +12,13 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
-from ..errors import UserError
-from ..files import write_json
-from ..pretrained import read_checkpoint
-from ..training.checkpoint_files import write_checkpoint
-from ..training.processes import Processes
-from ..training.progress import progress_bar
-from ..training.run_folder import RunFolder
+from ..checkpoints import read_checkpoint
+from ..checkpoints.writing import write_checkpoint
+from ..common.errors import UserError
+from ..common.files import write_json
+from ..common.processes import Processes
+from ..common.progress import progress_bar
+from ..runs.folder import RunFolder
 from .checkpoint import save_weights
 from .image_folder import ImageFolder, check_images, open_image_folder
 from .progress import PretrainingProgress

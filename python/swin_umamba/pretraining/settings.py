@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from ..training.settings import check_unchanged
+from ..common.errors import UserError
+from ..runs.settings import check_unchanged
 
 REFERENCE_BATCH_SIZE = 1024
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler
 
-from ..errors import RunError, UserError
+from ..common.errors import RunError, UserError
+from ..common.processes import Processes
 from ..networks import VMambaTiny
-from ..training.precision import autocast_dtype
-from ..training.processes import Processes
+from ..trainers.precision import autocast_dtype
 from .augmentation import MixImages, training_transform, validation_transform
 from .dataset import LabelledImages, TrainingBatches, ValidationBatches, collate
 from .image_folder import ImageFolder

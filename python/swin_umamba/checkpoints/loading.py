@@ -1,0 +1,145 @@
+"""Putting the weights of a file into a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .architectures import SWIN_UMAMBA, SWIN_UMAMBA_D, VMAMBA, Architecture, encoder_title, recognize
+from .checkpoint_file import read_checkpoint
+from .errors import CheckpointError
+from .input_channels import INPUT_CHANNELS, InputChannels
+from .matching import ENCODER, Match, match_same_network, match_vmamba
+from .released_file import RELEASED_FILE
+from .report import LoadReport
+from .weights import find_weights, is_finite, strip_wrappers
+
+SHOWN_PROBLEMS = 3
+
+
+def load_pretrained(
+    model: nn.Module, path: str | os.PathLike[str], input_channels: InputChannels = "skip"
+) -> LoadReport:
+    """Put the weights of a file into a network, all that fit or, after an error, none.
+
+    Takes the ImageNet weights of VMamba-Tiny, which go into the encoder of Swin-UMamba or Swin-UMamba† (paper,
+    section 2.2), and a checkpoint of the same network: of the authors' nnU-Net, of this package, or a state
+    dict. The latter may be of a network with another number of classes, whose heads are then skipped.
+    Reading the file runs no code from it.
+
+    Parameters
+    ----------
+    model
+        The network, on any device; also wrapped in DDP or torch.compile.
+    path
+        A file of ``torch.save`` or of safetensors. In a training checkpoint the weights are found under
+        ``network_weights``, ``model``, ``state_dict`` or ``model_state_dict``.
+    input_channels : {"skip", "sum", "mean"}
+        What to do with the layers that see the image where it has another number of channels than the file's
+        network was made for. ``skip`` leaves them as they are, as the authors do. ``sum`` and ``mean`` make the
+        kernel of every channel from all the file's channels, see `adapt_input_channels`.
+
+    Returns
+    -------
+    LoadReport
+        What was loaded, adapted, skipped and missing.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, holds NaN or infinity, or does not fit the network: the message says what it looks
+        like, and what would fit. It is both a `swin_umamba.common.errors.UserError` and a ``ValueError``.
+    ValueError
+        If ``input_channels`` is something else.
+    TypeError
+        If ``model`` is not a ``torch.nn.Module``.
+
+    Examples
+    --------
+    >>> network = SwinUMambaD(in_channels=3, num_classes=8)
+    >>> report = load_pretrained(network, "vssmtiny_dp01_ckpt_epoch_292.pth")
+    >>> report.encoder_coverage
+    1.0
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if input_channels not in INPUT_CHANNELS:
+        raise ValueError(f"input_channels must be one of {', '.join(INPUT_CHANNELS)}, got {input_channels!r}")
+    path = Path(path)
+    weights = find_weights(read_checkpoint(path), path)
+    own_names = strip_wrappers(model.state_dict())
+    network = {own_names[name]: tensor for name, tensor in model.state_dict().items()}
+    source, target = recognize(weights.tensors), recognize(network)
+    match = _match(path, source, target, weights.tensors, network, input_channels)
+    values = {name: _convert(path, name, value, network[name]) for name, value in match.values.items()}
+    # Up to here the network is as it was, and from here nothing can fail: the shapes are equal.
+    with torch.no_grad():
+        for name, value in values.items():
+            network[name].copy_(value)
+    encoder = [own_names[name] for name, _ in model.named_parameters() if own_names[name].startswith(ENCODER)]
+    return LoadReport(
+        path=path,
+        architecture=source.title,
+        network=target.title,
+        loaded=tuple(name for name in values if name not in match.adapted),
+        adapted=match.adapted,
+        skipped={**match.skipped, **dict.fromkeys(weights.other_entries, "not a tensor")},
+        missing=tuple(name for name in network if name not in values),
+        encoder_coverage=_share(encoder, values, network),
+    )
+
+
+def _match(
+    path: Path,
+    source: Architecture,
+    target: Architecture,
+    tensors: Mapping[str, Tensor],
+    network: Mapping[str, Tensor],
+    input_channels: InputChannels,
+) -> Match:
+    if source.family == VMAMBA and target.family in (SWIN_UMAMBA, SWIN_UMAMBA_D):
+        match = match_vmamba(tensors, network, input_channels)
+    elif source.family == target.family:
+        match = match_same_network(tensors, network, input_channels)
+    else:
+        match = Match(problems=["another network"])
+    if match.problems:
+        more = len(match.problems) - SHOWN_PROBLEMS
+        shown = "; ".join(match.problems[:SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+        raise CheckpointError(
+            f"{path} does not fit {target.title}. It looks like {source.title}: {shown}. {_what_fits(target, network)}"
+        )
+    return match
+
+
+def _what_fits(target: Architecture, network: Mapping[str, Tensor]) -> str:
+    same = "a checkpoint of the same network"
+    if target.family not in (SWIN_UMAMBA, SWIN_UMAMBA_D):
+        return f"What fits is {same}"
+    encoder = encoder_title(network, ENCODER)
+    released = f", which VMamba's first release has as {RELEASED_FILE}" if "Tiny" in encoder else ""
+    return f"What fits are {same}, and weights of {encoder}{released}"
+
+
+def _convert(path: Path, name: str, value: Tensor, target: Tensor) -> Tensor:
+    """The value in the type of the network's tensor."""
+    if value.is_floating_point() != target.is_floating_point() or value.is_complex() != target.is_complex():
+        raise CheckpointError(
+            f"{path} has numbers of type {value.dtype} in {name}, where the network has {target.dtype}"
+        )
+    value = value.to(target.dtype)
+    if not is_finite(value):
+        raise CheckpointError(f"{path} has numbers in {name} that are too large for the network's type {target.dtype}")
+    return value
+
+
+def _share(names: Iterable[str], values: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> float | None:
+    """Share of the elements of the named tensors that have values."""
+    sizes = {name: network[name].numel() for name in names}
+    if not sizes:
+        return None
+    return sum(size for name, size in sizes.items() if name in values) / sum(sizes.values())

@@ -1,0 +1,1 @@
+"""The command line: arguments, their help and exit codes, and nothing else."""

@@ -1,0 +1,38 @@
+"""``swin-umamba report``: write the page of a finished run again."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from ..common.errors import UserError
+
+SUMMARY = "write the page of a finished run (report.html) again, from its metrics and files"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="the results folder of a finished run")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="where to write the page (default: report.html in RUN)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the page.
+
+    Raises
+    ------
+    UserError
+        The folder holds no finished run, or the page cannot be written there.
+    """
+    # Imported late: the help of all commands should not wait for matplotlib and nnU-Net.
+    from ..report.run_page import write_page
+
+    try:
+        path = write_page(args.run, args.output)
+    except OSError as error:
+        raise UserError(f"cannot write the page {args.output or args.run / 'report.html'}: {error.strerror}") from error
+    Console(soft_wrap=True, highlight=False).print(f"wrote {path}", markup=False)

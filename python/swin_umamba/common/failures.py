@@ -1,0 +1,47 @@
+"""How a long run ends that was interrupted or met an error that nobody foresaw."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from .errors import RunError, UserError
+
+
+@contextlib.contextmanager
+def explain_failures(log: Path, console: Console) -> Iterator[None]:
+    """Say how to go on after an interruption, and make a `RunError` of one line of an unforeseen error.
+
+    Parameters
+    ----------
+    log
+        Gets the traceback of such an error, from whichever process it is.
+    console
+        What the user sees.
+
+    Raises
+    ------
+    RunError
+        In the place of any other error but `UserError`.
+    """
+    try:
+        yield
+    except (UserError, RunError):
+        raise
+    except KeyboardInterrupt:
+        console.print("stopped; go on with the same command and --resume")
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no message"
+        # Not by print: only the first process has the log as its output.
+        try:
+            with open(log, "a", encoding="utf-8") as file:
+                file.write(traceback.format_exc())
+            details = f" (details in {log})"
+        except OSError:  # a full disk, which may be why the run failed
+            details = ""
+        raise RunError(f"failed with {type(error).__name__}: {reason}{details}") from error

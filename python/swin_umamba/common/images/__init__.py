@@ -1,0 +1,1 @@
+"""Images and label images on disk: endings, reading, where they lie."""

@@ -1,0 +1,236 @@
+"""Label images on disk: finding them, pairing them by case, reading them with their geometry."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import SimpleITK
+from nibabel.filebasedimages import ImageFileError
+from skimage import io
+
+from ..errors import last_line
+from .errors import EvaluationError
+from .geometry import corner_distance
+
+NIFTI_ENDINGS = (".nii.gz", ".nii")
+ITK_ENDINGS = (".nrrd", ".mha", ".mhd", ".gipl")
+PLAIN_ENDINGS = (".png", ".tif", ".tiff", ".bmp")
+ENDINGS = NIFTI_ENDINGS + ITK_ENDINGS + PLAIN_ENDINGS
+
+
+@dataclass(frozen=True)
+class LabelImage:
+    """A label image and where it lies.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        Integer labels of at least 0: (H, W) of a plain image, (X, Y, Z) of NIfTI, (Z, Y, X) of other volumes.
+    spacing : tuple of float
+        Voxel size along each axis of ``labels`` in mm; 1 for plain images, in pixels.
+    affine : numpy.ndarray or None
+        (4, 4) matrix from voxel index, in the order of ``labels``' axes, to mm; None for plain images.
+    """
+
+    labels: np.ndarray
+    spacing: tuple[float, ...]
+    affine: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class CasePair:
+    """The reference and the prediction of one case."""
+
+    name: str
+    reference: Path
+    prediction: Path
+
+
+def label_ending(path: Path) -> str | None:
+    """Return the known ending of a label file's name, ``.nii.gz`` as one, or None."""
+    lower = path.name.lower()
+    return next((ending for ending in ENDINGS if lower.endswith(ending)), None)
+
+
+def list_label_files(location: Path, suffix: str = "") -> dict[str, Path]:
+    """Map case names to the label files of a folder, or of a single file.
+
+    Parameters
+    ----------
+    location : pathlib.Path
+        A folder, whose files of unknown ending are passed over, or one label file.
+    suffix : str
+        Ending of the bare file names that does not belong to the case's name, such as ``_label``.
+
+    Returns
+    -------
+    dict
+        From case name to path, sorted by name.
+
+    Raises
+    ------
+    EvaluationError
+        There is no such folder or file, it holds no label file, or two files claim one case.
+    """
+    if not location.exists():
+        raise EvaluationError(f"{location} does not exist")
+    files = [location] if location.is_file() else sorted(location.iterdir())
+    cases: dict[str, Path] = {}
+    for path in files:
+        ending = label_ending(path)
+        if ending is None or path.name.startswith(".") or not path.is_file():
+            continue
+        name = path.name[: -len(ending)].removesuffix(suffix)
+        if name in cases:
+            raise EvaluationError(f"two files claim the case {name}: {cases[name]} and {path}; keep one")
+        cases[name] = path
+    if not cases:
+        raise EvaluationError(f"{location} holds no label image; known endings are {', '.join(ENDINGS)}")
+    return cases
+
+
+def pair_cases(reference: Path, prediction: Path, reference_suffix: str = "") -> tuple[list[CasePair], list[str]]:
+    """Pair every reference with the prediction of the same case name.
+
+    Returns
+    -------
+    pairs : list of CasePair
+        One for each reference, sorted by case name.
+    without_reference : list of str
+        Cases that were predicted but have no reference; they are not scored.
+
+    Raises
+    ------
+    EvaluationError
+        A reference has no prediction, or a folder cannot be listed (see `list_label_files`).
+    """
+    references = list_label_files(reference, reference_suffix)
+    predictions = list_label_files(prediction)
+    if reference.is_file() and prediction.is_file():
+        (name,), (path,) = references, predictions.values()
+        predictions = {name: path}
+    missing = [name for name in references if name not in predictions]
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise EvaluationError(
+            f"{len(missing)} of {len(references)} reference cases have no prediction in {prediction}: {shown}; "
+            f"predict them, or leave their references out, so that the mean is over the cases you mean"
+        )
+    pairs = [CasePair(name, path, predictions[name]) for name, path in references.items()]
+    return pairs, [name for name in predictions if name not in references]
+
+
+def _format_family(path: Path) -> tuple[str, ...]:
+    ending = label_ending(path)
+    return next(family for family in (NIFTI_ENDINGS, ITK_ENDINGS, PLAIN_ENDINGS) if ending in family)
+
+
+def _as_labels(array: np.ndarray, path: Path) -> np.ndarray:
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if np.issubdtype(array.dtype, np.floating):
+        # A cast would make other labels of resampled (interpolated) masks without a word.
+        if not np.isfinite(array).all() or not (array == np.rint(array)).all():
+            odd = array[~np.isfinite(array) | (array != np.rint(array))][0]
+            raise EvaluationError(f"{path} holds {odd}, which is no label; labels are whole numbers of at least 0")
+        array = array.astype(np.int64)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise EvaluationError(f"{path} holds values of type {array.dtype}; labels are whole numbers of at least 0")
+    if array.size and array.min() < 0:
+        raise EvaluationError(f"{path} holds the label {array.min()}; labels are whole numbers of at least 0")
+    return array
+
+
+def _read_nifti(path: Path) -> LabelImage:
+    image = nibabel.load(path)
+    array = np.asanyarray(image.dataobj)
+    # Kept as the header's float32: the released scripts score with these.
+    return LabelImage(array, tuple(image.header.get_zooms()[: array.ndim]), image.affine)
+
+
+def _read_itk(path: Path) -> LabelImage:
+    image = SimpleITK.ReadImage(str(path))
+    array = SimpleITK.GetArrayFromImage(image)
+    spacing = image.GetSpacing()
+    affine = None
+    if image.GetDimension() == 3:
+        affine = np.eye(4)
+        affine[:3, :3] = (np.reshape(image.GetDirection(), (3, 3)) * spacing)[:, ::-1]
+        affine[:3, 3] = image.GetOrigin()
+    return LabelImage(array, spacing[::-1], affine)
+
+
+def _read_plain(path: Path) -> LabelImage:
+    array = np.asarray(io.imread(path))
+    return LabelImage(array, (1.0,) * array.ndim)
+
+
+def read_label_image(path: Path) -> LabelImage:
+    """Read a label image with its geometry.
+
+    Raises
+    ------
+    EvaluationError
+        The file cannot be read, is no image of 2 (plain image) or 2 to 3 (volume) dimensions, or holds values that
+        are not whole numbers of at least 0.
+    """
+    reader = {NIFTI_ENDINGS: _read_nifti, ITK_ENDINGS: _read_itk, PLAIN_ENDINGS: _read_plain}[_format_family(path)]
+    try:
+        image = reader(path)
+    # What the readers raise on broken files ranges over these; SyntaxError is Pillow's for a broken PNG.
+    except (OSError, EOFError, zlib.error, ValueError, RuntimeError, SyntaxError, ImageFileError) as error:
+        raise EvaluationError(f"{path} cannot be read: {last_line(error)}") from error
+    if reader is _read_plain and image.labels.ndim != 2:
+        raise EvaluationError(
+            f"{path} has shape {image.labels.shape}; a label image has one channel, (height, width), each pixel "
+            f"holding its label"
+        )
+    if image.labels.ndim not in (2, 3) or image.labels.size == 0:
+        raise EvaluationError(f"{path} has shape {image.labels.shape}; 2 or 3 dimensions are wanted")
+    return LabelImage(_as_labels(image.labels, path), image.spacing, image.affine)
+
+
+def check_same_grid(
+    pair: CasePair, reference: LabelImage, prediction: LabelImage, *, check_position: bool = True
+) -> None:
+    """Raise `EvaluationError` unless both images have the same pixels, of the same size, at the same place.
+
+    Axes come in the order of the file format, so reference and prediction must be of one family of formats.
+
+    Parameters
+    ----------
+    pair : CasePair
+        Names for the message.
+    reference, prediction : LabelImage
+        What was read.
+    check_position : bool
+        Also compare origin and orientation, to half a voxel.
+    """
+    if _format_family(pair.reference) != _format_family(pair.prediction):
+        raise EvaluationError(
+            f"case {pair.name}: {pair.reference} and {pair.prediction} are of formats that store axes in "
+            f"another order; convert one of them"
+        )
+    if reference.labels.shape != prediction.labels.shape:
+        raise EvaluationError(
+            f"case {pair.name}: the reference has shape {reference.labels.shape}, the prediction "
+            f"{prediction.labels.shape} ({pair.prediction}); resample the prediction to the reference's grid"
+        )
+    if not np.allclose(reference.spacing, prediction.spacing, rtol=1e-3, atol=0):
+        seen = [tuple(round(float(s), 5) for s in image.spacing) for image in (reference, prediction)]
+        raise EvaluationError(
+            f"case {pair.name}: the reference has spacing {seen[0]}, the prediction {seen[1]} ({pair.prediction}); "
+            f"resample the prediction to the reference's grid"
+        )
+    if check_position and reference.affine is not None and prediction.affine is not None:
+        distance = corner_distance(reference.labels.shape, reference.affine, prediction.affine)
+        if distance > 0.5 * float(min(reference.spacing)):
+            raise EvaluationError(
+                f"case {pair.name}: the same voxels of reference and prediction lie up to {distance:.4g} mm apart "
+                f"(another origin or orientation, {pair.prediction}); if their arrays do match voxel by voxel, pass "
+                f"--ignore-position"
+            )

@@ -1,0 +1,80 @@
+"""Open what the user gave and check all of it before any training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.markup import escape
+
+from ..common.console import capture_output
+from ..common.errors import UserError
+from ..common.progress import progress_bar
+from ..datasets import RawDataset, check_cases, open_raw_dataset
+from ..datasets.raw_dataset import check_fold
+from ..datasets.sample import LABELS
+from ..paper.data_sets import INSTANCES
+from ..paper.protocol import find_protocol
+from ..runs.settings import Settings
+
+
+def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool = False) -> RawDataset | None:
+    """Open the data set of a training and read every case of it.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``dataset`` and ``fold`` are used.
+    output : Path
+        Results folder, absolute.
+    needs_held_out : bool
+        Whether there must be labelled cases apart from those that are trained on, with all that the paper's metric
+        takes on its data sets.
+
+    Returns
+    -------
+    RawDataset or None
+        ``None`` for the sample, which is made later.
+
+    Raises
+    ------
+    UserError
+        The data set or one of its cases is unusable, has no such fold, or contains the results folder.
+    """
+    if settings.dataset is None:
+        if settings.fold not in (0, "all"):
+            raise UserError(f"--fold {settings.fold}: the sample has one split; use --fold 0 or --fold all")
+        return None
+    # nnU-Net and its readers talk to the terminal; the error says it in one line.
+    with capture_output(None) as console:
+        dataset = open_raw_dataset(settings.dataset)
+        check_fold(dataset, settings.fold)
+        if needs_held_out and settings.fold == "all" and not dataset.held_out:
+            raise UserError(
+                f"--fold all: {dataset.name} has no labelled test cases (labelsTs), so there would be no held-out "
+                f"cases to compare by; give a fold"
+            )
+        protocol = find_protocol(dataset.name)
+        counts_cells = protocol is not None and protocol.metric == "cells" and bool(dataset.held_out)
+        if needs_held_out and counts_cells and not (dataset.folder / INSTANCES).is_dir():
+            raise UserError(
+                f"{dataset.folder} has no folder {INSTANCES}, by whose cells the systems would be compared; "
+                f"make the data set with swin-umamba prepare"
+            )
+        if dataset.folder.resolve() in (output, *output.parents):
+            raise UserError(f"--output {output} lies inside the data set, which is never written to")
+        cases = [*dataset.training, *dataset.held_out]
+        console.print(f"[bold]checking[/bold] {escape(dataset.name)}: {len(cases)} cases")
+        with progress_bar(console) as bar:
+            task = bar.add_task("checking", total=len(cases))
+            check_cases(dataset, cases, lambda: bar.advance(task))
+    return dataset
+
+
+def try_pretrained(settings: Settings, dataset: RawDataset | None) -> None:
+    """Raise `UserError` if the pretrained weights do not fit: better now than after hours of preprocessing."""
+    from ..checkpoints import load_pretrained
+    from ..networks.build import build_model
+
+    channels = (1, len(LABELS)) if dataset is None else (dataset.n_channels, dataset.n_outputs)
+    network = build_model(settings.model, *channels)
+    load_pretrained(network, settings.pretrained, settings.input_channels)

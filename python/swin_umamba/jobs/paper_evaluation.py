@@ -1,0 +1,59 @@
+"""The paper's metric for the test cases of the paper's data sets, as published and as defined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from ..datasets import RawDataset
+from ..evaluation import Evaluation, EvaluationError, evaluate_folders
+from ..paper.data_sets import INSTANCES
+from ..paper.protocol import RULES, find_protocol
+from ..runs.folder import RunFolder
+
+
+def evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: Console) -> dict[str, Any]:
+    """Score the predictions of a run by both rules, print the scores and write them by case.
+
+    Parameters
+    ----------
+    dataset
+        Any data set; those that are none of the paper's, or have no test cases, are not scored.
+    folder
+        Has the predictions, and gets the scores.
+    console
+        What the user sees.
+
+    Returns
+    -------
+    dict
+        Entries of ``metrics.json``: for each key of `RULES` what `Evaluation.summary` gives, ``None`` where there is
+        no score; and ``not_evaluated``, by the same keys the reasons why there is none where there should be.
+    """
+    entries: dict[str, Any] = {**dict.fromkeys(RULES), "not_evaluated": {}}
+    protocol = find_protocol(dataset.name)
+    if protocol is None or not dataset.held_out:
+        return entries
+    references = dataset.folder / (INSTANCES if protocol.metric == "cells" else "labelsTs")
+    for key, words in RULES.items():
+        what = f"the paper's metric ({protocol.metric}) {words}"
+        as_published = key == "evaluation_as_published"
+        try:
+            evaluation = evaluate_folders(references, folder.predictions, protocol.metric, as_published=as_published)
+        except EvaluationError as error:
+            # The run is done; its other scores must not get lost with this one.
+            entries["not_evaluated"][key] = str(error)
+            console.print(f"no score by {what}: {escape(str(error))}")
+            continue
+        where = getattr(folder, key)
+        evaluation.write(where)
+        entries[key] = evaluation.summary()
+        console.print(f"{what}: {_scores(evaluation)}, by case in {escape(str(where))}")
+    return entries
+
+
+def _scores(evaluation: Evaluation) -> str:
+    means = {key: evaluation.summary()[key]["mean"] for key in evaluation.keys}
+    return ", ".join(f"{key.upper()} {'-' if mean is None else f'{mean:.4f}'}" for key, mean in means.items())

@@ -1,0 +1,101 @@
+"""nnU-Net's planning and preprocessing, with the batch and patch size that the run wants."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from batchgenerators.utilities.file_and_folder_operations import load_json
+from nnunetv2.configuration import default_num_processes
+from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
+from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
+from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+
+from ..common.errors import UserError
+from ..common.files import write_json
+from ..common.processes import check_batch_size
+from ..datasets import RawDataset
+from ..runs.folder import RunFolder
+from ..runs.settings import Settings
+
+CONFIGURATION = "2d"
+PLANS_NAME = "nnUNetPlans"
+_DONE = "swin_umamba_preprocessed.json"
+
+
+def plan_and_preprocess(
+    dataset: RawDataset, folder: RunFolder, settings: Settings, processes: int = 1
+) -> dict[str, Any]:
+    """Run nnU-Net's fingerprint, planner and preprocessor for the ``2d`` configuration.
+
+    A run that was killed in here starts it again; one that was killed later does not.
+
+    Parameters
+    ----------
+    dataset
+        Lies below ``nnUNet_raw``.
+    folder
+        Where the preprocessed data goes.
+    settings
+        Its batch and patch size, where given, replace the planned ones.
+    processes
+        How many share a batch. A planned batch size is rounded up to a multiple; one that was given is kept.
+
+    Returns
+    -------
+    dict
+        nnU-Net's plans, as they are on disk.
+
+    Raises
+    ------
+    UserError
+        The batch cannot be shared equally.
+    """
+    preprocessed = folder.preprocessed / dataset.name
+    plans_file = preprocessed / f"{PLANS_NAME}.json"
+    if (preprocessed / _DONE).exists():
+        plans = load_json(str(plans_file))
+        check_batch_size(plans["configurations"][CONFIGURATION]["batch_size"], processes)
+        return plans
+    # A former attempt may have died between any two of these steps.
+    workers = min(default_num_processes, len(dataset.training))
+    DatasetFingerprintExtractor(dataset.name, workers).run(overwrite_existing=True)
+    ExperimentPlanner(dataset.name).plan_experiment()
+    plans = load_json(str(plans_file))
+    planned = plans["configurations"][CONFIGURATION]
+    planned["patch_size"] = list(settings.patch_size or planned["patch_size"])
+    planned["batch_size"] = settings.batch_size or math.ceil(planned["batch_size"] / processes) * processes
+    write_json(plans_file, plans)
+    DefaultPreprocessor(verbose=False).run(dataset.name, CONFIGURATION, PLANS_NAME, workers)
+    write_json(preprocessed / _DONE, {"plans": plans_file.name})
+    return plans
+
+
+def check_same_cases(dataset: RawDataset, folder: RunFolder) -> None:
+    """Raise `UserError` unless a data set that was moved is the one that has been preprocessed.
+
+    Parameters
+    ----------
+    dataset
+        At its new place.
+    folder
+        Of the run. Where nothing has been preprocessed yet, any data set will do.
+    """
+    preprocessed = folder.preprocessed / dataset.name
+    if not (preprocessed / _DONE).exists():
+        return
+    known = {path.stem for path in (preprocessed / f"{PLANS_NAME}_{CONFIGURATION}").glob("*.pkl")}
+    if other := sorted(known ^ {case.identifier for case in dataset.training}):
+        where, lacking = ("the run", dataset.folder) if other[0] in known else (dataset.folder, "the run")
+        raise UserError(
+            f"{dataset.folder} is another data set than that of the run to resume: {where} has the training case "
+            f"{other[0]!r}, {lacking} has not; give the same data set, or start a new run with another --output"
+        )
+    former = load_json(str(preprocessed / "dataset.json"))
+    for key in ("channel_names", "labels", "regions_class_order", "file_ending"):
+        if dataset.description.get(key) != former.get(key):
+            raise UserError(
+                f"{dataset.folder} is another data set than that of the run to resume: its dataset.json has {key!r} "
+                f"{dataset.description.get(key)}, the run {former.get(key)}; give the same data set, or start a new "
+                f"run with another --output"
+            )

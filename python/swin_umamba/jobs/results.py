@@ -1,0 +1,143 @@
+"""What a run leaves behind: ``metrics.json``, the figures, and the table on the console."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..common.progress import clock
+from ..datasets import RawDataset
+from ..evaluation.held_out import CaseScores, summarise, worst_median_best
+from ..figures import PanelRow, draw_loss_curve, draw_panel, read_example
+from ..runs.folder import RunFolder
+from ..runs.result_files import describe_files
+from ..runs.settings import Settings
+from ..trainers.paper_trainer import PaperTrainer
+
+PACKAGES = ("swin-umamba-ext", "torch", "nnunetv2", "monai", "numpy")
+
+
+def collect_metrics(
+    dataset: RawDataset,
+    settings: Settings,
+    trainer: PaperTrainer,
+    scores: list[CaseScores],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """The content of ``metrics.json``: scores, course of the training, settings, timings, versions."""
+    log = trainer.logger
+    starts, ends = (log.get_value(f"epoch_{edge}_timestamps", None) for edge in ("start", "end"))
+    epochs = [end - start for start, end in zip(starts, ends, strict=True)]
+    plan = trainer.configuration_manager
+    return {
+        "dataset": dataset.name,
+        "model": settings.model,
+        "seed": settings.seed,
+        "held_out": summarise(scores) if scores else None,
+        "held_out_from": "labelsTs" if dataset.held_out else "validation",
+        "training": {
+            "trainer": type(trainer).__name__,
+            "parameters": sum(parameter.numel() for parameter in trainer.network.parameters()),
+            "batch_size": int(plan.batch_size),
+            "patch_size": [int(size) for size in plan.patch_size],
+            "train_loss": _numbers(log.get_value("train_losses", None)),
+            "validation_loss": _numbers(log.get_value("val_losses", None)),
+            "validation_dice": _numbers(log.get_value("mean_fg_dice", None)),
+            "learning_rate": _numbers(log.get_value("lrs", None)),
+        },
+        "settings": settings.as_json(),
+        # Training counts every epoch of a resumed run, the rest what happened since it was resumed.
+        "seconds": {
+            **{name: round(value, 1) for name, value in seconds.items()},
+            "training": round(sum(epochs), 1),
+            "epochs": [round(value, 1) for value in epochs],
+        },
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "device": _device_name(trainer.device),
+        "device_type": trainer.device.type,
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+    }
+
+
+def show_results(
+    console: Console, dataset: RawDataset, settings: Settings, folder: RunFolder, metrics: dict[str, Any]
+) -> None:
+    """Print the scores of the held-out cases and the files of the run."""
+    held_out = metrics["held_out"]
+    if held_out:
+        table = Table(title=f"{held_out['cases']} held-out cases, mean ± standard deviation over cases")
+        table.add_column("class")
+        table.add_column("DSC", justify="right")
+        table.add_column(f"NSD, tolerance {settings.nsd_tolerance:g}", justify="right")
+        for name in dataset.classes:
+            table.add_row(
+                escape(name), *(_plus_minus(held_out[metric]["per_class"][name]) for metric in ("dsc", "nsd"))
+            )
+        table.add_section()
+        table.add_row("mean", *(_plus_minus(held_out[metric]) for metric in ("dsc", "nsd")))
+        console.print(table)
+    console.print(f"finished in {clock(metrics['seconds']['total'])}; results in {escape(str(folder.root))}")
+    files = describe_files(folder)
+    width = max(len(path.name) for path, _ in files)
+    for path, what in files:
+        console.print(f"  {path.name:<{width}} {what}")
+
+
+def draw_figures(
+    dataset: RawDataset, settings: Settings, folder: RunFolder, trainer: PaperTrainer, scores: list[CaseScores]
+) -> None:
+    """Draw the loss curve, and a panel of the worst, the median and the best held-out case."""
+    log = trainer.logger
+    draw_loss_curve(
+        folder.loss_curve,
+        log.get_value("train_losses", None),
+        log.get_value("val_losses", None),
+        log.get_value("mean_fg_dice", None),
+        title=f"{settings.model} on {dataset.name}",
+        fold=settings.fold,
+    )
+    if scores:
+        reader = trainer.plans_manager.image_reader_writer_class()
+        places = worst_median_best([case.mean_dsc for case in scores])
+        rows = [_panel_row(dataset, scores[index], place, reader) for index, place in places.items()]
+        draw_panel(folder.panel, rows, dataset.classes, f"{settings.model} on held-out cases of {dataset.name}")
+
+
+def _panel_row(dataset: RawDataset, scores: CaseScores, place: str, reader: Any) -> PanelRow:
+    case = scores.case
+    channel_names = list(dataset.description["channel_names"].values())
+    example = read_example(case.images, case.label, scores.prediction, channel_names, reader)
+    where = "" if example.slice_index is None else f", slice {example.slice_index}"
+    return PanelRow(example, f"{place}: {case.identifier}{where}\nDSC {scores.mean_dsc:.3f}")
+
+
+def _numbers(values: Iterable[Any]) -> list[float | None]:
+    """JSON has no NaN."""
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def _plus_minus(score: dict[str, float]) -> str:
+    return f"{score['mean']:.3f} ± {score['std']:.3f}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,1 @@
+"""What the paper says, each thing once: its systems, data sets, protocol and metrics."""

@@ -1,0 +1,118 @@
+"""The nine systems of the paper's Table 2, by name; importing this loads no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PAPER_PATCH_SIZE = (320, 320)
+
+
+@dataclass(frozen=True)
+class System:
+    """One row of the paper's Table 2.
+
+    Attributes
+    ----------
+    name : str
+        On the command line.
+    title : str
+        In the paper.
+    network : str
+        Module and class below `swin_umamba.networks`.
+    trainer : str
+        Class name of its nnU-Net trainer.
+    parameters, operations : float
+        What the paper prints: parameters in millions, multiply-accumulates in G (AbdomenMR).
+    deep_supervision : bool
+        Whether it is trained with deep supervision; without, it has a single output.
+    planned : bool
+        Whether the network depends on the patch size.
+    needs_kernels : bool
+        Whether the network has selective scans, which take the CUDA kernels of this package on a GPU.
+    """
+
+    name: str
+    title: str
+    network: str
+    trainer: str
+    parameters: float
+    operations: float
+    deep_supervision: bool = True
+    planned: bool = False
+    needs_kernels: bool = False
+
+
+SYSTEMS: dict[str, System] = {
+    system.name: system
+    for system in (
+        System(
+            "swin-umamba",
+            "Swin-UMamba",
+            "swin_umamba.SwinUMamba",
+            "nnUNetTrainerSwinUMamba",
+            60,
+            68.0,
+            needs_kernels=True,
+        ),
+        System(
+            "swin-umamba-d",
+            "Swin-UMamba†",
+            "swin_umamba_d.SwinUMambaD",
+            "nnUNetTrainerSwinUMambaD",
+            28,
+            18.9,
+            needs_kernels=True,
+        ),
+        System("nnunet", "nnU-Net", "nnunet.NNUNet", "nnUNetTrainerPlainConvUNet", 33, 23.3, planned=True),
+        System(
+            "segresnet",
+            "SegResNet",
+            "monai_networks.SegResNet",
+            "nnUNetTrainerSegResNet",
+            6,
+            24.5,
+            deep_supervision=False,
+        ),
+        System(
+            "unetr",
+            "UNETR",
+            "monai_networks.UNETR",
+            "nnUNetTrainerUNETR",
+            87,
+            42.1,
+            deep_supervision=False,
+            planned=True,
+        ),
+        System(
+            "swinunetr",
+            "SwinUNETR",
+            "monai_networks.SwinUNETR",
+            "nnUNetTrainerSwinUNETR",
+            25,
+            27.9,
+            deep_supervision=False,
+        ),
+        System("nnformer", "nnFormer", "nnformer.NNFormer", "nnUNetTrainerNNFormer", 60, 50.2),
+        System(
+            "umamba-bot",
+            "U-Mamba_Bot",
+            "umamba.UMambaBot",
+            "nnUNetTrainerUMambaBot",
+            63,
+            45.7,
+            planned=True,
+            needs_kernels=True,
+        ),
+        System(
+            "umamba-enc",
+            "U-Mamba_Enc",
+            "umamba.UMambaEnc",
+            "nnUNetTrainerUMambaEnc",
+            67,
+            49.9,
+            planned=True,
+            needs_kernels=True,
+        ),
+    )
+}
+"""The systems by name: the paper's two, then the baselines in the order of Table 2."""

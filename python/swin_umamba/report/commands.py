@@ -1,0 +1,68 @@
+"""The commands that repeat a run, its predictions, or its page."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from ..runs.record import RunRecord
+from ..runs.settings import OF_PRETRAINED, PRETRAINABLE
+
+
+def training_arguments(settings: dict[str, Any]) -> list[str]:
+    """Arguments of ``swin-umamba train`` that give these settings, whatever the defaults are.
+
+    Parameters
+    ----------
+    settings
+        What `swin_umamba.runs.settings.Settings.as_json` gives. What is ``None`` there is left to nnU-Net or to
+        the model, and is not said.
+    """
+    arguments = [] if settings.get("dataset") is None else [settings["dataset"]]
+    for name, value in settings.items():
+        option = name.replace("_", "-")
+        if name == "dataset" or (name in OF_PRETRAINED and settings.get("pretrained") is None):
+            continue
+        if name == "pretrained" and value is None:
+            arguments += ["--no-pretrained"] if settings.get("model") in PRETRAINABLE else []
+        elif isinstance(value, bool):
+            arguments.append(f"--{option}" if value else f"--no-{option}")
+        elif isinstance(value, list):
+            arguments += [f"--{option}", *map(str, value)]
+        elif value is not None:
+            arguments += [f"--{option}", str(value)]
+    return arguments
+
+
+def make_commands(record: RunRecord) -> dict[str, str]:
+    """Shell commands by what they do."""
+    root = record.folder.root
+    device = record.metrics.get("device_type")
+    processes = record.training.get("processes", 1)
+    where = ["--device", device] if device else []
+    where += ["--devices", str(processes)] if processes > 1 else []
+    settings = dict(record.settings)
+    if settings.get("learning_rate") is None:
+        # The default depends on the data set too, and a comparison leaves the rate to the model everywhere.
+        settings["learning_rate"] = record.training["learning_rate"][0]
+    again = [*training_arguments(settings), *where, "--output", f"{root}-again"]
+    return {
+        "Repeat the run from the start": _command("train", again),
+        "Predict, score and draw again, without training": _command(
+            "train", ["--resume", *where, "--output", str(root)]
+        ),
+        "Write this page again": _command("report", [str(root)]),
+    }
+
+
+def _command(name: str, arguments: Iterable[str]) -> str:
+    """A command for a shell, an option and its values on each line."""
+    lines = [f"swin-umamba {name}"]
+    for argument in arguments:
+        quoted = shlex.quote(argument)
+        if argument.startswith("--"):
+            lines.append(quoted)
+        else:
+            lines[-1] += f" {quoted}"
+    return " \\\n  ".join(lines)

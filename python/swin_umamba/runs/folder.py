@@ -1,0 +1,93 @@
+"""The folder of one run: what lies where in it, and nnU-Net's environment inside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..common.errors import UserError
+from ..common.files import LOCK, lock_folder, write_json
+
+OTHER_OUTPUT = "choose another folder with --output"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run. nnU-Net's own folders are inside, so stock nnU-Net commands can use them too."""
+
+    root: Path
+
+    settings = property(lambda self: self.root / "settings.json")
+    metrics = property(lambda self: self.root / "metrics.json")
+    report = property(lambda self: self.root / "report.html")
+    loss_curve = property(lambda self: self.root / "loss_curve.png")
+    panel = property(lambda self: self.root / "panel.png")
+    checkpoint = property(lambda self: self.root / "checkpoint.pth")
+    evaluation = property(lambda self: self.root / "evaluation")
+    evaluation_as_published = property(lambda self: self.root / "evaluation_as_published")
+    log = property(lambda self: self.root / "train.log")
+    predictions = property(lambda self: self.root / "predictions")
+    raw = property(lambda self: self.root / "nnUNet_raw")
+    preprocessed = property(lambda self: self.root / "nnUNet_preprocessed")
+    results = property(lambda self: self.root / "nnUNet_results")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a run has gone to its end here."""
+        return self.metrics.exists() and self.checkpoint.exists()
+
+    def check_empty(self) -> None:
+        """Raise `UserError` if the folder holds anything but the file of its lock."""
+        if self.root.exists() and (not self.root.is_dir() or {path.name for path in self.root.iterdir()} - {LOCK}):
+            raise UserError(f"{self.root} exists and is not empty; {OTHER_OUTPUT}")
+
+    def check_writable(self) -> None:
+        """Raise `UserError` if the folder could not be made or written to; nothing is written."""
+        there = next(path for path in (self.root, *self.root.parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise UserError(f"cannot write to the results folder {self.root}: {there} is a file or not yours to change")
+
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes out of the folder; see `swin_umamba.common.files.lock_folder`."""
+        return lock_folder(self.root, OTHER_OUTPUT)
+
+    def begin(self, settings: dict[str, Any], locks: contextlib.ExitStack, *, resumed: bool) -> None:
+        """Write the settings of a run that has been checked.
+
+        Parameters
+        ----------
+        settings
+            Content of ``settings.json``.
+        locks
+            Gets the lock of a new run. That of a resumed one is held already.
+        resumed
+            Whether the folder holds the run.
+
+        Raises
+        ------
+        UserError
+            Another process works in the folder or has started a run there, or it cannot be written to.
+        """
+        if not resumed:
+            locks.enter_context(self.lock())
+            # Again: from now on no other process starts a run here.
+            self.check_empty()
+        try:
+            write_json(self.settings, settings)
+        except OSError as error:
+            raise UserError(f"cannot write to the results folder {self.root}: {error.strerror}") from error
+
+    def check_former(self) -> None:
+        """Raise `UserError` unless the folder holds a run that can be resumed."""
+        if not self.settings.exists():
+            raise UserError(f"--resume: {self.root} holds no run; start one without --resume, or say --output")
+
+
+def enter_environment(raw: Path, folder: RunFolder) -> None:
+    """Point nnU-Net at its three folders. Must come before the first import of ``nnunetv2``."""
+    os.environ.update(
+        nnUNet_raw=str(raw), nnUNet_preprocessed=str(folder.preprocessed), nnUNet_results=str(folder.results)
+    )

@@ -1,0 +1,1 @@
+"""The nnU-Net trainers: optimizers, schedules, precision, non-finite losses, distributed training."""

@@ -1,0 +1,147 @@
+"""Settings: defaults, what the user says, and what a resumed run keeps."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from swin_umamba.common.errors import UserError
+from swin_umamba.common.processors import set_worker_defaults
+from swin_umamba.runs.settings import (
+    SAMPLE_SETTINGS,
+    Settings,
+    check_unchanged,
+    choose_settings,
+    default_settings,
+    read_settings,
+)
+
+AS_IN_THE_PAPER = {
+    "Dataset702_AbdomenMR": ((320, 320), 100, 99),
+    "Dataset704_Endovis17": ((384, 640), 350, 249),
+    "Dataset703_NeurIPSCell": ((512, 512), 450, 349),
+}
+
+
+def test_the_sample_and_other_data_sets_have_defaults_of_their_own():
+    assert default_settings(None, "swin-umamba-d", None) == SAMPLE_SETTINGS
+    assert default_settings("Dataset101_Liver", "swin-umamba-d", None) == Settings(dataset="Dataset101_Liver")
+
+
+def test_another_model_keeps_its_learning_rate_on_the_sample():
+    assert default_settings(None, "segresnet", None).learning_rate is None
+
+
+@pytest.mark.parametrize("model", ["swin-umamba", "swin-umamba-d", "nnunet"])
+@pytest.mark.parametrize("name", AS_IN_THE_PAPER)
+def test_the_papers_data_sets_have_the_papers_settings(name, model):
+    settings = default_settings(f"raw/{name}", model, "weights.pth")
+    assert (settings.patch_size, settings.epochs, settings.checkpoint_epoch) == AS_IN_THE_PAPER[name]
+    assert settings.fold == "all"
+    assert settings.deep_supervision is None
+
+
+def test_an_id_with_another_name_is_not_the_papers_data_set():
+    assert default_settings("Dataset702_Liver", "swin-umamba", None) == Settings("Dataset702_Liver", "swin-umamba")
+
+
+def test_the_dagger_without_pretraining_on_abdomen_mr_is_a_special_case():
+    scratch = default_settings("Dataset702_AbdomenMR", "swin-umamba-d", None)
+    assert (scratch.epochs, scratch.deep_supervision, scratch.checkpoint_epoch) == (200, False, None)
+    assert scratch.trainer == "nnUNetTrainerSwinUMambaDScratch"
+    other = default_settings("Dataset702_AbdomenMR", "swin-umamba", None)
+    assert (other.epochs, other.deep_supervision) == (100, None)
+    assert default_settings("Dataset704_Endovis17", "swin-umamba-d", None).epochs == 350
+
+
+def test_what_the_user_says_comes_before_the_paper():
+    defaults = default_settings("Dataset704_Endovis17", "swin-umamba", "weights.pth")
+    assert choose_settings({"patch_size": (64, 64), "fold": 2}, defaults).checkpoint_epoch == 249
+    assert choose_settings({"epochs": 350}, defaults).checkpoint_epoch == 249
+    assert choose_settings({"epochs": 300}, defaults).checkpoint_epoch is None
+    assert choose_settings({"epochs": 300, "checkpoint_epoch": 20}, defaults).checkpoint_epoch == 20
+
+
+def test_a_checkpoint_after_the_last_epoch_is_refused():
+    with pytest.raises(UserError, match=r"--checkpoint-epoch 5: the 5 epochs are counted from 0 to 4"):
+        choose_settings({"epochs": 5, "checkpoint_epoch": 5}, Settings("d"))
+
+
+def test_deep_supervision_is_refused_where_there_is_none():
+    with pytest.raises(UserError, match="--deep-supervision: unetr has one output"):
+        choose_settings({"deep_supervision": True}, Settings("d", "unetr"))
+
+
+def test_the_trainer_tells_whether_weights_are_pretrained():
+    assert Settings("d", "swin-umamba", "file").trainer == "nnUNetTrainerSwinUMamba"
+    assert Settings("d", "swin-umamba").trainer == "nnUNetTrainerSwinUMambaScratch"
+    assert Settings("d", "unetr").trainer == "nnUNetTrainerUNETR"
+
+
+def test_a_model_that_there_is_none_of_is_named(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({**Settings("d").as_json(), "model": "unet"}))
+    with pytest.raises(UserError, match=r"cannot read the settings of the former run in .*there is no model 'unet'"):
+        read_settings(path)
+
+
+def test_settings_survive_the_file(tmp_path):
+    settings = Settings(dataset="d", patch_size=(64, 32), fold="all", seed=7)
+    (tmp_path / "settings.json").write_text(json.dumps(settings.as_json()))
+    assert read_settings(tmp_path / "settings.json") == settings
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"patch_size": null, "colour": 1}'])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "settings.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"cannot read the settings of the former run in .*settings.json"):
+        read_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"patch_size": (32, 32)}, "patch size: 32 32 now, 64 64 in the former run"),
+        ({"patch_size": None}, "patch size: left to nnU-Net now, 64 64 in the former run"),
+        ({"pretrained": None}, "pretrained weights: none now, weights.pth in the former run"),
+        ({"dataset": None}, "data set: the sample now, d in the former run"),
+        ({"deep_supervision": False}, "deep supervision: no now, left to the model in the former run"),
+        ({"checkpoint_epoch": 3}, "checkpoint epoch: 3 now, the last in the former run"),
+        (
+            {"batch_size": 2, "epochs": 6, "seed": 0},
+            "batch size: 2 now, left to nnU-Net in the former run; epochs: 6 now, 5 in the former run",
+        ),
+    ],
+)
+def test_all_other_settings_than_those_of_a_former_run_are_named(said, message):
+    stored = Settings(dataset="d", epochs=5, patch_size=(64, 64), pretrained="weights.pth")
+    check_unchanged({"epochs": 5, "patch_size": (64, 64)}, stored, "advice")
+    with pytest.raises(UserError) as caught:
+        check_unchanged(said, stored, "advice")
+    assert str(caught.value) == f"the settings differ ({message}); advice"
+
+
+def test_a_setting_that_is_missing_is_named(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({key: value for key, value in Settings("d").as_json().items() if key != "model"}))
+    with pytest.raises(UserError, match=r"settings.json: it has no 'model'"):
+        read_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("users", "spin_count"),
+    [({}, "4000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_how_threads_wait_is_the_users_choice(users: dict[str, str], spin_count: str | None, monkeypatch) -> None:
+    # Restored by monkeypatch, whatever the function sets.
+    for name in ("nnUNet_def_n_proc", "nnUNet_n_proc_DA", "THP_MEM_ALLOC_ENABLE"):
+        monkeypatch.setenv(name, "1")
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in users.items():
+        monkeypatch.setenv(name, value)
+    set_worker_defaults()
+    assert os.environ.get("GOMP_SPINCOUNT") == spin_count
