@@ -8,7 +8,7 @@ SOURCES := setup.py pyproject.toml constraints.txt $(shell find csrc swin_umamba
 	-not -name '*.pyc' -not -name '*.so' -not -path '*/__pycache__/*')
 # The tests build with the cmake and ninja that are installed there.
 export PATH := $(abspath $(BIN)):$(PATH)
-# For the tests, as swin_umamba/training/run_folder.py does for trainings: idle threads soon sleep.
+# For the tests, as swin_umamba/common/processors.py does for trainings: idle threads soon sleep.
 ifndef OMP_WAIT_POLICY
 export GOMP_SPINCOUNT ?= 4000
 endif
@@ -24,9 +24,10 @@ test: $(STAMP)  ## Run the tests.
 test-slow: $(STAMP)  ## Run the tests that take longer than half a minute.
 	$(BIN)/python -m pytest -m slow
 
-lint: $(STAMP)  ## Check style.
+lint: $(STAMP)  ## Check style and the layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PYTHONPATH=python $(BIN)/lint-imports --no-cache
 	find csrc tests benchmarks -name '*.h' -o -name '*.cpp' -o -name '*.cu' | xargs $(BIN)/clang-format --dry-run --Werror
 
 format: $(STAMP)  ## Put the sources into style.
