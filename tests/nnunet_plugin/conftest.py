@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from swin_umamba.commands.nnunet_path import EXT_TRAINER
+from swin_umamba.nnunet_plugin import EXT_TRAINER
 
 # Beside a CPU build of torch, the torchvision that nnU-Net brings cannot be imported: its compiled part is for CUDA,
 # and its Python part fails as it finds two operators missing. Declared, they let it be imported as a matching build.

@@ -8,7 +8,7 @@ from unittest.mock import MagicMock
 import pytest
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet_module
 from swin_umamba.commands import cli
-from swin_umamba.commands.nnunet_path import EXT_TRAINER
+from swin_umamba.nnunet_plugin import EXT_TRAINER
 from swin_umamba.trainers.registry import TRAINER_CLASSES
 
 PRIMUS = "dynamic_network_architectures.architectures.primus"  # what needs timm and torchvision

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from skimage.io import imread
-from swin_umamba.commands.nnunet_path import EXT_TRAINER
+from swin_umamba.nnunet_plugin import EXT_TRAINER
 
 from .conftest import Stock
 

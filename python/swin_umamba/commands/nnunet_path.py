@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from ..common.errors import RunError
+from ..nnunet_plugin import EXT_TRAINER
 
 SUMMARY = "print the folder that makes stock nnU-Net find the trainers, for the variable nnUNet_extTrainer"
-
-EXT_TRAINER = Path(__file__).resolve().parent / "ext_trainer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 SUMMARY = "turn the public download of one of the paper's data sets into an nnU-Net raw data set"
 
-MODULES = {"abdomen-mr": "abdomen_mr", "endoscopy": "endoscopy", "microscopy": "microscopy"}
+DATASETS = ("abdomen-mr", "endoscopy", "microscopy")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument(
         "dataset",
-        choices=tuple(MODULES),
+        choices=DATASETS,
         help="Dataset702_AbdomenMR (AMOS22), Dataset704_Endovis17 (EndoVis 2017), Dataset703_NeurIPSCell",
     )
     parser.add_argument("source", type=Path, metavar="SRC", help="the unpacked download; it is only read")
@@ -46,14 +46,13 @@ def run(args: argparse.Namespace) -> None:
         written to by another process.
     """
     # Imported late: the help of all commands should not wait for the image libraries.
-    import importlib
-
     from rich.console import Console
     from rich.table import Table
 
     from ..common.errors import UserError
     from ..common.files import lock_folder
     from ..common.progress import progress_bar
+    from ..prepare import abdomen_mr, endoscopy, microscopy
     from ..prepare.preparation import check_destination, default_workers, write_dataset
 
     if not args.source.is_dir():
@@ -65,7 +64,8 @@ def run(args: argparse.Namespace) -> None:
     console = Console(highlight=False)
     console.print(f"checking {args.source}", soft_wrap=True)
     options = {"full_size": True} if args.full_size else {}
-    preparation = importlib.import_module(f".{MODULES[args.dataset]}", __package__).plan(args.source, **options)
+    module = dict(zip(DATASETS, (abdomen_mr, endoscopy, microscopy), strict=True))[args.dataset]
+    preparation = module.plan(args.source, **options)
     name = preparation.definition.name
     folder = args.destination if args.destination.name == name else args.destination / name
     check_destination(preparation, args.source, folder)
