@@ -6,11 +6,11 @@ import pytest
 import torch
 from swin_umamba.common.device import check_device, choose_device, choose_device_of_process
 from swin_umamba.common.errors import UserError
-from swin_umamba.common.processes import Place
+from swin_umamba.common.processes import Ranks
 
 import swin_umamba_ext
 
-SECOND_OF_TWO = Place(rank=3, count=4, local_rank=1, local_count=2)
+SECOND_OF_TWO = Ranks(rank=3, world_size=4, local_rank=1, local_world_size=2)
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def test_every_process_of_a_node_has_a_gpu_of_its_own(two_gpus, name):
 
 
 def test_a_single_process_has_the_gpu_that_was_named(two_gpus):
-    assert choose_device_of_process("cuda:1", Place(), needs_kernels=True) == torch.device("cuda", 1)
-    assert choose_device_of_process("auto", Place(), needs_kernels=True) == torch.device("cuda", 0)
+    assert choose_device_of_process("cuda:1", Ranks(), needs_kernels=True) == torch.device("cuda", 1)
+    assert choose_device_of_process("auto", Ranks(), needs_kernels=True) == torch.device("cuda", 0)
 
 
 def test_processes_share_the_cpu():
@@ -61,9 +61,9 @@ def test_processes_share_the_cpu():
     ],
 )
 def test_a_device_for_all_and_too_few_devices_are_refused(two_gpus, name, local_rank, message):
-    place = Place(rank=2, count=4, local_rank=local_rank, local_count=4)
+    ranks = Ranks(rank=2, world_size=4, local_rank=local_rank, local_world_size=4)
     with pytest.raises(UserError, match=message):
-        choose_device_of_process(name, place, needs_kernels=True)
+        choose_device_of_process(name, ranks, needs_kernels=True)
 
 
 def test_checking_a_gpu_does_not_occupy_it(two_gpus):
@@ -75,7 +75,7 @@ def test_checking_a_gpu_does_not_occupy_it(two_gpus):
 def test_a_gpu_that_cannot_run_the_kernels_is_left_alone_and_said(two_gpus, no_kernels, capsys):
     for choose in (
         lambda name: choose_device(name, needs_kernels=True),
-        lambda name: choose_device_of_process(name, Place(0, 2, 0, 2), needs_kernels=True),
+        lambda name: choose_device_of_process(name, Ranks(0, 2, 0, 2), needs_kernels=True),
     ):
         assert choose("auto") == torch.device("cpu")
         assert no_kernels in capsys.readouterr().err

@@ -19,10 +19,10 @@ from swin_umamba.comparison.measurements import Epoch, Measurements
 from swin_umamba.comparison.panel import draw_comparison
 from swin_umamba.datasets import open_raw_dataset
 from swin_umamba.evaluation.held_out import score_cases, summarise
-from swin_umamba.jobs import comparison
+from swin_umamba.jobs import comparison_pipeline
 from swin_umamba.jobs.paper_evaluation import evaluate_as_in_paper
 from swin_umamba.runs.folder import RunFolder
-from swin_umamba.runs.settings import read_settings
+from swin_umamba.runs.settings import Settings
 
 BUDGET = ("--epochs", "2", "--iterations", "2", "--batch-size", "2", "--patch-size", "32", "32", "--device", "cpu")
 
@@ -56,7 +56,7 @@ class Pretender:
         return None
 
     def _finish(self, folder: RunFolder) -> None:
-        settings = read_settings(folder.settings)
+        settings = Settings.read(folder.settings)
         dataset = open_raw_dataset(settings.dataset)
         cases = dataset.held_out or dataset.training
         folder.predictions.mkdir(exist_ok=True)
@@ -98,16 +98,16 @@ class Pretender:
 @pytest.fixture
 def pretender(monkeypatch: pytest.MonkeyPatch) -> Pretender:
     pretender = Pretender()
-    monkeypatch.setattr(comparison, "run_process", pretender)
+    monkeypatch.setattr(comparison_pipeline, "run_process", pretender)
     # Drawing takes longer than all else; the tests of the panel ask for it.
-    monkeypatch.setattr(comparison, "draw_comparison", lambda path, *_: path.touch())
+    monkeypatch.setattr(comparison_pipeline, "draw_comparison", lambda path, *_: path.touch())
     return pretender
 
 
 @pytest.fixture
 def drawing(pretender: Pretender, monkeypatch: pytest.MonkeyPatch) -> None:
     """The panel is drawn."""
-    monkeypatch.setattr(comparison, "draw_comparison", draw_comparison)
+    monkeypatch.setattr(comparison_pipeline, "draw_comparison", draw_comparison)
 
 
 @pytest.fixture(autouse=True)

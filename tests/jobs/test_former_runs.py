@@ -11,11 +11,11 @@ import shutil
 import pytest
 import torch
 from swin_umamba.checkpoints.encoder_file import find_pretrained_file
-from swin_umamba.commands import train
 from swin_umamba.commands.pretrain import main as pretrain
 from swin_umamba.commands.train import main
 from swin_umamba.common.errors import UserError
 from swin_umamba.datasets import open_raw_dataset
+from swin_umamba.jobs import training
 from swin_umamba.jobs.check_inputs import try_pretrained
 from swin_umamba.pretraining.settings import PretrainingSettings
 from swin_umamba.runs.last_checkpoint import secure_last_checkpoint
@@ -38,7 +38,7 @@ def _set(path, **changes):
 def resumed(monkeypatch):
     """The settings of the runs that are gone on with, which end there."""
     runs = []
-    monkeypatch.setattr(train, "_execute", lambda job, *others: runs.append(job.settings))
+    monkeypatch.setattr(training, "_execute", lambda job, *others: runs.append(job.settings))
     return runs
 
 
@@ -157,7 +157,7 @@ def test_a_data_set_of_another_name_is_refused(former, moved, capfd, environment
 def test_the_runs_of_another_command_are_told_apart(tmp_path, discs, capfd, environment):
     pretraining, training = tmp_path / "pretraining", tmp_path / "training"
     for folder, settings in (
-        (pretraining, dataclasses.asdict(PretrainingSettings(data="/images"))),
+        (pretraining, PretrainingSettings(data="/images").as_json()),
         (training, Settings(dataset="/d").as_json()),
     ):
         folder.mkdir()

@@ -115,13 +115,13 @@ def test_a_run_that_has_not_ended_is_not_overwritten(tmp_path, discs, capsys):
 def test_a_run_that_another_process_has_started_meanwhile_is_left_alone(
     tmp_path, discs, capsys, monkeypatch, environment
 ):
-    from swin_umamba.commands import train
+    from swin_umamba.jobs import training
 
     def other_process(settings, output):
         output.mkdir(exist_ok=True)
         (output / "settings.json").write_text("its settings")
 
-    monkeypatch.setattr(train, "open_checked_dataset", other_process)
+    monkeypatch.setattr(training, "open_checked_dataset", other_process)
     assert main([str(discs), "--output", str(tmp_path / "run")]) == 2
     assert "exists and is not empty" in capsys.readouterr().err
     assert (tmp_path / "run" / "settings.json").read_text() == "its settings"

@@ -6,11 +6,12 @@ import argparse
 import dataclasses
 import json
 import shlex
-from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 from swin_umamba.commands import train
+from swin_umamba.commands.parsing import said_settings
+from swin_umamba.jobs import training
 from swin_umamba.paper.systems import SYSTEMS
 from swin_umamba.report.commands import make_commands, training_arguments
 from swin_umamba.runs.record import read_run
@@ -68,10 +69,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    """What the command trains with; the file of the weights need not be there."""
-    model = args.model or Settings(None).model
-    with mock.patch.object(train, "check_pretrained_file", lambda file, option: file):
-        return train._new_settings(train._said(args, args.dataset), args.dataset, model)
+    """What the command trains with; data set and weights need not be there."""
+    return training._new_settings(said_settings(args, Settings))
 
 
 @given(settings=SETTINGS.map(_of_a_run))

@@ -144,7 +144,7 @@ def test_names_are_text_and_nothing_else(make_run):
 
     def change(metrics):
         metrics["device"] = "</title><img src=x onerror=alert(1)>"
-        metrics["settings"]["model"] = metrics["model"] = "<i>model</i>"
+        metrics["settings"]["pretrained"] = metrics["model"] = "<i>model</i>"
 
     page = _page(make_run(labels={"background": 0, evil: 1, formula: 2}, change=change))
     assert len(page.all("script")) == 1

@@ -11,10 +11,8 @@ from swin_umamba.common.processors import set_worker_defaults
 from swin_umamba.runs.settings import (
     SAMPLE_SETTINGS,
     Settings,
-    check_unchanged,
     choose_settings,
     default_settings,
-    read_settings,
 )
 
 AS_IN_THE_PAPER = {
@@ -83,13 +81,13 @@ def test_a_model_that_there_is_none_of_is_named(tmp_path):
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({**Settings("d").as_json(), "model": "unet"}))
     with pytest.raises(UserError, match=r"cannot read the settings of the former run in .*there is no model 'unet'"):
-        read_settings(path)
+        Settings.read(path)
 
 
 def test_settings_survive_the_file(tmp_path):
     settings = Settings(dataset="d", patch_size=(64, 32), fold="all", seed=7)
     (tmp_path / "settings.json").write_text(json.dumps(settings.as_json()))
-    assert read_settings(tmp_path / "settings.json") == settings
+    assert Settings.read(tmp_path / "settings.json") == settings
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"patch_size": null, "colour": 1}'])
@@ -97,7 +95,7 @@ def test_a_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "settings.json"
     path.write_text(content)
     with pytest.raises(UserError, match=r"cannot read the settings of the former run in .*settings.json"):
-        read_settings(path)
+        Settings.read(path)
 
 
 @pytest.mark.parametrize(
@@ -117,9 +115,9 @@ def test_a_damaged_file_is_named(tmp_path, content):
 )
 def test_all_other_settings_than_those_of_a_former_run_are_named(said, message):
     stored = Settings(dataset="d", epochs=5, patch_size=(64, 64), pretrained="weights.pth")
-    check_unchanged({"epochs": 5, "patch_size": (64, 64)}, stored, "advice")
+    stored.check_unchanged({"epochs": 5, "patch_size": (64, 64)}, "advice")
     with pytest.raises(UserError) as caught:
-        check_unchanged(said, stored, "advice")
+        stored.check_unchanged(said, "advice")
     assert str(caught.value) == f"the settings differ ({message}); advice"
 
 
@@ -127,7 +125,7 @@ def test_a_setting_that_is_missing_is_named(tmp_path):
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({key: value for key, value in Settings("d").as_json().items() if key != "model"}))
     with pytest.raises(UserError, match=r"settings.json: it has no 'model'"):
-        read_settings(path)
+        Settings.read(path)
 
 
 @pytest.mark.parametrize(

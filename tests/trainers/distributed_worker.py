@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from swin_umamba.checkpoints.writing import write_checkpoint
 from swin_umamba.common.errors import RunError
-from swin_umamba.common.processes import Place, Processes
+from swin_umamba.common.processes import Processes, Ranks
 from tiny_trainer import GLOBAL_BATCH, TinySwinUMambaD, make_batch, make_trainer, pretrained_part, start_epoch
 
 
@@ -73,10 +73,10 @@ def _bad_image(make, rank: int) -> dict:
 
 
 def main(run: str, dataset: str, output: str) -> None:
-    processes = Processes(Place.from_environment())
+    processes = Processes(Ranks.from_environment())
     processes.join(torch.device("cpu"))
-    rank = processes.place.rank
-    assert processes.first_does(lambda: processes.place.rank) == 0
+    rank = processes.rank
+    assert processes.first_does(lambda: processes.rank) == 0
 
     def make(**attributes):
         return make_trainer(TinySwinUMambaD, Path(run), Path(dataset), {"batch_size": GLOBAL_BATCH}, **attributes)

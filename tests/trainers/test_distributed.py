@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from swin_umamba.common.errors import UserError
-from swin_umamba.common.processes import Place, check_batch_size
+from swin_umamba.common.processes import Ranks, check_batch_size
 
 from .tiny_trainer import GLOBAL_BATCH, TinySwinUMambaD, make_batch, make_trainer, start_epoch
 
@@ -107,10 +107,10 @@ def test_a_batch_that_cannot_be_shared_is_refused():
 def test_an_environment_that_torchrun_did_not_make_is_refused(monkeypatch):
     for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    assert Place.from_environment() == Place()
+    assert Ranks.from_environment() == Ranks()
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(UserError, match="one is missing or no number: 'RANK'"):
-        Place.from_environment()
+        Ranks.from_environment()
 
 
 @pytest.mark.slow

@@ -1,12 +1,14 @@
-"""What every command's parser shares: one-line errors, and checks of numbers."""
+"""What every command's parser shares: one-line errors, and options for settings and other checked values."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Collection
+from typing import Any, NoReturn
 
 from ..common.exit_codes import EXIT_WRONG_INPUT
+from ..common.setting_kinds import Choice, Flag, Integer, Kind, Several
+from ..common.settings import CheckedSettings, declarations, no_option_of, option_of
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -16,31 +18,70 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(EXIT_WRONG_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def integer_between(low: int, high: int) -> Callable[[str], int]:
-    """An argparse type for an integer in ``[low, high]``."""
+def one_of(kind: Kind) -> Callable[[str], Any]:
+    """An argparse type for the values of a kind."""
 
-    def convert(text: str) -> int:
+    def convert(text: str) -> Any:
         try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"must be between {low} and {high}, got {value}")
-        return value
+            return kind.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
     return convert
 
 
-def number_between(low: float, high: float) -> Callable[[str], float]:
-    """An argparse type for a number in ``(low, high]``; NaN is refused."""
+def add_settings(
+    parser: argparse.ArgumentParser,
+    settings: type[CheckedSettings],
+    names: Collection[str] | None = None,
+    **examples: CheckedSettings,
+) -> None:
+    """Declare an option for each setting; `said_settings` gives those that the user says.
 
-    def convert(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
-        if not low < value <= high:
-            raise argparse.ArgumentTypeError(f"must be above {low:g} and at most {high:g}, got {value:g}")
-        return value
+    Parameters
+    ----------
+    parser
+        Gets the options.
+    settings
+        Declares them.
+    names
+        Those that get an option; all if ``None``.
+    **examples
+        Whose values the help names beside the defaults; see `Setting`.
+    """
+    for name, declared in declarations(settings).items():
+        if names is not None and name not in names:
+            continue
+        kind, option = declared.kind, option_of(name)
+        meaning, default = settings.describe(name, **examples)
+        # What the user does not say is left out of the result.
+        options = {"default": argparse.SUPPRESS, "help": f"{meaning} (default: {default})".strip()}
+        if not default:
+            options["help"] = meaning
+        without = {"dest": name, "default": argparse.SUPPRESS, "help": declared.without}
+        if isinstance(kind, Choice):
+            options["choices"] = kind.values
+        elif not isinstance(kind, Flag):
+            item = kind.item if isinstance(kind, Several) else kind
+            options["type"] = one_of(item)
+            options["metavar"] = declared.metavar or ("N" if isinstance(item, Integer) else "X")
+        if isinstance(kind, Several):
+            options["nargs"] = kind.count
+        if declared.is_argument:
+            parser.add_argument(name, nargs=None if declared.unsaid is None else "?", **options)
+        elif isinstance(kind, Flag) and declared.without is not None:
+            parser.add_argument(no_option_of(name), action="store_false", **without)
+        elif isinstance(kind, Flag):
+            parser.add_argument(option, action=argparse.BooleanOptionalAction, **options)
+        elif declared.without is not None:
+            group = parser.add_mutually_exclusive_group()
+            group.add_argument(option, **options)
+            group.add_argument(no_option_of(name), action="store_const", const=None, **without)
+        else:
+            parser.add_argument(option, **options)
 
-    return convert
+
+def said_settings(args: argparse.Namespace, settings: type[CheckedSettings]) -> dict[str, Any]:
+    """The settings that the user has given a value."""
+    said = {name: getattr(args, name) for name in declarations(settings) if hasattr(args, name)}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..common.device import DEVICE_HELP, choose_device
 from ..common.errors import RunError, UserError
-from .parsing import number_between
+from ..common.setting_kinds import Number
+from .parsing import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--step-size",
-        type=number_between(0, 1),
+        type=one_of(Number(0, 1)),
         default=0.5,
         metavar="S",
         help="distance of neighbouring tiles as a share of the patch size (default: 0.5)",

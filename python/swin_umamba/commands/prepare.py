@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..common.setting_kinds import Integer
+from .parsing import one_of
+
 SUMMARY = "turn the public download of one of the paper's data sets into an nnU-Net raw data set"
 
 DATASETS = ("abdomen-mr", "endoscopy", "microscopy")
@@ -12,8 +15,6 @@ DATASETS = ("abdomen-mr", "endoscopy", "microscopy")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    from .parsing import integer_between
-
     parser.add_argument(
         "dataset",
         choices=DATASETS,
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers",
-        type=integer_between(1, 256),
+        type=one_of(Integer(1, 256)),
         metavar="N",
         help="files to convert at a time (default: one a processor, at most 8)",
     )

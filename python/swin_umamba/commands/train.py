@@ -5,21 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..checkpoints.encoder_file import USUAL_PLACE
-from ..checkpoints.released_file import RELEASED_FILE
+from ..common.device import DEVICE_HELP
 from ..common.exit_codes import execute
-from ..jobs.training import run
-from ..runs.settings import (
-    SAMPLE_SETTINGS,
-    TRAINERS,
-)
-from .parsing import OneLineParser, integer_between, number_between
-from .training_options import add_training_options
-
-if TYPE_CHECKING:
-    pass
+from ..common.setting_kinds import Integer
+from ..jobs.training import TrainingRequest, train
+from ..runs.settings import SAMPLE_SETTINGS, Settings
+from .parsing import OneLineParser, add_settings, one_of, said_settings
 
 SUMMARY = "train on a data set, predict its held-out cases, score and draw them"
 
@@ -58,48 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     # The processes that --devices starts speak to the user by the same name.
     parser.set_defaults(prog=parser.prog)
-    parser.add_argument(
-        "dataset",
-        nargs="?",
-        metavar="DATASET",
-        help="an nnU-Net raw data set: a folder DatasetXXX_Name with dataset.json, imagesTr and labelsTr, or an id "
-        "(702) or name (AbdomenMR) below the folder nnUNet_raw, which the environment variable of that name can say. "
-        "Held-out cases are imagesTs with labelsTs where both are there, else the validation cases of the fold "
-        "(default: the sample)",
-    )
-    parser.add_argument("--model", choices=list(TRAINERS), help=f"the network (default: {SAMPLE_SETTINGS.model})")
-    weights = parser.add_mutually_exclusive_group()
-    weights.add_argument(
-        "--pretrained",
-        metavar="FILE",
-        help="ImageNet weights of VMamba-Tiny for the encoder of Swin-UMamba and Swin-UMamba†, or a checkpoint of the "
-        "same network (default: for the paper's data sets the file that the environment variable "
-        f"SWIN_UMAMBA_PRETRAINED names, or else {USUAL_PLACE / RELEASED_FILE}; for others none)",
-    )
-    weights.add_argument("--no-pretrained", action="store_true", help="start from random weights")
-    add_training_options(parser)
-    parser.add_argument(
-        "--learning-rate",
-        type=number_between(0, 1),
-        metavar="RATE",
-        help="of the first epoch; the model's schedule takes it down from there, for Swin-UMamba a cosine to 1e-6 "
-        f"(default: of the model, for Swin-UMamba 1e-4 and on the sample {SAMPLE_SETTINGS.learning_rate:g})",
-    )
-    parser.add_argument(
-        "--checkpoint-epoch",
-        type=integer_between(0, 99_999),
-        metavar="N",
-        help="epoch, counted from 0, whose weights predict the held-out cases (default: the last; for the paper's data "
-        "sets the paper's)",
-    )
-    parser.add_argument(
-        "--deep-supervision",
-        action=argparse.BooleanOptionalAction,
-        help="let the loss see all scales (default: as in the paper)",
-    )
+    add_settings(parser, Settings, sample=SAMPLE_SETTINGS)
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help=DEVICE_HELP)
     parser.add_argument(
         "--devices",
-        type=integer_between(1, 1024),
+        type=one_of(Integer(1, 1024)),
         default=1,
         metavar="N",
         help="train with N processes on this machine, one for each GPU, or on the CPU (default: 1)",
@@ -119,8 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def run(args: argparse.Namespace) -> None:
+    """Train by `swin_umamba.jobs.training.train`, and raise what that raises."""
+    said = said_settings(args, Settings)
+    train(TrainingRequest(said, args.output, args.resume, args.device, args.devices, args.prog))
+
+
 def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.train") -> int:
-    """Parse the command line, run, and return the exit code; see `swin_umamba.commands.parsing.execute`."""
+    """Parse the command line, run, and return the exit code; see `swin_umamba.common.exit_codes.execute`."""
     parser = OneLineParser(prog=prog)
     add_arguments(parser)
     return execute(run, parser.parse_args(argv), prog)

@@ -10,7 +10,7 @@ from .errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from .processes import Place
+    from .processes import Ranks
 
 DEVICE_HELP = "cpu, cuda or cuda:N; auto takes a GPU if there is one that the model can use (default: auto)"
 
@@ -69,15 +69,15 @@ def choose_device(name: str, *, needs_kernels: bool) -> torch.device:
     return device
 
 
-def choose_device_of_process(name: str, place: Place, *, needs_kernels: bool) -> torch.device:
+def choose_device_of_process(name: str, ranks: Ranks, *, needs_kernels: bool) -> torch.device:
     """The device of one process of a distributed training: `choose_device` with a GPU for each process of a node.
 
     Parameters
     ----------
     name
         What the user gave; see `check_device`.
-    place
-        Which of how many processes this one is; a single process may have any device.
+    ranks
+        Of the process; a single one may have any device.
     needs_kernels
         Whether the network uses the CUDA kernels of this package.
 
@@ -86,13 +86,13 @@ def choose_device_of_process(name: str, place: Place, *, needs_kernels: bool) ->
     UserError
         No such device, or it cannot be used, or fewer GPUs than processes; the message says why.
     """
-    if place.count == 1:
+    if ranks.world_size == 1:
         return choose_device(name, needs_kernels=needs_kernels)
     if ":" in name:
         raise UserError(f"--device {name}: every process has a device of its own; say --device cuda")
     if name == "auto":
-        name = _best_kind(needs_kernels, says_why=place.rank == 0)
-    return choose_device(f"cuda:{place.local_rank}" if name == "cuda" else name, needs_kernels=needs_kernels)
+        name = _best_kind(needs_kernels, says_why=ranks.rank == 0)
+    return choose_device(f"cuda:{ranks.local_rank}" if name == "cuda" else name, needs_kernels=needs_kernels)
 
 
 def _best_kind(needs_kernels: bool, says_why: bool) -> str:

@@ -7,7 +7,7 @@ import os
 import pickle
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -29,24 +29,24 @@ FAILURES = "swin_umamba/failures"
 
 
 @dataclass(frozen=True)
-class Place:
+class Ranks:
     """Which of how many processes this one is; torchrun's environment variables.
 
     Attributes
     ----------
-    rank, count : int
+    rank, world_size : int
         Among the processes of all nodes.
-    local_rank, local_count : int
+    local_rank, local_world_size : int
         Among those of this node.
     """
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
     local_rank: int = 0
-    local_count: int = 1
+    local_world_size: int = 1
 
     @classmethod
-    def from_environment(cls) -> Place:
+    def from_environment(cls) -> Ranks:
         """Read ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK`` and ``LOCAL_WORLD_SIZE``; a single process has none of them.
 
         Raises
@@ -54,7 +54,7 @@ class Place:
         UserError
             Only some of them are set, or they are no numbers.
         """
-        names = {"rank": "RANK", "count": "WORLD_SIZE", "local_rank": "LOCAL_RANK", "local_count": "LOCAL_WORLD_SIZE"}
+        names = {field.name: field.name.upper() for field in fields(cls)}
         if "LOCAL_RANK" not in os.environ:
             return cls()
         try:
@@ -72,31 +72,37 @@ class Processes:
 
     Parameters
     ----------
-    place
-        This process among them.
+    ranks
+        Of this process among them.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks = ranks
         self._store: Store | None = None
         self._questions = 0
-        if place.count > 1:
+        if ranks.world_size > 1:
             from torch import distributed
 
             try:
-                self._store, _, _ = next(distributed.rendezvous("env://", place.rank, place.count))
+                self._store, _, _ = next(distributed.rendezvous("env://", ranks.rank, ranks.world_size))
             except (ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())
-                raise RunError(f"process {place.rank} of {place.count} does not find the others: {reason}") from error
+                raise RunError(
+                    f"process {ranks.rank} of {ranks.world_size} does not find the others: {reason}"
+                ) from error
 
     @property
-    def count(self) -> int:
-        return self.place.count
+    def rank(self) -> int:
+        return self.ranks.rank
+
+    @property
+    def world_size(self) -> int:
+        return self.ranks.world_size
 
     @property
     def is_first(self) -> bool:
         """Whether this is the process that writes files and speaks to the user."""
-        return self.place.rank == 0
+        return self.rank == 0
 
     def join(self, device: torch.device) -> None:
         """Start torch's process group: NCCL for GPUs, gloo for CPUs."""
@@ -106,7 +112,7 @@ class Processes:
 
         # Objects and barriers go over the CPU in both cases.
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, store=self._store, rank=self.place.rank, world_size=self.place.count)
+        distributed.init_process_group(backend, store=self._store, rank=self.rank, world_size=self.world_size)
 
     def leave(self) -> None:
         """End torch's process group, where there is one."""
@@ -154,12 +160,12 @@ class Processes:
         return False
 
 
-def check_batch_size(batch_size: int, processes: int) -> None:
+def check_batch_size(batch_size: int, world_size: int) -> None:
     """Raise `UserError` unless the processes can share a batch equally: every image must weigh the same."""
-    if batch_size % processes:
+    if batch_size % world_size:
         fitting = [count for count in range(1, batch_size + 1) if batch_size % count == 0]
         raise UserError(
-            f"a batch of {batch_size} images cannot be shared equally by {processes} processes; use "
+            f"a batch of {batch_size} images cannot be shared equally by {world_size} processes; use "
             f"{' or '.join(map(str, fitting))} of them, or another --batch-size in a new run"
         )
 
@@ -169,7 +175,7 @@ def one_message(processes: Processes, run: Callable[[], None]) -> None:
     try:
         run()
     except (UserError, RunError) as error:
-        if processes.count > 1 and isinstance(error.__cause__, RuntimeError):
+        if processes.world_size > 1 and isinstance(error.__cause__, RuntimeError):
             # Perhaps just the lost connection to a process that has failed for a reason of its own: that one first.
             time.sleep(SECONDS_TO_SPEAK)
         if processes.may_report():

@@ -6,23 +6,17 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.errors import UserError
-from ..common.files import LOCK, lock_folder, write_json
-from ..runs.folder import RunFolder
-from ..runs.settings import Settings, check_unchanged, read_settings, settings_from_json
+from ..common.files import write_json
+from ..runs.folder import ResultsFolder, RunFolder
+from ..runs.settings import Settings
 from .systems import SHARED, ComparedSystem, shared_settings
 
-ADVICE = "choose another folder with --output"
 
-
-@dataclass(frozen=True)
-class ComparisonFolder:
+class ComparisonFolder(ResultsFolder):
     """Paths of a comparison."""
-
-    root: Path
 
     record = property(lambda self: self.root / "comparison.json")
     table = property(lambda self: self.root / "comparison.md")
@@ -40,16 +34,16 @@ class ComparisonFolder:
         """Raise `UserError` unless the folder is new, or holds a comparison that these systems belong to."""
         if not self.root.exists():
             return
-        if not self.root.is_dir() or (_content(self.root) - {LOCK} and not self.record.exists()):
-            raise UserError(f"{self.root} exists and is neither empty nor a comparison; {ADVICE}")
+        if not self.root.is_dir() or (self.content and not self.record.exists()):
+            raise UserError(f"{self.root} exists and is neither empty nor a comparison; {self.OTHER}")
         try:
             if self.record.exists():
                 values = {name: getattr(systems[0].settings, name) for name in SHARED}
-                check_unchanged(values, self._read_shared(), ADVICE)
+                self._read_shared().check_unchanged(values, self.OTHER)
             for system in systems:
                 run = self.run(system)
                 if run.settings.exists():
-                    check_unchanged(vars(system.settings), read_settings(run.settings), ADVICE)
+                    Settings.read(run.settings).check_unchanged(vars(system.settings), self.OTHER)
                 else:
                     run.check_empty()
         except UserError as error:
@@ -67,7 +61,7 @@ class ComparisonFolder:
         UserError
             Another process is at work in the folder, or it cannot be written to.
         """
-        with lock_folder(self.root, ADVICE):
+        with self.lock():
             self.check(systems)  # Again: now no other process can change it.
             self._prepare(systems)
             yield
@@ -90,13 +84,12 @@ class ComparisonFolder:
 
     def _read_shared(self) -> Settings:
         try:
-            return settings_from_json(json.loads(self.record.read_text(encoding="utf-8"))["settings"])
+            shared = json.loads(self.record.read_text(encoding="utf-8"))["settings"]
+            # The others are each system's own.
+            own = {name: value for name, value in Settings(None).as_json().items() if name not in SHARED}
+            return Settings.from_json({**own, **shared})
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(f"cannot read its settings in {self.record}: {error}; {ADVICE}") from error
-
-
-def _content(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+            raise UserError(f"cannot read its settings in {self.record}: {error}; {self.OTHER}") from error
 
 
 def _link(target: Path, path: Path) -> None:

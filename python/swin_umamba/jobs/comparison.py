@@ -1,115 +1,138 @@
-"""Trains the systems of a comparison one after the other, and puts their results together."""
+"""Train, predict and score several systems under one budget, and make their table and figure."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
-from ..common.errors import RunError
+from ..checkpoints.encoder_file import check_pretrained_file, find_pretrained_file
+from ..common.device import check_device
+from ..common.errors import UserError
+from ..common.processors import set_worker_defaults
 from ..comparison.folder import ComparisonFolder
-from ..comparison.page import write_page
-from ..comparison.panel import draw_comparison
-from ..comparison.record import make_record
-from ..comparison.report import summary_table, time_left, write_record
-from ..comparison.results import Result, read_result
-from ..comparison.systems import ComparedSystem
-from ..datasets import RawDataset
-from .comparison_process import run_process
+from ..comparison.systems import ComparedSystem, check_models, choose_systems, shared_settings
+from ..datasets import open_raw_dataset, prepare_sample
+from ..datasets.find_dataset import find_dataset
+from ..datasets.sample import SAMPLE_NAME
+from ..paper.protocol import find_protocol
+from ..paper.systems import SYSTEMS
+from ..report.commands import training_arguments
+from ..runs.folder import enter_environment
+from ..runs.settings import PRETRAINABLE, check_scratch
+from .check_inputs import open_checked_dataset, try_pretrained
+
+TABLE_WIDTH = 140
 
 
-def execute_comparison(
-    systems: Sequence[ComparedSystem],
-    dataset: RawDataset,
-    folder: ComparisonFolder,
-    device: str,
-    command: Sequence[str],
-    console: Console,
-) -> None:
-    """Train what is not finished, and write the table after every system and the figure at the end.
+@dataclass(frozen=True)
+class ComparisonRequest:
+    """What the user asks for.
 
-    Parameters
+    Attributes
     ----------
-    systems
-        The rows; their run folders are prepared.
-    dataset
-        That of all systems.
-    folder
-        Where everything goes.
-    device
-        Where to compute.
-    command
-        What repeats the comparison.
-    console
-        What the user sees.
+    said : mapping
+        The fields of `swin_umamba.comparison.systems.SHARED` that the user gave a value; ``dataset`` as the user
+        wrote it.
+    models : sequence of str
+        Names of the systems; the others are tested against the first.
+    scratch : bool
+        Add both Swin-UMambas from random weights.
+    pretrained : str or None
+        ImageNet weights for the Swin-UMambas, as the user wrote it.
+    no_pretrained : bool
+        Look for no such weights.
+    learning_rates : sequence of (str, float)
+        Of the first epoch, by model.
+    output : pathlib.Path or None
+        The results folder; ``None`` for ``results/DATASET-comparison``.
+    device : str
+        See `swin_umamba.common.device.check_device`.
+    """
+
+    said: Mapping[str, Any] = field(default_factory=dict)
+    models: Sequence[str] = tuple(SYSTEMS)
+    scratch: bool = False
+    pretrained: str | None = None
+    no_pretrained: bool = False
+    learning_rates: Sequence[tuple[str, float]] = ()
+    output: Path | None = None
+    device: str = "auto"
+
+
+def compare(request: ComparisonRequest) -> None:
+    """Check everything, then train what is not finished, and write the table.
 
     Raises
     ------
+    UserError
+        Wrong input, found before any training.
     RunError
-        A system failed; the others have been trained, and the table names it.
+        A system failed.
     """
-    results: dict[str, Result] = {}
-    failures: dict[str, str] = {}
-    missing: list[ComparedSystem] = []
+    set_worker_defaults()
+    systems = _choose(request)
+    folder = ComparisonFolder(_output(request, systems).expanduser().resolve())
+    folder.check(systems)
+    settings = systems[0].settings
+    raw = folder.raw if settings.dataset is None else Path(settings.dataset).parent
+    enter_environment(raw, folder.run(systems[0]))
+    device = check_device(request.device, needs_kernels=any(SYSTEMS[s.settings.model].needs_kernels for s in systems))
+    dataset = open_checked_dataset(settings, folder.root, needs_held_out=True)
     for system in systems:
-        if not folder.run(system).is_finished:
-            missing.append(system)
-            continue
-        try:
-            results[system.name] = read_result(folder.run(system))
-            console.print(f"{escape(system.title)} has been trained before")
-        except RunError as error:
-            missing.append(system)
-            console.print(f"{escape(system.title)} is not as it was left: {escape(str(error))}", soft_wrap=True)
-    seconds: list[float] = []
-    for number, system in enumerate(missing, start=1):
-        rest = missing[number:]
-        after = f"; after it {', '.join(other.title for other in rest)}" if rest else ""
-        console.rule(f"[bold]{escape(system.title)}[/bold] ({number} of {len(missing)} to train)", align="left")
-        console.print(f"now {escape(system.title + after)}{time_left(seconds, len(missing) - number + 1)}")
-        start = time.monotonic()
-        try:
-            failure = run_process(folder.run(system).root, device)
-        except KeyboardInterrupt:
-            console.print(f"stopped at {escape(system.title)}; the same command goes on with it")
-            raise
-        seconds.append(time.monotonic() - start)
-        if failure is None:
-            try:
-                results[system.name] = read_result(folder.run(system))
-            except RunError as error:
-                failure = str(error)
-        if failure is not None:
-            failures[system.name] = failure
-            console.print(f"[red]{escape(system.title)} failed[/red]: {escape(failure)}", soft_wrap=True)
-        write_record(folder, make_record(systems, results, failures, command))
-    record = make_record(systems, results, failures, command)
-    write_record(folder, record)
-    finished = [system for system in systems if system.name in results]
-    if finished:
-        titles, drawn = zip(*((system.title, results[system.name]) for system in finished), strict=True)
-        try:
-            draw_comparison(folder.panel, dataset, titles, drawn)
-        # Readers raise whatever their libraries raise. The table is there, and must not get lost with the figure.
-        except Exception as error:
-            console.print(f"the figure could not be drawn: {type(error).__name__}: {escape(str(error))}")
-    write_page(folder, record)
-    console.rule()
-    console.print(summary_table(record))
-    for line in record["cautions"]:
-        console.print(f"- {escape(line)}", soft_wrap=True)
-    console.print(f"results in {escape(str(folder.root))}", soft_wrap=True)
-    for path, what in (
-        (folder.page, "table and figure on one page, to open in a browser"),
-        (folder.table, "the table with its conditions"),
-        (folder.values, "the numbers of the table"),
-        (folder.record, "everything, by case"),
-        (folder.panel, "image | reference | every system"),
-    ):
-        if path.exists():
-            console.print(f"  {path.name:<16} {what}")
-    if failures:
-        names = ", ".join(failures)
-        raise RunError(f"{len(failures)} of {len(systems)} systems failed ({names}); the same command tries them again")
+        if system.settings.pretrained is not None and not folder.run(system).settings.exists():
+            try_pretrained(system.settings, dataset)
+    with folder.open(systems):
+        # A table cut to a pipe's 80 columns would lose digits.
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_WIDTH)
+        if dataset is None:
+            console.print("[bold]preparing the sample data set[/bold] (slices of MNI ICBM152, from nilearn)")
+            dataset = open_raw_dataset(prepare_sample(folder.raw))
+        # Imported late: the help of all commands should not wait for scipy and matplotlib.
+        from .comparison_pipeline import execute_comparison
+
+        execute_comparison(systems, dataset, folder, str(device), _command(request, systems), console)
+
+
+def _choose(request: ComparisonRequest) -> list[ComparedSystem]:
+    check_models(request.models)
+    said = dict(request.said)
+    dataset = said.pop("dataset", None)
+    if dataset is not None:
+        dataset = str(find_dataset(dataset))
+    pretrainable = set(request.models) & set(PRETRAINABLE)
+    pretrained = None
+    if request.pretrained is not None:
+        if not pretrainable:
+            raise UserError(f"--pretrained: none of the models has a VMamba encoder; name {' or '.join(PRETRAINABLE)}")
+        pretrained = str(check_pretrained_file(request.pretrained, "--pretrained"))
+    elif pretrainable and not request.no_pretrained and dataset and find_protocol(Path(dataset).name) is not None:
+        pretrained = str(find_pretrained_file("--no-pretrained"))
+    if pretrained is None:
+        check_scratch(said)
+    rates = dict(request.learning_rates)
+    if len(rates) < len(request.learning_rates):
+        raise UserError("--learning-rate names a model twice")
+    return choose_systems(said, dataset, request.models, pretrained, request.scratch, rates)
+
+
+def _output(request: ComparisonRequest, systems: Sequence[ComparedSystem]) -> Path:
+    dataset = systems[0].settings.dataset
+    return request.output or Path("results") / f"{SAMPLE_NAME if dataset is None else Path(dataset).name}-comparison"
+
+
+def _command(request: ComparisonRequest, systems: Sequence[ComparedSystem]) -> list[str]:
+    """The command with every shared setting said, so that no default matters; paths as the user wrote them."""
+    pretrained = request.pretrained or next((s.settings.pretrained for s in systems if s.settings.pretrained), None)
+    paths = {"dataset": request.said.get("dataset"), "pretrained": pretrained}
+    command = ["swin-umamba", "compare", *training_arguments({**shared_settings(systems[0].settings), **paths})]
+    command += ["--models", ",".join(request.models)]
+    command += ["--scratch"] if request.scratch else []
+    command += ["--no-pretrained"] if request.no_pretrained else []
+    if request.learning_rates:
+        command += ["--learning-rate", *(f"{model}={rate:g}" for model, rate in request.learning_rates)]
+    return [*command, "--device", request.device, "--output", str(_output(request, systems))]

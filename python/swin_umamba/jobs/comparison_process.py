@@ -1,14 +1,26 @@
-"""Training of a system in a process of its own: its memory and its crash are no other's."""
+"""Training of a system in a process of its own: its memory and its crash are no other's.
+
+`run_process` starts one, which runs `main` and goes when its parent goes.
+"""
 
 from __future__ import annotations
 
+import _thread
+import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..common.exit_codes import EXIT_INTERRUPTED, EXIT_OK
+from ..common.errors import RunError, UserError
+from ..common.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_WRONG_INPUT
+from ..comparison.measuring import Measuring
+from ..runs.folder import RunFolder
+from ..runs.settings import Settings
+from .training import TrainingRequest, train
 
 GRACE_SECONDS = (5, 30, 10)
 """How long an interrupted process may take to end: by itself, told to, and terminated."""
@@ -29,7 +41,7 @@ def run_process(run: Path, device: str) -> str | None:
     KeyboardInterrupt
         Either process was interrupted; the other one has ended too.
     """
-    command = [sys.executable, "-m", f"{__package__}.measured_run", str(run), device]
+    command = [sys.executable, "-m", __name__, str(run), device]
     # A file, not a pipe: workers of a process that was killed may hold the end of a pipe open.
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors)
@@ -60,3 +72,44 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             tell()
     process.wait()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Go on with the run in a folder until it is finished, and measure its training.
+
+    Parameters
+    ----------
+    argv
+        The run folder, and the device.
+
+    Returns
+    -------
+    int
+        An exit code of `swin_umamba.common.exit_codes`; an error is told in the last line of stderr.
+    """
+    run, device = Path(argv[0]), argv[1]
+    # The command that compares says it, where the user stops it.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(EXIT_INTERRUPTED))
+    _end_with_parent()
+    try:
+        Settings.read(RunFolder(run).settings)
+        train(TrainingRequest(output=run, resume=True, device=device), [Measuring(run)])
+    except (UserError, RunError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_WRONG_INPUT if isinstance(error, UserError) else EXIT_FAILED
+    return EXIT_OK
+
+
+def _end_with_parent() -> None:
+    """Stop this process as soon as the other end of its standard input is closed, as it is when the parent dies."""
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        _thread.interrupt_main()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import time
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
+from typing import TypeVar
 
 from ..common.errors import RunError
 from ..common.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, execute
 from ..common.processes import FAILURES
 from ..common.processors import available_processors
 
+T = TypeVar("T")
+
 ADDRESS = "127.0.0.1"
 GRACE_SECONDS = 30
 """How long processes may take to end by themselves after one has failed, or after Ctrl-C."""
 
 
-def launch(run: Callable[[Namespace], None], args: Namespace, prog: str, count: int) -> None:
+def launch(run: Callable[[T], None], request: T, prog: str, count: int) -> None:
     """Run a command in ``count`` processes, as ``torchrun --nproc-per-node`` would, and wait for them.
 
     Where one fails the others are ended. The process that failed has told the user why.
@@ -28,9 +30,9 @@ def launch(run: Callable[[Namespace], None], args: Namespace, prog: str, count: 
     Parameters
     ----------
     run
-        The command's function, importable by name.
-    args
-        Its arguments.
+        What to run, importable by name.
+    request
+        What it takes; it is pickled.
     prog
         The name that starts a message to the user.
     count
@@ -50,7 +52,7 @@ def launch(run: Callable[[Namespace], None], args: Namespace, prog: str, count: 
     # Kept here so that no process depends on another for it, at a port that is free.
     store = distributed.TCPStore(ADDRESS, 0, is_master=True, wait_for_workers=False)
     context = multiprocessing.start_processes(
-        _run_as_process, (run, args, prog, count, store.port), nprocs=count, join=False
+        _run_as_process, (run, request, prog, count, store.port), nprocs=count, join=False
     )
     try:
         killed_by = _wait_for_failure(context.processes)
@@ -92,18 +94,16 @@ def _wait(processes: Sequence[BaseProcess], seconds: float) -> None:
         process.join(max(0, end - time.monotonic()))
 
 
-def _run_as_process(
-    rank: int, run: Callable[[Namespace], None], args: Namespace, prog: str, count: int, port: int
-) -> None:
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in place.items()})
+def _run_as_process(rank: int, run: Callable[[T], None], request: T, prog: str, count: int, port: int) -> None:
+    ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in ranks.items()})
     # As torchrun says it: the store of MASTER_ADDR:MASTER_PORT is there already.
     os.environ.update(MASTER_ADDR=ADDRESS, TORCHELASTIC_USE_AGENT_STORE=str(True))
 
-    def run_quietly_interrupted(args: Namespace) -> None:
+    def run_quietly_interrupted(request: T) -> None:
         try:
-            run(args)
+            run(request)
         except KeyboardInterrupt:  # the parent process says it
             raise SystemExit(EXIT_INTERRUPTED) from None
 
-    raise SystemExit(execute(run_quietly_interrupted, args, prog))
+    raise SystemExit(execute(run_quietly_interrupted, request, prog))

@@ -24,7 +24,7 @@ _DONE = "swin_umamba_preprocessed.json"
 
 
 def plan_and_preprocess(
-    dataset: RawDataset, folder: RunFolder, settings: Settings, processes: int = 1
+    dataset: RawDataset, folder: RunFolder, settings: Settings, world_size: int = 1
 ) -> dict[str, Any]:
     """Run nnU-Net's fingerprint, planner and preprocessor for the ``2d`` configuration.
 
@@ -38,8 +38,8 @@ def plan_and_preprocess(
         Where the preprocessed data goes.
     settings
         Its batch and patch size, where given, replace the planned ones.
-    processes
-        How many share a batch. A planned batch size is rounded up to a multiple; one that was given is kept.
+    world_size
+        How many processes share a batch. A planned batch size is rounded up to a multiple; one that was given is kept.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def plan_and_preprocess(
     plans_file = preprocessed / f"{PLANS_NAME}.json"
     if (preprocessed / _DONE).exists():
         plans = load_json(str(plans_file))
-        check_batch_size(plans["configurations"][CONFIGURATION]["batch_size"], processes)
+        check_batch_size(plans["configurations"][CONFIGURATION]["batch_size"], world_size)
         return plans
     # A former attempt may have died between any two of these steps.
     workers = min(default_num_processes, len(dataset.training))
@@ -64,7 +64,7 @@ def plan_and_preprocess(
     plans = load_json(str(plans_file))
     planned = plans["configurations"][CONFIGURATION]
     planned["patch_size"] = list(settings.patch_size or planned["patch_size"])
-    planned["batch_size"] = settings.batch_size or math.ceil(planned["batch_size"] / processes) * processes
+    planned["batch_size"] = settings.batch_size or math.ceil(planned["batch_size"] / world_size) * world_size
     write_json(plans_file, plans)
     DefaultPreprocessor(verbose=False).run(dataset.name, CONFIGURATION, PLANS_NAME, workers)
     write_json(preprocessed / _DONE, {"plans": plans_file.name})

@@ -2,36 +2,57 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import dataclasses
 import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..common.device import choose_device_of_process
 from ..common.errors import UserError
 from ..common.failures import explain_failures
-from ..common.processes import Place, Processes, check_batch_size, one_message
+from ..common.processes import Processes, Ranks, check_batch_size, one_message
 from ..common.processors import available_processors, set_worker_defaults
-from ..pretraining.settings import PretrainingSettings, choose_settings, read_settings
+from ..pretraining.settings import PretrainingSettings, choose_settings
 from ..runs.folder import OTHER_OUTPUT
 from ..runs.kind import want_run_of
 
 if TYPE_CHECKING:
     import torch
+    from rich.console import Console
 
     from ..pretraining.run import PretrainingFolder
 
 
-OPTIONS = (
-    *("image_size", "epochs", "warmup_epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing"),
-    *("drop_path", "ema_decay", "augmentation", "validation_fraction", "embed_dim", "seed"),
-)
+@dataclass(frozen=True)
+class PretrainingRequest:
+    """What the user asks for.
+
+    Attributes
+    ----------
+    said : mapping
+        The fields of `PretrainingSettings` that the user gave a value; ``data`` as the user wrote it.
+    output : pathlib.Path or None
+        The results folder; ``None`` for ``results/pretrain-NAME``.
+    resume : bool
+        Go on with the run in the results folder.
+    device : str
+        See `swin_umamba.common.device.check_device`.
+    workers : int or None
+        Processes that read and augment images, for each process that trains; ``None`` for a number that suits the
+        device.
+    """
+
+    said: Mapping[str, Any]
+    output: Path | None = None
+    resume: bool = False
+    device: str = "auto"
+    workers: int | None = None
 
 
-def run(args: argparse.Namespace) -> None:
-    """Check everything, then train.
+def pretrain(request: PretrainingRequest) -> None:
+    """Check everything, then train. A finished run of the same settings is shown.
 
     Raises
     ------
@@ -40,57 +61,77 @@ def run(args: argparse.Namespace) -> None:
     RunError
         The run failed.
     """
-    place = Place.from_environment()
-    set_worker_defaults(place.local_count)
-    processes = Processes(place)
+    ranks = Ranks.from_environment()
+    set_worker_defaults(ranks.local_world_size)
+    processes = Processes(ranks)
     with contextlib.ExitStack() as locks:
-        one_message(processes, lambda: _run(args, processes, locks))
+        one_message(processes, lambda: _run(request, processes, locks))
 
 
-def _run(args: argparse.Namespace, processes: Processes, locks: contextlib.ExitStack) -> None:
+def _run(request: PretrainingRequest, processes: Processes, locks: contextlib.ExitStack) -> None:
     from rich.console import Console
 
     from ..pretraining.run import PretrainingFolder, execute_run
 
-    data = args.data.expanduser().resolve()
-    folder = PretrainingFolder((args.output or Path("results") / f"pretrain-{data.name}").expanduser().resolve())
-    device = choose_device_of_process(args.device, processes.place, needs_kernels=True)
-    settings = processes.first_does(lambda: _settle(args, data, folder, processes.count, locks))
+    data = Path(request.said["data"]).expanduser().resolve()
+    said = {**request.said, "data": str(data)}
+    folder = PretrainingFolder((request.output or Path("results") / f"pretrain-{data.name}").expanduser().resolve())
     console = Console(soft_wrap=True, highlight=False, quiet=not processes.is_first)
+    settings = processes.first_does(lambda: _settle(said, request.resume, folder, processes.world_size, locks, console))
+    if settings is None:
+        return
+    device = choose_device_of_process(request.device, processes.ranks, needs_kernels=True)
     with explain_failures(folder.log, console):
         processes.join(device)
-        workers = _workers(args, device, processes.place)
-        begin = functools.partial(folder.begin, dataclasses.asdict(settings), locks, resumed=args.resume)
+        workers = _default_workers(device, processes.ranks) if request.workers is None else request.workers
+        begin = functools.partial(folder.begin, settings.as_json(), locks, resumed=request.resume)
         execute_run(settings, folder, processes, device, workers, console, begin)
     processes.leave()
 
 
 def _settle(
-    args: argparse.Namespace, data: Path, folder: PretrainingFolder, processes: int, locks: contextlib.ExitStack
-) -> PretrainingSettings:
-    """Find out what to do; of a run to resume, lock the results folder until its end."""
+    said: Mapping[str, Any],
+    resume: bool,
+    folder: PretrainingFolder,
+    world_size: int,
+    locks: contextlib.ExitStack,
+    console: Console,
+) -> PretrainingSettings | None:
+    """Find out what to do; of a run to resume, lock the results folder until its end; ``None`` where all is done."""
+    data = Path(said["data"])
     if folder.root == data or data in folder.root.parents:
         raise UserError(f"--output {folder.root} lies inside the folder of images, which is never written to")
     want_run_of("pretrain", folder.root)
     stored = None
-    if args.resume:
+    if resume:
         folder.check_former()
         locks.enter_context(folder.lock())
-        stored = read_settings(folder.settings)
+        stored = PretrainingSettings.read(folder.settings)
     elif folder.settings.exists():
-        with folder.lock():
-            raise UserError(f"{folder.root} holds a former run; go on with it by --resume, or {OTHER_OUTPUT}")
+        _show_former(said, folder, console)
+        return None
     else:
         folder.check_empty()
         folder.check_writable()
-    given = {name: getattr(args, name) for name in (*OPTIONS, "mixing")}
-    depths = None if args.depths is None else tuple(args.depths)
-    settings = choose_settings({**given, "depths": depths, "data": str(data)}, stored)
-    check_batch_size(settings.batch_size, processes)
+    settings = choose_settings(said, stored)
+    check_batch_size(settings.batch_size, world_size)
     return settings
 
 
-def _workers(args: argparse.Namespace, device: torch.device, place: Place) -> int:
-    if args.workers is not None:
-        return args.workers
-    return 0 if device.type == "cpu" else min(8, available_processors() // place.local_count)
+def _show_former(said: Mapping[str, Any], folder: PretrainingFolder, console: Console) -> None:
+    """Show a finished run of the same settings; raise `UserError` for any other."""
+    from ..pretraining.run import show_finished
+
+    if not folder.is_finished:
+        with folder.lock():
+            raise UserError(f"{folder.root} holds a former run; go on with it by --resume, or {OTHER_OUTPUT}")
+    stored, settings = PretrainingSettings.read(folder.settings), choose_settings(said, None)
+    try:
+        stored.check_unchanged(vars(settings), OTHER_OUTPUT)
+    except UserError as error:
+        raise UserError(f"{folder.root} holds a former run: {error}") from error
+    show_finished(folder, console)
+
+
+def _default_workers(device: torch.device, ranks: Ranks) -> int:
+    return 0 if device.type == "cpu" else min(8, available_processors() // ranks.local_world_size)

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from ..prediction.trained_model import read_model
 from ..report.run_page import write_page
 from ..runs.folder import RunFolder
 from ..runs.settings import Settings
+from ..trainers.observer import Observer
 from ..trainers.paper_trainer import PaperTrainer
 from ..trainers.progress import TrainingProgress
 from ..trainers.registry import TRAINER_CLASSES
@@ -45,6 +46,7 @@ def execute_run(
     device: torch.device,
     console: Console,
     processes: Processes,
+    observers: Sequence[Observer] = (),
 ) -> None:
     """Train, predict the held-out cases, score and draw them.
 
@@ -62,6 +64,8 @@ def execute_run(
         What the user sees.
     processes
         Those that train together. The first alone preprocesses, predicts and writes.
+    observers
+        Are told how the training goes, beside the console.
 
     Raises
     ------
@@ -75,11 +79,11 @@ def execute_run(
 
     def plan() -> dict[str, Any]:
         with _phase(console, "planning and preprocessing", seconds, "preprocessing"):
-            return plan_and_preprocess(dataset, folder, settings, processes.count)
+            return plan_and_preprocess(dataset, folder, settings, processes.world_size)
 
     plans = processes.first_does(plan)
     trainer = make_trainer(dataset, settings, plans, device)
-    _train(trainer, settings, console, processes)
+    _train(trainer, settings, console, processes, observers)
     processes.leave()
     if not processes.is_first:
         return
@@ -90,7 +94,7 @@ def execute_run(
     draw_figures(dataset, settings, folder, trainer, scores)
     seconds["total"] = time.monotonic() - start
     metrics = collect_metrics(dataset, settings, trainer, scores, seconds)
-    metrics["training"]["processes"] = processes.count
+    metrics["training"]["processes"] = processes.world_size
     metrics["training"]["pretrained"] = _pretrained_report(trainer)
     metrics |= evaluations
     write_json(folder.metrics, metrics)
@@ -146,10 +150,12 @@ def held_out_cases(dataset: RawDataset, settings: Settings, trainer: PaperTraine
     return [case for case in dataset.training if case.identifier in validation]
 
 
-def _train(trainer: PaperTrainer, settings: Settings, console: Console, processes: Processes) -> None:
+def _train(
+    trainer: PaperTrainer, settings: Settings, console: Console, processes: Processes, observers: Sequence[Observer]
+) -> None:
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     plan = trainer.configuration_manager
-    shared = f", shared by {processes.count} processes" if processes.count > 1 else ""
+    shared = f", shared by {processes.world_size} processes" if processes.world_size > 1 else ""
     console.print(
         f"[bold]training[/bold] {settings.model} ({parameters / 1e6:.1f} million parameters) on {trainer.device}: "
         f"{settings.epochs} epochs of {settings.iterations} iterations, batch {plan.batch_size}{shared}, "
@@ -167,7 +173,7 @@ def _train(trainer: PaperTrainer, settings: Settings, console: Console, processe
         return
     steps = trainer.num_iterations_per_epoch + trainer.num_val_iterations_per_epoch
     with TrainingProgress(console, settings.epochs, trainer.current_epoch, steps) as progress:
-        trainer.observer = progress
+        trainer.observers = [*observers, progress]
         trainer.run_training()
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import UserError
-from ..common.files import LOCK, lock_folder, replace_atomically, write_json
+from ..common.files import replace_atomically, write_json
+from ..runs.folder import ResultsFolder
 from .input_cases import InputCase
 
 RECORD = "prediction.json"
@@ -21,7 +22,7 @@ _UNFINISHED = ".unfinished-"
 
 
 @dataclass(frozen=True)
-class OutputFolder:
+class OutputFolder(ResultsFolder):
     """Label images ``CASE.ending``, on request ``CASE.npz`` with ``CASE.pkl``, and ``overlays/CASE.png``.
 
     Attributes
@@ -32,7 +33,8 @@ class OutputFolder:
         Whether these belong to a case.
     """
 
-    root: Path
+    OTHER = "choose another OUTPUT"
+
     probabilities: bool = False
     overlays: bool = False
 
@@ -58,13 +60,13 @@ class OutputFolder:
         self._check_former(record, skip_existing)
 
     def _check_former(self, record: dict[str, Any], skip_existing: bool) -> None:
-        if not self.root.exists() or not {path.name for path in self.root.iterdir()} - {LOCK}:
+        if not self.content:
             return
         if not (self.root / RECORD).exists():
-            raise UserError(f"{self.root} is not empty and holds no former predictions; choose another OUTPUT")
+            raise UserError(f"{self.root} is not empty and holds no former predictions; {self.OTHER}")
         if not skip_existing:
             raise UserError(
-                f"{self.root} holds former predictions; go on with them by --skip-existing, or choose another OUTPUT"
+                f"{self.root} holds former predictions; go on with them by --skip-existing, or {self.OTHER}"
             )
         try:
             former = json.loads((self.root / RECORD).read_text(encoding="utf-8"))["settings"]
@@ -74,7 +76,7 @@ class OutputFolder:
             if former.get(name) != value:
                 raise UserError(
                     f"--skip-existing: {self.root} holds predictions with another {name.replace('_', ' ')} "
-                    f"({former.get(name)}, now {value}); choose another OUTPUT"
+                    f"({former.get(name)}, now {value}); {self.OTHER}"
                 )
 
     @contextlib.contextmanager
@@ -91,7 +93,7 @@ class OutputFolder:
         UserError
             Another process is at work in the folder, other predictions are in it, or it cannot be written to.
         """
-        with lock_folder(self.root, "choose another OUTPUT"):
+        with self.lock():
             self._check_former(record, skip_existing)
             yield
 

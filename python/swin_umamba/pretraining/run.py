@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..common.errors import UserError
 from ..common.files import write_json
 from ..common.processes import Processes
 from ..common.progress import progress_bar
-from ..runs.folder import RunFolder
+from ..runs.folder import ResumableFolder
 from .checkpoint import save_weights
 from .image_folder import ImageFolder, check_images, open_image_folder
 from .progress import PretrainingProgress
@@ -26,7 +26,7 @@ from .settings import PretrainingSettings
 from .training import Pretraining
 
 
-class PretrainingFolder(RunFolder):
+class PretrainingFolder(ResumableFolder):
     """Paths of a run."""
 
     log = property(lambda self: self.root / "pretrain.log")
@@ -91,10 +91,10 @@ def execute_run(
 
         training.train_epochs(progress.step_done, keep)
     metrics = {
-        "settings": dataclasses.asdict(settings),
+        "settings": settings.as_json(),
         "images": {"training": len(images.training), "validation": len(images.validation)},
         "classes": list(images.classes),
-        "processes": processes.count,
+        "processes": processes.world_size,
         "device": str(device),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "history": training.history,
@@ -102,8 +102,30 @@ def execute_run(
     if processes.is_first:
         _write_weights(training, folder)
         write_json(folder.metrics, metrics)
-        console.print(f"[bold]weights[/bold] {escape(str(folder.weights))}, averaged {folder.averaged_weights.name}")
+        _show_weights(folder, console)
     return metrics
+
+
+def show_finished(folder: PretrainingFolder, console: Console) -> None:
+    """Show the results of a finished run; raise `UserError` if its ``metrics.json`` is damaged."""
+    try:
+        last = json.loads(folder.metrics.read_text(encoding="utf-8"))["history"][-1]
+        results = (
+            f"after {last['epoch']} epochs: validation loss {last['validation_loss']:.3f}, accuracy "
+            f"{last['accuracy']:.1%}, averaged weights {last['accuracy_ema']:.1%}"
+        )
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise UserError(
+            f"{folder.metrics} is damaged: {type(error).__name__}: {error}; write it anew with the same command and "
+            f"--resume"
+        ) from error
+    console.print("this run has been done before; nothing was trained")
+    console.print(results)
+    _show_weights(folder, console)
+
+
+def _show_weights(folder: PretrainingFolder, console: Console) -> None:
+    console.print(f"[bold]weights[/bold] {escape(str(folder.weights))}, averaged {folder.averaged_weights.name}")
 
 
 def _open_checked(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from ..common.errors import UserError
-from ..runs.settings import check_unchanged
+from ..common.setting_kinds import Choice, Flag, Integer, Number, Several, Text
+from ..common.settings import CheckedSettings, setting
 
 REFERENCE_BATCH_SIZE = 1024
 
@@ -17,60 +17,58 @@ AUGMENTATIONS = ("strong", "light", "none")
 
 
 @dataclasses.dataclass(frozen=True)
-class PretrainingSettings:
+class PretrainingSettings(CheckedSettings):
     """What decides the result of a run; stored with it, so that it can be resumed.
 
     The defaults are the recipe of VMamba (arXiv:2401.10166) and Swin Transformer (arXiv:2103.14030) for ImageNet.
-
-    Attributes
-    ----------
-    data : str
-        The folder of images; see `swin_umamba.pretraining.image_folder.open_image_folder`.
-    image_size : int
-        Height and width of the network's input, in pixels.
-    epochs : int
-    warmup_epochs : float
-        The learning rate rises linearly during them; a fifteenth of the epochs where not given.
-    batch_size : int
-        Images of one step, over all processes together.
-    learning_rate : float
-        The highest one; 0.001 at 1024 images of a step and proportional to them where not given.
-    weight_decay : float
-        Of the weights that are multiplied with the image; biases, norms, ``A_logs`` and ``Ds`` have none.
-    label_smoothing : float
-    drop_path : float
-        Stochastic depth of the last block.
-    ema_decay : float
-        Of the moving average of the weights.
-    augmentation : str
-        See `swin_umamba.pretraining.augmentation.training_transform`.
-    mixing : bool
-        Mixup and CutMix.
-    validation_fraction : float
-        Part of the images that validates where the folder has no ``val``.
-    embed_dim : int
-    depths : tuple of int
-        Size of the network; see `swin_umamba.VMambaTiny`.
-    seed : int
-        Of the weights, the split, the order and the augmentation.
     """
 
-    data: str
-    image_size: int = 224
-    epochs: int = 300
-    warmup_epochs: float | None = None
-    batch_size: int = 128
-    learning_rate: float | None = None
-    weight_decay: float = 0.05
-    label_smoothing: float = 0.1
-    drop_path: float = 0.1
-    ema_decay: float = 0.9999
-    augmentation: str = "strong"
-    mixing: bool = True
-    validation_fraction: float = 0.1
-    embed_dim: int = 96
-    depths: tuple[int, ...] = (2, 2, 9, 2)
-    seed: int = 0
+    data: str = setting(Text(), "the folder of images", default="", metavar="DIR", is_argument=True)
+    image_size: int = setting(
+        Integer(32, 4096, divisor=32), "height and width of the network's input, a multiple of 32", 224
+    )
+    epochs: int = setting(Integer(1, 100_000), "", 300)
+    warmup_epochs: float | None = setting(
+        Number(0, 100_000, closed=True),
+        "of linearly rising learning rate",
+        None,
+        unsaid="a fifteenth of the epochs",
+        metavar="N",
+    )
+    batch_size: int = setting(Integer(1, 1_000_000), "images of one step, over all processes together", 128)
+    learning_rate: float | None = setting(
+        Number(0, 1),
+        "the highest one",
+        None,
+        unsaid="0.001 for 1024 images of a step, in proportion for others",
+        metavar="RATE",
+    )
+    weight_decay: float = setting(Number(0, 1, closed=True), "of all weights but biases, norms, A_logs and Ds", 0.05)
+    label_smoothing: float = setting(
+        Number(0, 1, closed=True), "part of the target that is spread over all classes", 0.1
+    )
+    drop_path: float = setting(Number(0, 1, closed=True), "stochastic depth of the last block", 0.1)
+    ema_decay: float = setting(Number(0, 1, closed=True), "of the moving average of the weights", 0.9999)
+    augmentation: str = setting(
+        Choice(AUGMENTATIONS),
+        "strong: random resized crop, flip, RandAugment, erasing; light: crop of at least half the area, flip",
+        "strong",
+    )
+    mixing: bool = setting(Flag(), "mixup and CutMix", True, without="without mixup and CutMix")
+    validation_fraction: float = setting(Number(0, 0.9), "part of each class that validates where DIR has no val", 0.1)
+    embed_dim: int = setting(
+        Integer(2, 4096, divisor=2),
+        "channels of the first stage; the networks of the paper take weights of {default} only",
+        96,
+        default="",
+    )
+    depths: tuple[int, ...] = setting(
+        Several(Integer(1, 100), 4),
+        "blocks of the stages; the networks of the paper take weights of {default} only",
+        (2, 2, 9, 2),
+        default="",
+    )
+    seed: int = setting(Integer(0, 2**32 - 1), "of the weights, the split, the order and the augmentation", 0)
 
     def completed(self) -> PretrainingSettings:
         """The same with the values that follow from others filled in."""
@@ -79,13 +77,13 @@ class PretrainingSettings:
         return dataclasses.replace(self, warmup_epochs=warmup, learning_rate=rate)
 
 
-def choose_settings(given: dict[str, Any], stored: PretrainingSettings | None) -> PretrainingSettings:
-    """Complete what the user gave by the stored settings of the run to resume, or by the defaults.
+def choose_settings(said: Mapping[str, Any], stored: PretrainingSettings | None) -> PretrainingSettings:
+    """Complete what the user said by the stored settings of the run to resume, or by the defaults.
 
     Parameters
     ----------
-    given
-        Fields of `PretrainingSettings`, ``None`` where the user said nothing.
+    said
+        Fields of `PretrainingSettings` that the user gave a value; ``data`` is among them.
     stored
         The settings of the run to resume, or ``None`` for a new run.
 
@@ -94,11 +92,10 @@ def choose_settings(given: dict[str, Any], stored: PretrainingSettings | None) -
     UserError
         A given value differs from the stored one, or the warm-up is longer than the training.
     """
-    said = {name: value for name, value in given.items() if value is not None}
     if stored is not None:
         if said["data"] != stored.data:
             raise UserError(f"the run to resume was trained on {stored.data}, not on {said['data']}")
-        check_unchanged(said, stored, "leave it out, or start a new run with another --output")
+        stored.check_unchanged(said, "leave it out, or start a new run with another --output")
         return stored
     settings = PretrainingSettings(**said).completed()
     if settings.warmup_epochs > settings.epochs:
@@ -106,12 +103,3 @@ def choose_settings(given: dict[str, Any], stored: PretrainingSettings | None) -
             f"--warmup-epochs {settings.warmup_epochs:g} is longer than the training of {settings.epochs} epochs"
         )
     return settings
-
-
-def read_settings(path: Path) -> PretrainingSettings:
-    """Read what `write_json` of the settings' fields gave; raise `UserError` if the file is not that."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return PretrainingSettings(**{**values, "depths": tuple(values["depths"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"cannot read the settings of the former run in {path}: {error}") from error

@@ -65,14 +65,14 @@ class Pretraining:
         self.averaged = average_weights(self.network, settings.ema_decay)
         self.mix = MixImages(len(images.classes)) if settings.mixing else None
         self.batches = TrainingBatches(
-            len(images.training), settings.batch_size, settings.seed, processes.place.rank, processes.count
+            len(images.training), settings.batch_size, settings.seed, processes.rank, processes.world_size
         )
         train_transform = training_transform(settings.augmentation, settings.image_size)
         self.training_loader = self._loader(images.training, train_transform, self.batches, workers)
         self.validation_loader = self._loader(
             images.validation,
             validation_transform(settings.image_size),
-            ValidationBatches(len(images.validation), settings.batch_size, processes.place.rank, processes.count),
+            ValidationBatches(len(images.validation), settings.batch_size, processes.rank, processes.world_size),
             workers,
         )
         self.history: list[dict[str, Any]] = []
@@ -129,7 +129,7 @@ class Pretraining:
             An image cannot be read, or the loss is no longer finite.
         """
         network: nn.Module = self.network
-        if self.processes.count > 1:
+        if self.processes.world_size > 1:
             network = DistributedDataParallel(network, [self.device.index] if self.device.type == "cuda" else None)
         for epoch in range(self.finished_epochs, self.settings.epochs):
             start = time.monotonic()
@@ -171,7 +171,7 @@ class Pretraining:
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM_LIMIT)
             # The mean over the processes, so that all of them stop where one has to.
-            value = float(self._sum(loss.detach().clone())) / self.processes.count
+            value = float(self._sum(loss.detach().clone())) / self.processes.world_size
             if not math.isfinite(value) or not math.isfinite(norm.item()):
                 raise RunError(
                     f"training stopped because the loss became {value} (norm of the gradient {norm.item()}) in epoch "
@@ -201,7 +201,7 @@ class Pretraining:
 
     def _sum(self, values: Tensor) -> Tensor:
         """Add up a tensor over the processes, in place."""
-        if self.processes.count > 1:
+        if self.processes.world_size > 1:
             dist.all_reduce(values)
         return values
 
@@ -236,7 +236,7 @@ class Pretraining:
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def _seed(self, epoch: int) -> None:
-        words = np.random.SeedSequence([self.settings.seed, epoch, self.processes.place.rank]).generate_state(1)
+        words = np.random.SeedSequence([self.settings.seed, epoch, self.processes.rank]).generate_state(1)
         torch.manual_seed(int(words[0]))
 
     def _image_facts(self) -> dict[str, Any]:

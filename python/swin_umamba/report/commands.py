@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..common.settings import no_option_of, option_of
 from ..runs.record import RunRecord
 from ..runs.settings import OF_PRETRAINED, PRETRAINABLE
 
 
-def training_arguments(settings: dict[str, Any]) -> list[str]:
+def training_arguments(settings: Mapping[str, Any]) -> list[str]:
     """Arguments of ``swin-umamba train`` that give these settings, whatever the defaults are.
 
     Parameters
     ----------
     settings
-        What `swin_umamba.runs.settings.Settings.as_json` gives. What is ``None`` there is left to nnU-Net or to
+        What `Settings.as_json` gives, or a part of it. What is ``None`` there is left to nnU-Net or to
         the model, and is not said.
     """
     arguments = [] if settings.get("dataset") is None else [settings["dataset"]]
     for name, value in settings.items():
-        option = name.replace("_", "-")
+        option = option_of(name)
         if name == "dataset" or (name in OF_PRETRAINED and settings.get("pretrained") is None):
             continue
         if name == "pretrained" and value is None:
             arguments += ["--no-pretrained"] if settings.get("model") in PRETRAINABLE else []
         elif isinstance(value, bool):
-            arguments.append(f"--{option}" if value else f"--no-{option}")
+            arguments.append(option if value else no_option_of(name))
         elif isinstance(value, list):
-            arguments += [f"--{option}", *map(str, value)]
+            arguments += [option, *map(str, value)]
         elif value is not None:
-            arguments += [f"--{option}", str(value)]
+            arguments += [option, str(value)]
     return arguments
 
 

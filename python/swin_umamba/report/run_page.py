@@ -13,10 +13,12 @@ from markupsafe import Markup
 
 from ..common.files import replace_atomically
 from ..common.progress import clock
+from ..common.setting_kinds import spell
 from ..figures import class_colour, numbers_classes
 from ..paper.protocol import RULES
 from ..runs.record import RunRecord, read_run
 from ..runs.result_files import describe_files
+from ..runs.settings import OF_PRETRAINED, Settings
 from .cautions import make_cautions
 from .charts import draw_curves, draw_distributions
 from .commands import make_commands
@@ -66,7 +68,7 @@ def write_page(run: Path, path: Path | None = None) -> Path:
 
 def render_page(record: RunRecord) -> str:
     """The page as one HTML document that loads nothing from elsewhere."""
-    metrics, settings = record.metrics, record.settings
+    metrics, settings = record.metrics, Settings.from_json(record.settings)
     tables = make_score_tables(metrics.get("held_out"))
     classes = list(tables[0].per_class) if tables else []
     script = _asset("sort_tables.js")
@@ -86,14 +88,14 @@ def render_page(record: RunRecord) -> str:
         pretrained=summarise_pretrained(record.training.get("pretrained")),
         tables=tables,
         statistics=STATISTICS,
-        tolerance=settings.get("nsd_tolerance"),
+        tolerance=settings.nsd_tolerance,
         colours={name: class_colour(index) for index, name in enumerate(classes)},
         numbers={name: index + 1 for index, name in enumerate(classes)} if numbers_classes(len(classes)) else {},
         upright=len(classes) > MOST_LEVEL_NAMES or any(len(name) > LONGEST_LEVEL_NAME for name in classes),
         distributions=draw_distributions(tables),
         gallery=make_gallery(record, tables),
-        curves=draw_curves(record.training, settings.get("fold", 0)),
-        settings={_in_words(name): _spell(value) for name, value in _settings_in_words(record).items()},
+        curves=draw_curves(record.training, settings.fold),
+        settings=_settings_in_words(settings, record.training),
         seconds=_timings(metrics["seconds"]),
         clock=clock,
         commands=make_commands(record),
@@ -105,40 +107,17 @@ def _asset(name: str) -> str:
     return _TEMPLATES.loader.get_source(_TEMPLATES, name)[0]
 
 
-def _settings_in_words(record: RunRecord) -> dict[str, Any]:
-    """The settings; where they leave something to nnU-Net, what it planned."""
-    words = dict(record.settings)
-    if record.is_sample:
-        words["dataset"] = "the sample (slices of MNI ICBM152)"
-    for name in ("batch_size", "patch_size"):
-        if words.get(name) is None:
-            words[name] = f"{_spell(record.training[name])}, planned by nnU-Net"
-    if words.get("learning_rate") is None:
-        words["learning_rate"] = f"{record.training['learning_rate'][0]:g}, the trainer's own"
-    if words.get("checkpoint_epoch") is None:
-        words["checkpoint_epoch"] = "the last"
-    if words.get("deep_supervision") is None:
-        words["deep_supervision"] = "the trainer's own"
-    if words.get("pretrained") is None:
-        words["pretrained"] = "no: random weights"
-        for name in ("input_channels", "freeze_epochs"):
-            words.pop(name, None)
+def _settings_in_words(settings: Settings, training: dict[str, Any]) -> dict[str, str]:
+    """The settings; where they leave something to nnU-Net or to the model, what that chose."""
+    chosen = {name: training[name] for name in ("batch_size", "patch_size")}
+    chosen["learning_rate"] = training["learning_rate"][0]
+    words = {}
+    for name, value in vars(settings).items():
+        if name in OF_PRETRAINED and settings.pretrained is None:
+            continue
+        there = f"{spell(chosen[name], ' × ')}, " if value is None and name in chosen else ""
+        words[Settings.title(name)] = there + Settings.in_words(name, value, " × ")
     return words
-
-
-def _in_words(name: str) -> str:
-    words = name.replace("_", " ")
-    return {"nsd tolerance": "NSD tolerance", "amp": "mixed precision"}.get(words, words)
-
-
-def _spell(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return " × ".join(map(str, value))
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "–" if value is None else str(value)
 
 
 def _timings(seconds: dict[str, Any]) -> dict[str, str]:

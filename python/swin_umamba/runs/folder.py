@@ -1,4 +1,4 @@
-"""The folder of one run: what lies where in it, and nnU-Net's environment inside it."""
+"""The folders that commands leave their results in: what lies where, and nnU-Net's environment inside a run's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..common.errors import UserError
 from ..common.files import LOCK, lock_folder, write_json
@@ -15,34 +15,23 @@ OTHER_OUTPUT = "choose another folder with --output"
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """Paths of a run. nnU-Net's own folders are inside, so stock nnU-Net commands can use them too."""
+class ResultsFolder:
+    """A folder that one process at a time works in; subclasses add the paths."""
 
     root: Path
 
-    settings = property(lambda self: self.root / "settings.json")
-    metrics = property(lambda self: self.root / "metrics.json")
-    report = property(lambda self: self.root / "report.html")
-    loss_curve = property(lambda self: self.root / "loss_curve.png")
-    panel = property(lambda self: self.root / "panel.png")
-    checkpoint = property(lambda self: self.root / "checkpoint.pth")
-    evaluation = property(lambda self: self.root / "evaluation")
-    evaluation_as_published = property(lambda self: self.root / "evaluation_as_published")
-    log = property(lambda self: self.root / "train.log")
-    predictions = property(lambda self: self.root / "predictions")
-    raw = property(lambda self: self.root / "nnUNet_raw")
-    preprocessed = property(lambda self: self.root / "nnUNet_preprocessed")
-    results = property(lambda self: self.root / "nnUNet_results")
+    OTHER: ClassVar[str] = OTHER_OUTPUT
+    """What to do where the folder cannot be used: the end of a message."""
 
     @property
-    def is_finished(self) -> bool:
-        """Whether a run has gone to its end here."""
-        return self.metrics.exists() and self.checkpoint.exists()
+    def content(self) -> set[str]:
+        """Names of what is there, but for the file of the lock."""
+        return {path.name for path in self.root.iterdir()} - {LOCK} if self.root.exists() else set()
 
     def check_empty(self) -> None:
         """Raise `UserError` if the folder holds anything but the file of its lock."""
-        if self.root.exists() and (not self.root.is_dir() or {path.name for path in self.root.iterdir()} - {LOCK}):
-            raise UserError(f"{self.root} exists and is not empty; {OTHER_OUTPUT}")
+        if self.root.exists() and (not self.root.is_dir() or self.content):
+            raise UserError(f"{self.root} exists and is not empty; {self.OTHER}")
 
     def check_writable(self) -> None:
         """Raise `UserError` if the folder could not be made or written to; nothing is written."""
@@ -52,7 +41,21 @@ class RunFolder:
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
         """Keep other processes out of the folder; see `swin_umamba.common.files.lock_folder`."""
-        return lock_folder(self.root, OTHER_OUTPUT)
+        return lock_folder(self.root, self.OTHER)
+
+
+class ResumableFolder(ResultsFolder):
+    """The folder of a run that has settings, and writes ``metrics.json`` last."""
+
+    settings = property(lambda self: self.root / "settings.json")
+    metrics = property(lambda self: self.root / "metrics.json")
+    weights: property
+    """The file of weights that a run ends with."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a run has gone to its end here."""
+        return self.metrics.exists() and self.weights.exists()
 
     def begin(self, settings: dict[str, Any], locks: contextlib.ExitStack, *, resumed: bool) -> None:
         """Write the settings of a run that has been checked.
@@ -84,6 +87,22 @@ class RunFolder:
         """Raise `UserError` unless the folder holds a run that can be resumed."""
         if not self.settings.exists():
             raise UserError(f"--resume: {self.root} holds no run; start one without --resume, or say --output")
+
+
+class RunFolder(ResumableFolder):
+    """Paths of a training. nnU-Net's own folders are inside, so stock nnU-Net commands can use them too."""
+
+    report = property(lambda self: self.root / "report.html")
+    loss_curve = property(lambda self: self.root / "loss_curve.png")
+    panel = property(lambda self: self.root / "panel.png")
+    checkpoint = weights = property(lambda self: self.root / "checkpoint.pth")
+    evaluation = property(lambda self: self.root / "evaluation")
+    evaluation_as_published = property(lambda self: self.root / "evaluation_as_published")
+    log = property(lambda self: self.root / "train.log")
+    predictions = property(lambda self: self.root / "predictions")
+    raw = property(lambda self: self.root / "nnUNet_raw")
+    preprocessed = property(lambda self: self.root / "nnUNet_preprocessed")
+    results = property(lambda self: self.root / "nnUNet_results")
 
 
 def enter_environment(raw: Path, folder: RunFolder) -> None:

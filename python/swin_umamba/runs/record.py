@@ -12,6 +12,7 @@ from ..common.errors import UserError
 from ..paper.protocol import RULES
 from .folder import RunFolder
 from .kind import want_run_of
+from .settings import Settings
 
 _NUMBER = (int, float)
 _CURVES = ("train_loss", "validation_loss", "validation_dice", "learning_rate")
@@ -116,6 +117,7 @@ def _check(metrics: Any) -> None:
         raise ValueError(f"the curves have {[len(curve) for curve in curves]} epochs")
     for curve in curves:
         _want_numbers("a curve", [value for value in curve if value is not None])
+    Settings.from_json(metrics["settings"])
     _want_numbers("seconds.epochs", metrics["seconds"]["epochs"])
     if metrics.get("held_out") is not None:
         _check_held_out(metrics["held_out"])

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.encoder_file import USUAL_PLACE
+from ..checkpoints.released_file import RELEASED_FILE
 from ..common.errors import UserError
+from ..common.setting_kinds import Choice, Flag, Integer, IntegerOr, Number, Several, Text
+from ..common.settings import CheckedSettings, option_of, setting
 from ..paper.protocol import find_protocol
 from ..paper.systems import SYSTEMS
 
@@ -24,84 +28,129 @@ INPUT_CHANNELS_CHOICES = ("skip", "sum", "mean")
 OF_PRETRAINED = ("input_channels", "freeze_epochs")
 """The fields of `Settings` that say what becomes of pretrained weights."""
 
-# What None stands for.
-_UNSAID = {
-    "dataset": "the sample",
-    "pretrained": "none",
-    "batch_size": "left to nnU-Net",
-    "patch_size": "left to nnU-Net",
-    "learning_rate": "left to the model",
-    "deep_supervision": "left to the model",
-    "checkpoint_epoch": "the last",
-}
-_WORDS = {"dataset": "data set", "pretrained": "pretrained weights"}
-
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """What decides the result of a run; stored with it, so that it can be resumed.
+class Settings(CheckedSettings):
+    """What decides the result of a run; stored with it, so that it can be resumed."""
 
-    Attributes
-    ----------
-    dataset : str or None
-        Folder of the raw data set; ``None`` for the sample.
-    model : str
-        A key of `TRAINERS`.
-    pretrained : str or None
-        File of the encoder's ImageNet weights; ``None`` starts from random weights.
-    input_channels : str
-        What becomes of the pretrained patch embedding where the images have other channels than it was made for, see
-        `swin_umamba.load_pretrained`.
-    freeze_epochs : int
-        Epochs for which pretrained weights stay as they are.
-    epochs, iterations : int
-        Epochs, and training iterations per epoch; a fifth as many validation iterations, as in nnU-Net.
-    batch_size : int or None
-        Images of one iteration, of all devices together; ``None`` leaves it to nnU-Net's planner.
-    patch_size : tuple of int or None
-        Height and width; ``None`` leaves it to nnU-Net's planner. A multiple of 32 wastes nothing on padding.
-    learning_rate : float or None
-        Of the first epoch; ``None`` takes the trainer's own.
-    deep_supervision : bool or None
-        Whether the loss sees all scales; ``None`` leaves it to the trainer.
-    fold : int or str
-        Fold of nnU-Net's cross-validation, or ``"all"``.
-    checkpoint_epoch : int or None
-        The epoch, counted from 0, whose weights predict the held-out cases; ``None`` for the last.
-    amp : str
-        Mixed precision, one of `AMP_CHOICES`.
-    seed : int
-        Of the weights, the sampling and the augmentation.
-    nsd_tolerance : float
-        Tolerance of the normalized surface distance, in the unit of the image spacing.
-    """
-
-    dataset: str | None
-    model: str = "swin-umamba-d"
-    pretrained: str | None = None
-    input_channels: str = "skip"
-    freeze_epochs: int = 10
-    epochs: int = 100
-    iterations: int = 250
-    batch_size: int | None = None
-    patch_size: tuple[int, int] | None = None
-    learning_rate: float | None = None
-    deep_supervision: bool | None = None
-    fold: int | str = 0
-    checkpoint_epoch: int | None = None
-    amp: str = "auto"
-    seed: int = 0
-    nsd_tolerance: float = 1.0
+    dataset: str | None = setting(
+        Text(),
+        "an nnU-Net raw data set: a folder DatasetXXX_Name with dataset.json, imagesTr and labelsTr, or an id (702) or "
+        "name (AbdomenMR) below the folder nnUNet_raw, which the environment variable of that name can say. Held-out "
+        "cases are imagesTs with labelsTs where both are there, else the validation cases of the fold",
+        default="the sample",
+        unsaid="the sample",
+        title="data set",
+        metavar="DATASET",
+        is_argument=True,
+    )
+    model: str = setting(Choice(tuple(SYSTEMS), "model"), "the network", "swin-umamba-d")
+    pretrained: str | None = setting(
+        Text(),
+        "ImageNet weights of VMamba-Tiny for the encoder of Swin-UMamba and Swin-UMamba†, or a checkpoint of the same "
+        "network",
+        None,
+        default="for the paper's data sets the file that the environment variable SWIN_UMAMBA_PRETRAINED names, or "
+        f"else {USUAL_PLACE / RELEASED_FILE}; for others none",
+        unsaid="none",
+        title="pretrained weights",
+        metavar="FILE",
+        without="start from random weights",
+        is_later=True,
+    )
+    input_channels: str = setting(
+        Choice(INPUT_CHANNELS_CHOICES),
+        "what becomes of the pretrained patch embedding where the images have other channels: left out, or its kernels "
+        "summed or averaged over the channels",
+        "skip",
+        is_later=True,
+    )
+    freeze_epochs: int = setting(
+        Integer(0, 100_000),
+        "epochs for which the pretrained encoder, except its patch embedding, stays as it is",
+        10,
+        is_later=True,
+    )
+    epochs: int = setting(
+        Integer(1, 100_000),
+        "length of the training and of its learning-rate schedule",
+        100,
+        default="{default}, or that of the paper on its data sets; for the sample {sample}",
+    )
+    iterations: int = setting(
+        Integer(1, 1_000_000),
+        "training iterations of one epoch; a fifth as many validation iterations follow",
+        250,
+        default="{default}; for the sample {sample}",
+    )
+    batch_size: int | None = setting(
+        Integer(1, 4096),
+        "images of one iteration, of all devices together",
+        None,
+        default="by nnU-Net; for the sample {sample}",
+        unsaid="left to nnU-Net",
+    )
+    patch_size: tuple[int, int] | None = setting(
+        Several(Integer(16, 4096), 2),
+        "height and width of the training patches and of the sliding window, best a multiple of 32",
+        None,
+        default="by nnU-Net, or that of the paper on its data sets; for the sample {sample}",
+        unsaid="left to nnU-Net",
+        metavar=("H", "W"),
+    )
+    fold: int | str = setting(
+        IntegerOr(Integer(0, 999), "all"),
+        "fold of nnU-Net's cross-validation, or all to train on every case",
+        0,
+        default="{default}, or all on the paper's data sets",
+        metavar="F",
+    )
+    nsd_tolerance: float = setting(
+        Number(0, 1000),
+        "tolerance of the normalized surface distance, in the unit of the image spacing: mm, or pixels for PNG",
+        1.0,
+        title="NSD tolerance",
+        metavar="D",
+    )
+    amp: str = setting(
+        Choice(AMP_CHOICES),
+        "mixed precision; auto is bfloat16 on a GPU that has it, float16 with a gradient scaler on others, and off on "
+        "a CPU and for SegResNet, UNETR and SwinUNETR, as in the paper",
+        "auto",
+        title="mixed precision",
+        is_later=True,
+    )
+    seed: int = setting(Integer(0, 2**32 - 1), "of the initial weights, the sampling and the augmentation", 0)
+    learning_rate: float | None = setting(
+        Number(0, 1),
+        "of the first epoch; the model's schedule takes it down from there, for Swin-UMamba a cosine to 1e-6",
+        None,
+        default="of the model, for Swin-UMamba 1e-4 and on the sample {sample}",
+        unsaid="left to the model",
+        metavar="RATE",
+    )
+    checkpoint_epoch: int | None = setting(
+        Integer(0, 99_999),
+        "epoch, counted from 0, whose weights predict the held-out cases",
+        None,
+        default="{default}; for the paper's data sets the paper's",
+        unsaid="the last",
+        is_later=True,
+    )
+    deep_supervision: bool | None = setting(
+        Flag(),
+        "let the loss see all scales",
+        None,
+        default="as in the paper",
+        unsaid="left to the model",
+        is_later=True,
+    )
 
     @property
     def trainer(self) -> str:
         """Name of the trainer's class."""
         scratch = self.model in PRETRAINABLE and self.pretrained is None
         return TRAINERS[self.model] + ("Scratch" if scratch else "")
-
-    def as_json(self) -> dict[str, Any]:
-        values = dataclasses.asdict(self)
-        return {**values, "patch_size": None if self.patch_size is None else list(self.patch_size)}
 
 
 # Chosen for two processor cores and some minutes, from random initialisation.
@@ -141,7 +190,7 @@ def default_settings(dataset: str | None, model: str, pretrained: str | None) ->
     )
 
 
-def choose_settings(said: dict[str, Any], defaults: Settings) -> Settings:
+def choose_settings(said: Mapping[str, Any], defaults: Settings) -> Settings:
     """Complete what the user said by the defaults.
 
     Parameters
@@ -171,57 +220,8 @@ def choose_settings(said: dict[str, Any], defaults: Settings) -> Settings:
     return settings
 
 
-def check_scratch(said: dict[str, Any]) -> None:
+def check_scratch(said: Mapping[str, Any]) -> None:
     """Raise `UserError` if the user said what becomes of pretrained weights, for a training without any."""
     for name in OF_PRETRAINED:
         if name in said:
-            option = f"--{name.replace('_', '-')} {said[name]}"
-            raise UserError(f"{option}: this training starts from random weights; leave it out")
-
-
-def check_unchanged(said: dict[str, Any], stored: Settings, advice: str) -> None:
-    """Raise `UserError` if the user said anything that a former run has otherwise.
-
-    Parameters
-    ----------
-    said
-        Fields of `Settings` that the user gave a value.
-    stored
-        The settings of the former run.
-    advice
-        The end of the message.
-    """
-    changed = [
-        f"{_WORDS.get(name, name.replace('_', ' '))}: {_spell(name, value)} now, "
-        f"{_spell(name, getattr(stored, name))} in the former run"
-        for name, value in said.items()
-        if value != getattr(stored, name)
-    ]
-    if changed:
-        raise UserError(f"the settings differ ({'; '.join(changed)}); {advice}")
-
-
-def read_settings(path: Path) -> Settings:
-    """Read what `Settings.as_json` gave; raise `UserError` if the file is not that."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values["model"] not in TRAINERS:
-            raise ValueError(f"there is no model {values['model']!r}")
-        return settings_from_json(values)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise UserError(f"cannot read the settings of the former run in {path}: {reason}") from error
-
-
-def _spell(name: str, value: object) -> str:
-    if value is None:
-        return _UNSAID.get(name, "none")
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def settings_from_json(values: dict[str, Any]) -> Settings:
-    """The settings in what `Settings.as_json` gave; raise `KeyError` or `TypeError` if it is not that."""
-    patch_size = values["patch_size"]
-    return Settings(**{**values, "patch_size": None if patch_size is None else tuple(patch_size)})
+            raise UserError(f"{option_of(name)} {said[name]}: this training starts from random weights; leave it out")

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from time import time
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,21 +35,12 @@ from ..common.processes import end_in_silence
 from ..paper.protocol import PaperProtocol, find_protocol
 from ..runs.last_checkpoint import explain_damaged
 from .nonfinite import find_bad_images, save_step
+from .observer import Observer
 from .precision import autocast_dtype
 
 GRADIENT_NORM_LIMIT = 12  # nnU-Net's
 MAX_SKIPPED_STEPS = 30
 """Steps in a row that the gradient scaler may skip; its scale of 65536 is below 1 after 17."""
-
-
-class Observer(Protocol):
-    """Is told how the training goes, for instance to draw a progress bar."""
-
-    def iteration_done(self, loss: float | None) -> None:
-        """One training iteration (its loss) or validation iteration (``None``) is over."""
-
-    def epoch_done(self, epoch: int, train_loss: float, validation_loss: float, dice: float) -> None:
-        """Epoch ``epoch``, counted from 0, is over and its checkpoint is on disk."""
 
 
 class PaperTrainer(nnUNetTrainer):
@@ -65,7 +56,7 @@ class PaperTrainer(nnUNetTrainer):
     - ``mixed_precision``: ``False`` trains in float32 on a GPU as well, unless ``amp`` says otherwise.
     - ``on_train_epoch_start``, for instance to freeze a part of the network (before calling this class's).
 
-    What this class adds: the paper's epochs on the paper's data sets, a seed, an observer, checkpoints that are whole
+    What this class adds: the paper's epochs on the paper's data sets, a seed, observers, checkpoints that are whole
     whenever the process is killed, a stop where the loss is no longer finite, training on several CPUs or on the
     GPUs of several nodes.
 
@@ -75,8 +66,8 @@ class PaperTrainer(nnUNetTrainer):
     ----------
     seed : int or None
         Of weights, sampling and augmentation; ``None`` leaves them to chance.
-    observer : Observer or None
-        Is told how the training goes.
+    observers : sequence of Observer
+        Are told how the training goes, in their order.
     checkpoint_epoch : int or None
         An epoch, counted from 0, whose checkpoint is kept as ``checkpoint_epoch_N.pth``.
     amp : str
@@ -107,7 +98,7 @@ class PaperTrainer(nnUNetTrainer):
         self.checkpoint_epoch = None if protocol is None else protocol.checkpoint_epoch
         self.save_every = 1
         self.seed: int | None = None
-        self.observer: Observer | None = None
+        self.observers: Sequence[Observer] = ()
         self.amp = "auto"
         self._amp_dtype: torch.dtype | None = None
         self._iteration = 0
@@ -194,6 +185,8 @@ class PaperTrainer(nnUNetTrainer):
         self.set_deep_supervision_enabled(self.enable_deep_supervision)
         self.print_plans()
         self._save_debug_information()
+        for observer in self.observers:
+            observer.training_begins(self)
 
     def _write_files_of_the_start(self) -> None:
         os.makedirs(self.output_folder, exist_ok=True)
@@ -238,6 +231,8 @@ class PaperTrainer(nnUNetTrainer):
         self._trained_when_wrapped = trained
 
     def train_step(self, batch: dict) -> dict:
+        for observer in self.observers:
+            observer.step_begins()
         data, target = self._to_device(batch)
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
@@ -260,8 +255,8 @@ class PaperTrainer(nnUNetTrainer):
             self.grad_scaler.step(self.optimizer)
             self.grad_scaler.update()
         self._iteration += 1
-        if self.observer is not None:
-            self.observer.iteration_done(value)
+        for observer in self.observers:
+            observer.iteration_done(value)
         return {"loss": np.asarray(value, dtype=np.float32)}
 
     def _stop_unless_finite(self, loss: float, norm: float, batch: dict) -> None:
@@ -315,15 +310,15 @@ class PaperTrainer(nnUNetTrainer):
 
     def validation_step(self, batch: dict) -> dict:
         result = super().validation_step(batch)
-        if self.observer is not None:
-            self.observer.iteration_done(None)
+        for observer in self.observers:
+            observer.iteration_done(None)
         return result
 
     def on_epoch_end(self) -> None:
         """Log the epoch and write its checkpoint.
 
         Replaces nnU-Net's, which saves the latest checkpoint before it updates the best score in it, writes
-        the best one a second time, and draws its progress figure even where an observer shows the progress.
+        the best one a second time, and draws its progress figure even where observers are told of the progress.
         """
         log = self.logger
         log.log("epoch_end_timestamps", time(), self.current_epoch)
@@ -346,16 +341,15 @@ class PaperTrainer(nnUNetTrainer):
             # After the others: a training that is resumed from it does not make them again.
             names.append("latest")
         self._save_checkpoint_as([join(self.output_folder, f"checkpoint_{name}.pth") for name in names])
-        if self.observer is None:
-            if self.local_rank == 0:
-                log.plot_progress_png(self.output_folder)
-        else:
-            self.observer.epoch_done(self.current_epoch, *losses, float(np.nanmean(dice)))
+        if not self.observers and self.local_rank == 0:
+            log.plot_progress_png(self.output_folder)
+        for observer in self.observers:
+            observer.epoch_done(self.current_epoch, *losses, float(np.nanmean(dice)))
         self.current_epoch += 1
 
     def on_train_end(self) -> None:
         super().on_train_end()
-        if self.local_rank == 0 and self.observer is not None:
+        if self.local_rank == 0 and self.observers:
             # No epoch has drawn it, and nnU-Net wants it in a model that it exports.
             self.logger.plot_progress_png(self.output_folder)
 

@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.progress import TaskID, TextColumn
 
 from ..common.progress import clock, progress_bar
+from .observer import Observer
 
 # Weight of the newest iteration in the loss that is shown.
 SMOOTHING = 0.1
 
 
-class TrainingProgress:
-    """Shows loss and remaining time; an `swin_umamba.trainers.paper_trainer.Observer`, and a context manager.
+class TrainingProgress(Observer):
+    """Shows loss and remaining time; an observer, and a context manager.
 
     Parameters
     ----------

@@ -1,0 +1,115 @@
+"""Trains the systems of a comparison one after the other, and puts their results together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from ..common.errors import RunError
+from ..comparison.folder import ComparisonFolder
+from ..comparison.page import write_page
+from ..comparison.panel import draw_comparison
+from ..comparison.record import make_record
+from ..comparison.report import summary_table, time_left, write_record
+from ..comparison.results import Result, read_result
+from ..comparison.systems import ComparedSystem
+from ..datasets import RawDataset
+from .comparison_process import run_process
+
+
+def execute_comparison(
+    systems: Sequence[ComparedSystem],
+    dataset: RawDataset,
+    folder: ComparisonFolder,
+    device: str,
+    command: Sequence[str],
+    console: Console,
+) -> None:
+    """Train what is not finished, and write the table after every system and the figure at the end.
+
+    Parameters
+    ----------
+    systems
+        The rows; their run folders are prepared.
+    dataset
+        That of all systems.
+    folder
+        Where everything goes.
+    device
+        Where to compute.
+    command
+        What repeats the comparison.
+    console
+        What the user sees.
+
+    Raises
+    ------
+    RunError
+        A system failed; the others have been trained, and the table names it.
+    """
+    results: dict[str, Result] = {}
+    failures: dict[str, str] = {}
+    missing: list[ComparedSystem] = []
+    for system in systems:
+        if not folder.run(system).is_finished:
+            missing.append(system)
+            continue
+        try:
+            results[system.name] = read_result(folder.run(system))
+            console.print(f"{escape(system.title)} has been trained before")
+        except RunError as error:
+            missing.append(system)
+            console.print(f"{escape(system.title)} is not as it was left: {escape(str(error))}", soft_wrap=True)
+    seconds: list[float] = []
+    for number, system in enumerate(missing, start=1):
+        rest = missing[number:]
+        after = f"; after it {', '.join(other.title for other in rest)}" if rest else ""
+        console.rule(f"[bold]{escape(system.title)}[/bold] ({number} of {len(missing)} to train)", align="left")
+        console.print(f"now {escape(system.title + after)}{time_left(seconds, len(missing) - number + 1)}")
+        start = time.monotonic()
+        try:
+            failure = run_process(folder.run(system).root, device)
+        except KeyboardInterrupt:
+            console.print(f"stopped at {escape(system.title)}; the same command goes on with it")
+            raise
+        seconds.append(time.monotonic() - start)
+        if failure is None:
+            try:
+                results[system.name] = read_result(folder.run(system))
+            except RunError as error:
+                failure = str(error)
+        if failure is not None:
+            failures[system.name] = failure
+            console.print(f"[red]{escape(system.title)} failed[/red]: {escape(failure)}", soft_wrap=True)
+        write_record(folder, make_record(systems, results, failures, command))
+    record = make_record(systems, results, failures, command)
+    write_record(folder, record)
+    finished = [system for system in systems if system.name in results]
+    if finished:
+        titles, drawn = zip(*((system.title, results[system.name]) for system in finished), strict=True)
+        try:
+            draw_comparison(folder.panel, dataset, titles, drawn)
+        # Readers raise whatever their libraries raise. The table is there, and must not get lost with the figure.
+        except Exception as error:
+            console.print(f"the figure could not be drawn: {type(error).__name__}: {escape(str(error))}")
+    write_page(folder, record)
+    console.rule()
+    console.print(summary_table(record))
+    for line in record["cautions"]:
+        console.print(f"- {escape(line)}", soft_wrap=True)
+    console.print(f"results in {escape(str(folder.root))}", soft_wrap=True)
+    for path, what in (
+        (folder.page, "table and figure on one page, to open in a browser"),
+        (folder.table, "the table with its conditions"),
+        (folder.values, "the numbers of the table"),
+        (folder.record, "everything, by case"),
+        (folder.panel, "image | reference | every system"),
+    ):
+        if path.exists():
+            console.print(f"  {path.name:<16} {what}")
+    if failures:
+        names = ", ".join(failures)
+        raise RunError(f"{len(failures)} of {len(systems)} systems failed ({names}); the same command tries them again")
