@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from swin_umamba.common.errors import RunError
 from swin_umamba.comparison.measurements import NAME, Epoch, Measurements, peak_memory, reset_peak_memory
+from swin_umamba.comparison.measuring import Measuring
 
 MIB = 2**20
 CPU = torch.device("cpu")
@@ -22,6 +24,56 @@ def test_medians_and_maxima_survive_a_file(tmp_path):
     measured = Measurements.read(tmp_path)
     assert measured == Measurements(3, 4, 1, epochs)
     assert (measured.step_seconds, measured.peak_memory) == (2.0, 7)
+
+
+class Trainer(SimpleNamespace):
+    """What a measurement needs of a trainer; it counts how often a network is built."""
+
+    def __init__(self):
+        plan = SimpleNamespace(patch_size=[16, 16])
+        labels = SimpleNamespace(num_segmentation_heads=3)
+        super().__init__(device=CPU, configuration_manager=plan, plans_manager=None, label_manager=labels, built=0)
+        self.num_input_channels, self.enable_deep_supervision = 1, True
+
+    def build_network_architecture(self, plans, plan, n_in, n_out, deep_supervision):
+        assert (n_in, n_out, deep_supervision) == (1, 3, True)
+        self.built += 1
+        return torch.nn.Conv2d(n_in, n_out, 3, padding=1)
+
+
+def _train_epoch(measuring, epoch, seconds, monkeypatch):
+    clock = iter(time for step, length in enumerate(seconds) for time in (100.0 * step, 100.0 * step + length))
+    monkeypatch.setattr("swin_umamba.comparison.measuring.time.perf_counter", lambda: next(clock))
+    for _ in seconds:
+        measuring.step_begins()
+        measuring.iteration_done(0.5)
+    for _ in range(2):
+        measuring.iteration_done(None)
+    measuring.epoch_done(epoch, 0.5, 0.6, 0.7)
+
+
+def test_a_training_is_measured_across_processes(tmp_path, monkeypatch):
+    trainer = Trainer()
+    generator = torch.get_rng_state()
+    first = Measuring(tmp_path)
+    first.training_begins(trainer)
+    assert torch.equal(torch.get_rng_state(), generator)
+    counted = Measurements.read(tmp_path)
+    # Weights and bias; 9 products for each of 3 channels and 256 pixels.
+    assert (counted.parameters, counted.multiply_accumulates, counted.scan) == (30, 27 * 256, 0)
+    assert counted.step_seconds is None
+    _train_epoch(first, 0, (1.0, 9.0, 2.0), monkeypatch)
+    assert Measurements.read(tmp_path).epochs[0].step_seconds == pytest.approx(2)
+
+    resumed = Measuring(tmp_path)
+    resumed.training_begins(trainer)
+    _train_epoch(resumed, 1, (4.0, 6.0), monkeypatch)
+    _train_epoch(resumed, 2, (3.0,), monkeypatch)
+    measured = Measurements.read(tmp_path)
+    assert [epoch.step_seconds for epoch in measured.epochs.values()] == pytest.approx([2, 5, 3])
+    assert measured.step_seconds == pytest.approx(3)
+    assert measured.peak_memory > 0
+    assert trainer.built == 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"epochs": {"x": {}}}', '{"epochs": {}, "colour": 1}'])

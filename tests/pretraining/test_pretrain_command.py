@@ -180,9 +180,100 @@ def test_the_weights_start_both_networks_with_the_whole_encoder(finished, name, 
         assert torch.equal(value, expected), key
 
 
-def test_a_former_run_is_not_overwritten(quick, finished, tiny_network, capsys):
-    assert quick(tiny_network, finished) == 2
+@pytest.fixture
+def unfinished(finished, tmp_path):
+    """A run after its last epoch, before its weights and metrics were written."""
+    folder = tmp_path / "unfinished"
+    folder.mkdir()
+    for name in ("settings.json", "checkpoint_latest.pth"):
+        (folder / name).write_bytes((finished / name).read_bytes())
+    return folder
+
+
+def _contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def occupied(monkeypatch):
+    """The devices that the command has taken."""
+    from swin_umamba.jobs import pretraining
+
+    devices, choose = [], pretraining.choose_device_of_process
+
+    def take(name, *others, **options):
+        devices.append(name)
+        return choose(name, *others, **options)
+
+    monkeypatch.setattr(pretraining, "choose_device_of_process", take)
+    return devices
+
+
+def test_a_former_run_is_not_overwritten(quick, unfinished, tiny_network, capsys):
+    before = _contents(unfinished)
+    assert quick(tiny_network, unfinished) == 2
     assert "holds a former run; go on with it by --resume" in capsys.readouterr().err
+    (unfinished / ".lock").unlink()
+    assert _contents(unfinished) == before
+
+
+def test_the_same_command_shows_the_finished_run_again(quick, finished, tiny_network, capsys, occupied):
+    before = _contents(finished)
+    assert quick(tiny_network, finished) == 0
+    shown = capsys.readouterr().out
+    last = _history(finished)[-1]
+    assert "this run has been done before; nothing was trained" in shown
+    assert f"after 3 epochs: validation loss {last['validation_loss']:.3f}, accuracy {last['accuracy']:.1%}" in shown
+    assert str(finished / "vmamba_tiny.pth") in shown
+    assert _contents(finished) == before
+    assert occupied == []
+
+
+def test_a_finished_run_of_other_settings_is_not_overwritten(quick, finished, tiny_network, capsys):
+    before = _contents(finished)
+    assert quick(tiny_network, finished, "--seed", "7") == 2
+    error = capsys.readouterr().err
+    assert "holds a former run: the settings differ (seed: 7 now, 0 in the former run); choose another folder" in error
+    assert _contents(finished) == before
+
+
+def test_damaged_metrics_of_a_finished_run_are_named(quick, finished, unfinished, tiny_network, capsys):
+    (unfinished / "vmamba_tiny.pth").touch()
+    for content in ("{", "[]", "{}", '{"history": []}', '{"history": [{"epoch": "last"}]}'):
+        (unfinished / "metrics.json").write_text(content)
+        assert quick(tiny_network, unfinished) == 2
+        error = capsys.readouterr().err
+        assert f"{unfinished / 'metrics.json'} is damaged: " in error
+        assert len(error.splitlines()) == 1
+
+
+def test_settings_are_checked_before_the_device_is_taken(quick, finished, tiny_network, tmp_path, capsys, occupied):
+    assert quick(tiny_network, tmp_path / "run", "--warmup-epochs", "4") == 2
+    assert quick(tiny_network, finished, "--resume", "--epochs", "9") == 2
+    assert occupied == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": "8"}, "batch_size must be a whole number, got '8'"),
+        ({"epochs": -1}, "epochs must be between 1 and 100000, got -1"),
+        ({"image_size": 100}, "image_size must be a multiple of 32, got 100"),
+        ({"embed_dim": 7}, "embed_dim must be even, got 7"),
+        ({"mixing": 1}, "mixing must be true or false, got 1"),
+        ({"drop_path": -0.5}, "drop_path must be above 0 and at most 1, or 0, got -0.5"),
+        ({"depths": [2, 2]}, "depths must be 4 values, got [2, 2]"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number, got 'fast'"),
+        ({"data": None}, "data must be text, got None"),
+    ],
+)
+def test_wrong_settings_of_the_run_to_resume_are_named(quick, unfinished, tiny_network, capsys, change, message):
+    path = unfinished / "settings.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert quick(tiny_network, unfinished, "--resume") == 2
+    error = capsys.readouterr().err
+    assert f"cannot read the settings of the former run in {path}: {message}" in error
+    assert len(error.splitlines()) == 1
 
 
 def test_resuming_with_other_settings_or_images_is_refused(quick, finished, tiny_network, capsys):
@@ -319,12 +410,13 @@ def test_processes_that_cannot_be_joined_are_a_failed_run(quick, tiny_network, t
 
 
 @pytest.mark.parametrize("resume", [(), ("--resume",)])
-def test_a_folder_in_which_another_process_pretrains_is_left_alone(quick, finished, tiny_network, capsys, resume):
-    before = (finished / "checkpoint_latest.pth").stat().st_mtime_ns
-    with lock_folder(finished, "wait"):
-        assert quick(tiny_network, finished, *resume) == 2
-    assert f"another process is at work in {finished}; wait for it, or choose another folder" in capsys.readouterr().err
-    assert (finished / "checkpoint_latest.pth").stat().st_mtime_ns == before
+def test_a_folder_in_which_another_process_pretrains_is_left_alone(quick, unfinished, tiny_network, capsys, resume):
+    before = (unfinished / "checkpoint_latest.pth").stat().st_mtime_ns
+    with lock_folder(unfinished, "wait"):
+        assert quick(tiny_network, unfinished, *resume) == 2
+    error = capsys.readouterr().err
+    assert f"another process is at work in {unfinished}; wait for it, or choose another folder" in error
+    assert (unfinished / "checkpoint_latest.pth").stat().st_mtime_ns == before
 
 
 def test_a_run_that_another_process_has_started_meanwhile_is_left_alone(

@@ -90,6 +90,44 @@ def test_settings_survive_the_file(tmp_path):
     assert Settings.read(tmp_path / "settings.json") == settings
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": "2"}, "batch_size must be a whole number, got '2'"),
+        ({"batch_size": 2.0}, "batch_size must be a whole number, got 2.0"),
+        ({"seed": True}, "seed must be a whole number, got True"),
+        ({"epochs": -1}, "epochs must be between 1 and 100000, got -1"),
+        ({"epochs": None}, "epochs must be a whole number, got None"),
+        ({"patch_size": [64]}, "patch_size must be 2 values, got [64]"),
+        ({"patch_size": [64, 8]}, "patch_size must be between 16 and 4096, got 8"),
+        ({"patch_size": 64}, "patch_size must be 2 values, got 64"),
+        ({"learning_rate": 0}, "learning_rate must be above 0 and at most 1, got 0"),
+        ({"nsd_tolerance": float("nan")}, "nsd_tolerance must be above 0 and at most 1000, got nan"),
+        ({"nsd_tolerance": "1"}, "nsd_tolerance must be a number, got '1'"),
+        ({"fold": "some"}, "fold must be a whole number, got 'some', or all"),
+        ({"fold": 1000}, "fold must be between 0 and 999, got 1000, or all"),
+        ({"amp": "on"}, "amp must be one of auto, off, bfloat16, float16; there is no choice 'on'"),
+        ({"deep_supervision": "yes"}, "deep_supervision must be true or false, got 'yes'"),
+        ({"dataset": 3}, "dataset must be text, got 3"),
+        ({"colour": "red"}, "there is no setting 'colour'"),
+    ],
+)
+def test_a_wrong_value_in_the_file_is_named_in_one_line(tmp_path, change, message):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({**Settings("d").as_json(), **change}))
+    with pytest.raises(UserError) as caught:
+        Settings.read(path)
+    assert str(caught.value) == f"cannot read the settings of the former run in {path}: {message}"
+
+
+def test_a_file_of_the_first_version_is_read(tmp_path):
+    path = tmp_path / "settings.json"
+    first = {"dataset": None, "model": "swin-umamba-d", "epochs": 10, "iterations": 20, "batch_size": 4}
+    first |= {"patch_size": [128, 128], "learning_rate": 0.001, "fold": 0, "seed": 0, "nsd_tolerance": 1.0}
+    path.write_text(json.dumps(first))
+    assert Settings.read(path) == SAMPLE_SETTINGS
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"patch_size": null, "colour": 1}'])
 def test_a_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "settings.json"

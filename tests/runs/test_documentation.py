@@ -1,0 +1,32 @@
+"""The tables of settings in the documentation are those that the settings declare."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+from swin_umamba.commands.parsing import add_settings
+from swin_umamba.common.settings import declarations
+from swin_umamba.pretraining.settings import PretrainingSettings
+from swin_umamba.runs.settings import SAMPLE_SETTINGS, Settings
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+HEAD = ["| | what | if not said |", "|---|---|---|"]
+
+
+@pytest.mark.parametrize(
+    ("page", "settings", "examples"),
+    [("train.md", Settings, {"sample": SAMPLE_SETTINGS}), ("pretrain.md", PretrainingSettings, {})],
+)
+def test_the_page_has_a_row_for_each_setting(page, settings, examples):
+    parser = argparse.ArgumentParser()
+    add_settings(parser, settings, **examples)
+    rows = []
+    for name in declarations(settings):
+        actions = [action for action in parser._actions if action.dest == name]
+        options = [option for action in actions for option in action.option_strings] or [actions[0].metavar]
+        what, default = settings.describe(name, **examples)
+        rows.append(f"| {', '.join(f'`{option}`' for option in options)} | {what} | {default} |")
+    table = "\n".join([*HEAD, *rows])
+    assert table in (DOCS / page).read_text(encoding="utf-8"), f"docs/{page} should have this table:\n{table}"
