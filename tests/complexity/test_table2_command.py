@@ -11,9 +11,9 @@ from swin_umamba.paper.systems import SYSTEMS
 @pytest.fixture
 def quick_count(monkeypatch):
     """Counting without building: every network has 1.5 million parameters and 2.25 G operations."""
-    from swin_umamba.commands import table2 as table2_command
+    from swin_umamba.jobs import table2
 
-    monkeypatch.setattr(table2_command, "build_model", lambda *arguments: None)
+    monkeypatch.setattr(table2, "build_model", lambda *arguments: None)
     counts = Complexity(1_500_000, 2_250_000_000, 250_000_000, 4_250_000_000)
     monkeypatch.setattr(counting, "count_complexity", lambda *arguments: counts)
 

@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-
-from ..common.errors import UserError
-from ..common.files import write_json
-from ..networks.build import build_model
-from ..paper.systems import PAPER_PATCH_SIZE, SYSTEMS, System
-
-if TYPE_CHECKING:
-    from ..complexity.counting import Complexity
+from ..jobs.table2 import count_table2
 
 SUMMARY = "parameters and operations of the nine systems of the paper's Table 2"
 
@@ -26,9 +15,6 @@ Count the parameters and the operations of the nine systems of the paper's Table
 As in the paper: one image of 1 channel and 320x320 pixels, 14 outputs, deep supervision on where the system
 has it. "ops" are multiply-accumulates as fvcore counts them, "scan" the part of them in selective scans, both
 in 10^9; "torch" are the operations that PyTorch's FlopCounterMode counts, two for each multiply-accumulate."""
-
-IN_CHANNELS, NUM_CLASSES = 1, 14
-GIGA, MEGA = 1e9, 1e6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,72 +26,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Count, print the table, and write the file.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be written, or fvcore is not installed.
-    """
-    if args.json is not None and not args.json.parent.is_dir():
-        raise UserError(f"--json {args.json}: the folder {args.json.parent} does not exist")
-    counts = _count_all(Console(stderr=True, highlight=False))
-    Console(highlight=False).print(_table(counts))
-    if args.json is None:
-        return
-    try:
-        write_json(args.json, _document(counts))
-    except OSError as error:
-        raise UserError(f"--json {args.json}: cannot write it: {error.strerror}") from error
-
-
-def _count_all(console: Console) -> dict[str, Complexity]:
-    from ..complexity.counting import count_complexity
-
-    counts = {}
-    for number, (name, system) in enumerate(SYSTEMS.items(), start=1):
-        console.print(f"counting {system.title} ({number} of {len(SYSTEMS)})")
-        network = build_model(name, IN_CHANNELS, NUM_CLASSES, PAPER_PATCH_SIZE)
-        counts[name] = count_complexity(network, IN_CHANNELS, PAPER_PATCH_SIZE)
-    return counts
-
-
-def _table(counts: dict[str, Complexity]) -> Table:
-    table = Table()
-    table.add_column("model", no_wrap=True)
-    for column in ("param (M)", "paper", "ops (G)", "scan", "paper", "torch"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for name, count in counts.items():
-        system = SYSTEMS[name]
-        table.add_row(
-            system.title,
-            f"{count.parameters / MEGA:.3f}",
-            f"{system.parameters:g}",
-            f"{count.multiply_accumulates / GIGA:.3f}",
-            f"{count.scan / GIGA:.3f}" if count.scan else "",
-            f"{system.operations:.1f}",
-            f"{count.flops / GIGA:.3f}",
-        )
-    return table
-
-
-def _document(counts: dict[str, Complexity]) -> dict[str, Any]:
-    packages = ("torch", "fvcore", "monai", "dynamic-network-architectures")
-    return {
-        "input": [1, IN_CHANNELS, *PAPER_PATCH_SIZE],
-        "outputs": NUM_CLASSES,
-        "systems": {name: _entry(SYSTEMS[name], count) for name, count in counts.items()},
-        "versions": {package: importlib.metadata.version(package) for package in packages},
-    }
-
-
-def _entry(system: System, count: Complexity) -> dict[str, Any]:
-    return {
-        "title": system.title,
-        "deep_supervision": system.deep_supervision,
-        "parameters": count.parameters,
-        "multiply_accumulates": count.multiply_accumulates,
-        "scan": count.scan,
-        "torch_flops": count.flops,
-        "paper": {"parameters_millions": system.parameters, "operations_giga": system.operations},
-    }
+    """Count by `swin_umamba.jobs.table2.count_table2`, and raise what that raises."""
+    count_table2(args.json)
