@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Any, NoReturn
 
 from ..common.exit_codes import EXIT_WRONG_INPUT
-from ..common.setting_kinds import Choice, Flag, Integer, Kind, Several
+from ..common.setting_kinds import Choice, Flag, Integer, Several, Text
 from ..common.settings import CheckedSettings, declarations, no_option_of, option_of
 
 
@@ -18,7 +18,7 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(EXIT_WRONG_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def one_of(kind: Kind) -> Callable[[str], Any]:
+def one_of(kind: Text) -> Callable[[str], Any]:
     """An argparse type for the values of a kind."""
 
     def convert(text: str) -> Any:

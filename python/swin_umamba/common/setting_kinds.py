@@ -5,22 +5,27 @@ Every refusal is a `ValueError` that begins after the setting's name: ``must be 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 
-class Kind(Protocol):
-    """Values of one type and range."""
+class Text:
+    """Any text, such as a path; the base of the other kinds."""
 
     def parse(self, text: str) -> Any:
         """The value of one word; raise `ValueError` for a word that is none."""
+        return self.check(text)
 
     def check(self, value: Any) -> Any:
         """The value itself, an array as a tuple; raise `ValueError` for one of another type or out of range."""
+        if not isinstance(value, str):
+            raise ValueError(f"must be text, got {value!r}")
+        return value
 
 
 @dataclass(frozen=True)
-class Integer:
+class Integer(Text):
     """A whole number in ``[low, high]``, a multiple of ``divisor``."""
 
     low: int
@@ -45,7 +50,7 @@ class Integer:
 
 
 @dataclass(frozen=True)
-class Number:
+class Number(Text):
     """A number in ``(low, high]``, or ``low`` itself where ``closed``; NaN is refused."""
 
     low: float
@@ -69,14 +74,11 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Text):
     """One of some names; ``noun`` is what they name."""
 
     values: tuple[str, ...]
     noun: str = "choice"
-
-    def parse(self, text: str) -> str:
-        return self.check(text)
 
     def check(self, value: Any) -> str:
         if value not in self.values:
@@ -85,46 +87,27 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class IntegerOr:
-    """A whole number, or one name in its place."""
+class IntegerOr(Text):
+    """A whole number, or ``name`` in its place."""
 
     integer: Integer
     name: str
 
     def parse(self, text: str) -> int | str:
-        return self._or_name(self.integer.parse, text)
+        return self._read(self.integer.parse, text)
 
     def check(self, value: Any) -> int | str:
-        return self._or_name(self.integer.check, value)
+        return self._read(self.integer.check, value)
 
-    def _or_name(self, read: Any, value: Any) -> int | str:
-        if value == self.name:
-            return value
+    def _read(self, read: Callable[[Any], int], value: Any) -> int | str:
         try:
-            return read(value)
+            return value if value == self.name else read(value)
         except ValueError as error:
             raise ValueError(f"{error}, or {self.name}") from None
 
 
-@dataclass(frozen=True)
-class Text:
-    """Any text, such as a path."""
-
-    def parse(self, text: str) -> str:
-        return text
-
-    def check(self, value: Any) -> str:
-        if not isinstance(value, str):
-            raise ValueError(f"must be text, got {value!r}")
-        return value
-
-
-@dataclass(frozen=True)
-class Flag:
+class Flag(Text):
     """Yes or no; on the command line the option itself says which."""
-
-    def parse(self, text: str) -> bool:
-        raise ValueError(f"takes no value, got {text!r}")
 
     def check(self, value: Any) -> bool:
         if not isinstance(value, bool):
@@ -133,14 +116,11 @@ class Flag:
 
 
 @dataclass(frozen=True)
-class Several:
-    """A fixed number of values of one kind; `parse` takes one of them."""
+class Several(Text):
+    """A fixed number of values of one kind, each of them a word of its own."""
 
-    item: Kind
+    item: Text
     count: int
-
-    def parse(self, text: str) -> Any:
-        return self.item.parse(text)
 
     def check(self, value: Any) -> tuple:
         if not isinstance(value, (list, tuple)) or len(value) != self.count:

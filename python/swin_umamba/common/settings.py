@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import UserError
-from .setting_kinds import Kind, spell
+from .setting_kinds import Text, spell
 
 _KEY = "setting"
 
@@ -25,7 +25,7 @@ class Setting:
 
     Attributes
     ----------
-    kind : Kind
+    kind : Text
         What it may be.
     help : str
         What it is: for the help of its option, and for the documentation.
@@ -45,7 +45,7 @@ class Setting:
         Whether former versions wrote files without it.
     """
 
-    kind: Kind
+    kind: Text
     help: str
     default: str = "{default}"
     unsaid: str | None = None
@@ -56,7 +56,7 @@ class Setting:
     is_later: bool = False
 
 
-def setting(kind: Kind, help: str, value: Any = dataclasses.MISSING, **declared: Any) -> Any:
+def setting(kind: Text, help: str, value: Any = dataclasses.MISSING, **declared: Any) -> Any:
     """A field of `CheckedSettings` with the default ``value``; see `Setting` for the rest."""
     return dataclasses.field(default=value, metadata={_KEY: Setting(kind, help, **declared)})
 

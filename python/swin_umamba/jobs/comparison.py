@@ -31,27 +31,10 @@ TABLE_WIDTH = 140
 
 @dataclass(frozen=True)
 class ComparisonRequest:
-    """What the user asks for.
+    """What the user asks of ``swin-umamba compare``, whose help says what each field is.
 
-    Attributes
-    ----------
-    said : mapping
-        The fields of `swin_umamba.comparison.systems.SHARED` that the user gave a value; ``dataset`` as the user
-        wrote it.
-    models : sequence of str
-        Names of the systems; the others are tested against the first.
-    scratch : bool
-        Add both Swin-UMambas from random weights.
-    pretrained : str or None
-        ImageNet weights for the Swin-UMambas, as the user wrote it.
-    no_pretrained : bool
-        Look for no such weights.
-    learning_rates : sequence of (str, float)
-        Of the first epoch, by model.
-    output : pathlib.Path or None
-        The results folder; ``None`` for ``results/DATASET-comparison``.
-    device : str
-        See `swin_umamba.common.device.check_device`.
+    ``said`` has the fields in `swin_umamba.comparison.systems.SHARED` that the user gave a value; paths are as the user
+    wrote them.
     """
 
     said: Mapping[str, Any] = field(default_factory=dict)

@@ -20,27 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PredictionRequest:
-    """What the user asks for.
-
-    Attributes
-    ----------
-    input : pathlib.Path
-        A folder of images, or one image.
-    output : pathlib.Path
-        The folder of the predictions.
-    checkpoint : pathlib.Path
-        See `swin_umamba.prediction.trained_model.read_model`.
-    skip_existing : bool
-        Go on with former predictions.
-    probabilities, overlays : bool
-        Write these too; see `swin_umamba.prediction.output_folder.OutputFolder`.
-    mirroring : bool
-        Average over mirror images.
-    step_size : float
-        Distance of neighbouring tiles as a share of the patch size.
-    device : str
-        See `swin_umamba.common.device.check_device`.
-    """
+    """What the user asks of ``swin-umamba predict``, whose help says what each field is."""
 
     input: Path
     output: Path

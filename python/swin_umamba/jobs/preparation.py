@@ -13,21 +13,7 @@ DATASETS = ("abdomen-mr", "endoscopy", "microscopy")
 
 @dataclass(frozen=True)
 class PreparationRequest:
-    """What the user asks for.
-
-    Attributes
-    ----------
-    dataset : str
-        One of `DATASETS`.
-    source : pathlib.Path
-        The unpacked download; it is only read.
-    destination : pathlib.Path
-        Where to make the data set's folder, or that folder itself.
-    full_size : bool
-        Of the endoscopy: keep the frames as they are.
-    workers : int or None
-        Files to convert at a time.
-    """
+    """What the user asks of ``swin-umamba prepare``, whose help says what each field is."""
 
     dataset: str
     source: Path

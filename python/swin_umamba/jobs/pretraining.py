@@ -27,21 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PretrainingRequest:
-    """What the user asks for.
+    """What the user asks of ``swin-umamba pretrain``, whose help says what each field is.
 
-    Attributes
-    ----------
-    said : mapping
-        The fields of `PretrainingSettings` that the user gave a value; ``data`` as the user wrote it.
-    output : pathlib.Path or None
-        The results folder; ``None`` for ``results/pretrain-NAME``.
-    resume : bool
-        Go on with the run in the results folder.
-    device : str
-        See `swin_umamba.common.device.check_device`.
-    workers : int or None
-        Processes that read and augment images, for each process that trains; ``None`` for a number that suits the
-        device.
+    ``said`` has the fields of `PretrainingSettings` that the user gave a value, ``data`` as the user wrote it.
     """
 
     said: Mapping[str, Any]

@@ -37,22 +37,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingRequest:
-    """What the user asks for.
+    """What the user asks of ``swin-umamba train``, whose help says what each field is.
 
-    Attributes
-    ----------
-    said : mapping
-        The fields of `Settings` that the user gave a value; ``dataset`` and ``pretrained`` as the user wrote them.
-    output : pathlib.Path or None
-        The results folder; ``None`` for one below ``results``.
-    resume : bool
-        Go on with the run in the results folder.
-    device : str
-        See `swin_umamba.common.device.check_device`.
-    devices : int
-        How many processes to start on this machine, each with a device of its own.
-    prog : str
-        The name by which these processes speak to the user.
+    ``said`` has the fields of `Settings` that the user gave a value, the paths in it as the user wrote them. ``prog`` is
+    the name by which the processes of ``devices`` speak.
     """
 
     said: Mapping[str, Any] = dataclasses.field(default_factory=dict)
