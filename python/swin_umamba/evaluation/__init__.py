@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..common.images.errors import EvaluationError
     from .cell_matching import MatchCounts, label_components, match_cells, remove_border_cells
-    from .evaluation import METRICS, Evaluation, evaluate_folders
+    from .evaluation import evaluate_folders
     from .metrics import dice_coefficient, normalized_surface_distance
+    from .rules import METRICS, RULES, Rule, find_rule
+    from .scores import Evaluation
 
 _MODULES = {
-    "METRICS": "evaluation",
-    "Evaluation": "evaluation",
+    "METRICS": "rules",
+    "RULES": "rules",
+    "Evaluation": "scores",
     "EvaluationError": ".common.images.errors",
     "MatchCounts": "cell_matching",
+    "Rule": "rules",
     "dice_coefficient": "metrics",
     "evaluate_folders": "evaluation",
+    "find_rule": "rules",
     "label_components": "cell_matching",
     "match_cells": "cell_matching",
     "normalized_surface_distance": "metrics",
@@ -29,11 +34,14 @@ _MODULES = {
 
 __all__ = [
     "METRICS",
+    "RULES",
     "Evaluation",
     "EvaluationError",
     "MatchCounts",
+    "Rule",
     "dice_coefficient",
     "evaluate_folders",
+    "find_rule",
     "label_components",
     "match_cells",
     "normalized_surface_distance",

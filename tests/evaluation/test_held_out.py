@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from skimage.io import imread, imsave
 from swin_umamba.datasets import open_raw_dataset
-from swin_umamba.evaluation.held_out import describe, score_cases, summarise, worst_median_best
+from swin_umamba.evaluation.held_out import score_cases, summarise
+from swin_umamba.evaluation.scores import describe, worst_median_best
 
 
 def test_statistics_are_of_the_values():
@@ -47,7 +48,7 @@ def test_a_class_that_neither_mask_has_is_marked(make_data_set, tmp_path):
         imsave(case.label, label, check_contrast=False)
         imsave(tmp_path / "predictions" / case.label.name, label, check_contrast=False)
     scores = score_cases(dataset, dataset.held_out, tmp_path / "predictions", NaturalImage2DIO(), tolerance=1.0)
-    assert [case.absent for case in scores] == [("core",), ("core",)]
+    assert [case.absent for case in scores.values()] == [("core",), ("core",)]
     summary = summarise(scores)
     assert summary["per_case"]["disc_ts0"]["absent"] == ["core"]
     assert summary["dsc"]["per_class"]["core"]["mean"] == 1
