@@ -14,7 +14,7 @@ from ..common.images.errors import EvaluationError
 from ..common.images.label_files import CasePair, LabelImage, check_same_grid, pair_cases, read_label_image
 from ..paper.metrics import CELL_LABELS
 from .dataset_labels import find_dataset_json, labels_found, read_dataset_labels
-from .held_out import as_nnunet_reads
+from .held_out import as_nnunet_reads, pair_held_out_cases
 from .rules import Rule, find_rule
 from .scores import CaseScores, Evaluation
 
@@ -91,8 +91,9 @@ def evaluate_folders(
     reference, prediction : path
         Folders of label images (or one file each): NIfTI, NRRD, MetaImage, PNG, TIFF, BMP. For ``cells`` a reference
         may be named ``CASE_label.tiff``.
-    metric : {"abdomen", "endoscopy", "cells", "labels", "held-out"}
-        The paper's three data sets, or the labels of any data set, by the last with the rule of ``metrics.json``.
+    metric : str
+        The rule, one of `METRICS`: ``abdomen``, ``endoscopy`` and ``cells`` are those of the paper's data sets; ``labels``
+        and ``held-out``, the rule of ``metrics.json``, score the labels of any data set.
     as_published : bool
         Compute what the released scripts compute (see `published_protocols`) instead of what the metric means.
     tolerance : float or mapping, optional
@@ -131,7 +132,10 @@ def evaluate_folders(
         if masks not in MASKS:
             raise EvaluationError(f"masks are one of {', '.join(MASKS)}, got {masks!r}")
 
-    pairs, without_reference = pair_cases(reference, prediction, rule.reference_suffix)
+    if rule.as_in_a_run:
+        pairs, without_reference = pair_held_out_cases(reference, prediction)
+    else:
+        pairs, without_reference = pair_cases(reference, prediction, rule.reference_suffix)
     reoriented = False
     if rule.masks is not None:
         chosen = {"reference_masks": reference_masks or "instances", "prediction_masks": prediction_masks}
@@ -168,7 +172,7 @@ def evaluate_folders(
                 _check_interior(pair, r, pair.reference, "reference")
             if prediction_masks == "interior":
                 _check_interior(pair, p, pair.prediction, "prediction")
-        if rule.slices_first:
+        if rule.as_in_a_run:
             r, p = (as_nnunet_reads(image, pair.reference, reoriented) for image in (r, p))
         try:
             cases[pair.name] = rule.score(r, p)

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 
-from ..common.images.label_files import NIFTI_ENDINGS, LabelImage, label_ending
+from ..common.images.label_files import (
+    NIFTI_ENDINGS,
+    CasePair,
+    LabelImage,
+    label_ending,
+    list_label_files,
+    pair_cases,
+)
 from .rules import HELD_OUT
 from .scores import CaseScores, describe
 
@@ -64,6 +71,22 @@ def score_cases(
 def _read(reader: BaseReaderWriter, path: Path) -> LabelImage:
     labels, properties = reader.read_seg(str(path))
     return LabelImage(labels[0], tuple(float(size) for size in properties["spacing"]))
+
+
+def pair_held_out_cases(reference: Path, prediction: Path) -> tuple[list[CasePair], list[str]]:
+    """`pair_cases` in the order of a run, which is that of the images' names, and without cases that were trained on.
+
+    Those are the cases of ``labelsTr`` that were not predicted.
+    """
+    pairs: list[CasePair] = []
+    without_reference: list[str] = []
+    if reference.name == "labelsTr" and reference.is_dir() and prediction.is_dir():
+        references, predictions = list_label_files(reference), list_label_files(prediction)
+        pairs = [CasePair(name, path, predictions[name]) for name, path in references.items() if name in predictions]
+        without_reference = [name for name in predictions if name not in references]
+    if not pairs:
+        pairs, without_reference = pair_cases(reference, prediction)
+    return sorted(pairs, key=lambda pair: f"{pair.name}_0000."), without_reference
 
 
 def as_nnunet_reads(image: LabelImage, path: Path, reoriented: bool) -> LabelImage:

@@ -44,8 +44,9 @@ class Rule:
         For cells, what the labels of reference and prediction are: ``"instances"`` or ``"interior"``.
     dimensions : tuple of int
         Of the images that can be scored.
-    slices_first : bool
-        Whether volumes are scored in the order of axes of nnU-Net's readers, on which the NSD's last digits depend.
+    as_in_a_run : bool
+        Whether cases and the axes of volumes come in nnU-Net's order, on which the last digits of means and NSD depend;
+        and whether those cases of ``labelsTr`` that were not predicted are passed over, as they were trained on.
     mean_of_class_means : bool
         Whether the score is the mean over classes of their means over cases; else it is the mean over cases.
     reference_suffix : str
@@ -65,7 +66,7 @@ class Rule:
     ignore_label: int | None = None
     masks: tuple[str, str] | None = None
     dimensions: tuple[int, ...] = (2, 3)
-    slices_first: bool = False
+    as_in_a_run: bool = False
     mean_of_class_means: bool = False
     reference_suffix: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -105,7 +106,7 @@ CELLS = Rule(
     reference_suffix="_label",
 )
 LABELS = Rule("labels", protocols.score_labels, absent=DOES_NOT_COUNT, default_tolerance=2.0, mean_of_class_means=True)
-HELD_OUT = Rule("held-out", protocols.score_held_out, absent=1.0, default_tolerance=1.0, slices_first=True)
+HELD_OUT = Rule("held-out", protocols.score_held_out, absent=1.0, default_tolerance=1.0, as_in_a_run=True)
 """The rule of ``metrics.json``."""
 
 RULES = (
