@@ -92,8 +92,8 @@ def evaluate_folders(
         Folders of label images (or one file each): NIfTI, NRRD, MetaImage, PNG, TIFF, BMP. For ``cells`` a reference
         may be named ``CASE_label.tiff``.
     metric : str
-        The rule, one of `METRICS`: ``abdomen``, ``endoscopy`` and ``cells`` are those of the paper's data sets; ``labels``
-        and ``held-out``, the rule of ``metrics.json``, score the labels of any data set.
+        The rule, one of `METRICS`: ``abdomen``, ``endoscopy`` and ``cells`` are those of the paper's data sets;
+        ``labels`` and ``held-out``, the rule of ``metrics.json``, score the labels of any data set.
     as_published : bool
         Compute what the released scripts compute (see `published_protocols`) instead of what the metric means.
     tolerance : float or mapping, optional
@@ -124,7 +124,7 @@ def evaluate_folders(
     """
     reference, prediction = Path(reference), Path(prediction)
     rule = find_rule(metric, as_published)
-    if rule.default_tolerance is None and (tolerance is not None or dataset_json is not None):
+    if rule.labels and (tolerance is not None or dataset_json is not None):
         raise EvaluationError(f"the metric {metric} has its own labels and tolerances; use --metric labels for others")
     if rule.masks is None and (reference_masks is not None or prediction_masks != "interior"):
         raise EvaluationError(f"kinds of masks are told for --metric cells alone, not for {metric}")
@@ -136,23 +136,15 @@ def evaluate_folders(
         pairs, without_reference = pair_held_out_cases(reference, prediction)
     else:
         pairs, without_reference = pair_cases(reference, prediction, rule.reference_suffix)
-    reoriented = False
     if rule.masks is not None:
         chosen = {"reference_masks": reference_masks or "instances", "prediction_masks": prediction_masks}
         rule = replace(rule, masks=tuple(chosen.values()), settings=chosen)
-    if rule.default_tolerance is not None:
+    if not rule.labels:
         path = Path(dataset_json) if dataset_json else find_dataset_json(reference)
         dataset = read_dataset_labels(path) if path else labels_found(pair.reference for pair in pairs)
-        reoriented = dataset.reoriented
         tolerances = _tolerances(dataset.labels, tolerance, rule.default_tolerance)
         settings = {"tolerance": tolerances, "dataset_json": str(path) if path else None}
-        rule = replace(
-            rule,
-            labels=dataset.labels,
-            tolerances=tolerances,
-            ignore_label=dataset.ignore_label,
-            settings=settings,
-        )
+        rule = replace(rule, **vars(dataset), tolerances=tolerances, settings=settings)
 
     cases: dict[str, CaseScores] = {}
     largest_reference = 0
@@ -173,7 +165,7 @@ def evaluate_folders(
             if prediction_masks == "interior":
                 _check_interior(pair, p, pair.prediction, "prediction")
         if rule.as_in_a_run:
-            r, p = (as_nnunet_reads(image, pair.reference, reoriented) for image in (r, p))
+            r, p = (as_nnunet_reads(image, pair.reference, rule.reoriented) for image in (r, p))
         try:
             cases[pair.name] = rule.score(r, p)
         except EvaluationError as error:

@@ -33,11 +33,11 @@ class Rule:
         The scores that it gives, of `swin_umamba.evaluation.scores.PAPER_METRICS`.
     labels : dict
         From class name to label, or to the labels of a region. Empty: those of the data set, which `evaluate_folders`
-        puts here with their tolerances and the ignore label.
+        puts here, with all else that depends on it.
     tolerances : dict
         The NSD's tolerance of each class, in the unit of the spacing.
-    default_tolerance : float, optional
-        Of each label of the data set, if no other is given. None: the rule has its own labels.
+    default_tolerance : float
+        Of each label of the data set, if no other is given.
     ignore_label : int, optional
         Label of the reference whose pixels are not scored.
     masks : tuple of str, optional
@@ -47,6 +47,8 @@ class Rule:
     as_in_a_run : bool
         Whether cases and the axes of volumes come in nnU-Net's order, on which the last digits of means and NSD depend;
         and whether those cases of ``labelsTr`` that were not predicted are passed over, as they were trained on.
+    reoriented : bool
+        Whether nnU-Net turns the volumes of the data set to RAS when it reads them.
     mean_of_class_means : bool
         Whether the score is the mean over classes of their means over cases; else it is the mean over cases.
     reference_suffix : str
@@ -62,11 +64,12 @@ class Rule:
     keys: tuple[str, ...] = ("dsc", "nsd")
     labels: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
     tolerances: Mapping[str, float] = field(default_factory=dict)
-    default_tolerance: float | None = None
+    default_tolerance: float = 2.0
     ignore_label: int | None = None
     masks: tuple[str, str] | None = None
     dimensions: tuple[int, ...] = (2, 3)
     as_in_a_run: bool = False
+    reoriented: bool = False
     mean_of_class_means: bool = False
     reference_suffix: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -105,7 +108,7 @@ CELLS = Rule(
     dimensions=(2,),
     reference_suffix="_label",
 )
-LABELS = Rule("labels", protocols.score_labels, absent=DOES_NOT_COUNT, default_tolerance=2.0, mean_of_class_means=True)
+LABELS = Rule("labels", protocols.score_labels, absent=DOES_NOT_COUNT, mean_of_class_means=True)
 HELD_OUT = Rule("held-out", protocols.score_held_out, absent=1.0, default_tolerance=1.0, as_in_a_run=True)
 """The rule of ``metrics.json``."""
 
