@@ -13,16 +13,14 @@ if TYPE_CHECKING:
     from .cell_matching import MatchCounts, label_components, match_cells, remove_border_cells
     from .evaluation import evaluate_folders
     from .metrics import dice_coefficient, normalized_surface_distance
-    from .rules import METRICS, RULES, Rule, find_rule
+    from .rules import METRICS, find_rule
     from .scores import Evaluation
 
 _MODULES = {
     "METRICS": "rules",
-    "RULES": "rules",
     "Evaluation": "scores",
     "EvaluationError": ".common.images.errors",
     "MatchCounts": "cell_matching",
-    "Rule": "rules",
     "dice_coefficient": "metrics",
     "evaluate_folders": "evaluation",
     "find_rule": "rules",
@@ -34,11 +32,9 @@ _MODULES = {
 
 __all__ = [
     "METRICS",
-    "RULES",
     "Evaluation",
     "EvaluationError",
     "MatchCounts",
-    "Rule",
     "dice_coefficient",
     "evaluate_folders",
     "find_rule",

@@ -1,39 +1,21 @@
-"""The labels of any nnU-Net data set, from its ``dataset.json``."""
+"""The labels of any data set: from nnU-Net's ``dataset.json``, or those that its references hold."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..common.images.errors import EvaluationError
 from ..common.images.label_files import read_label_image
+from .rules import Rule
 
 
-@dataclass(frozen=True)
-class DatasetLabels:
-    """Foreground labels by name (a region has several), and how nnU-Net takes the label images.
-
-    Attributes
-    ----------
-    labels : dict
-        From name to label, or to the labels of a region.
-    ignore_label : int, optional
-        Marks pixels not to be scored.
-    reoriented : bool
-        Whether nnU-Net turns volumes to RAS when it reads them.
-    """
-
-    labels: dict[str, int | tuple[int, ...]]
-    ignore_label: int | None = None
-    reoriented: bool = False
-
-
-def read_dataset_labels(path: Path) -> DatasetLabels:
-    """Read the labels of nnU-Net's ``dataset.json``, without the background.
+def with_dataset_labels(rule: Rule, path: Path) -> Rule:
+    """Return a rule with the labels of nnU-Net's ``dataset.json``, without the background.
 
     Raises
     ------
@@ -55,7 +37,7 @@ def read_dataset_labels(path: Path) -> DatasetLabels:
     if not foreground or isinstance(ignore, tuple):
         raise EvaluationError(f"{path} names no label beside the background, or a region to ignore: {labels}")
     reader = str(description.get("overwrite_image_reader_writer"))
-    return DatasetLabels(foreground, ignore, reader.endswith("WithReorient"))
+    return replace(rule, labels=foreground, ignore_label=ignore, reoriented=reader.endswith("WithReorient"))
 
 
 def find_dataset_json(reference: Path) -> Path | None:
@@ -64,8 +46,8 @@ def find_dataset_json(reference: Path) -> Path | None:
     return next((path for path in (folder / "dataset.json", folder.parent / "dataset.json") if path.is_file()), None)
 
 
-def labels_found(references: Iterable[Path]) -> DatasetLabels:
-    """Return the labels that references hold, named by their numbers.
+def with_labels_found(rule: Rule, references: Iterable[Path]) -> Rule:
+    """Return a rule with the labels that references hold, named by their numbers.
 
     Raises
     ------
@@ -83,4 +65,4 @@ def labels_found(references: Iterable[Path]) -> DatasetLabels:
     found.discard(0)
     if not found:
         raise EvaluationError("no reference holds a label beside 0; there is nothing to score")
-    return DatasetLabels({f"label {label}": label for label in sorted(found)})
+    return replace(rule, labels={f"label {label}": label for label in sorted(found)})

@@ -13,7 +13,7 @@ import numpy as np
 from ..common.images.errors import EvaluationError
 from ..common.images.label_files import CasePair, LabelImage, check_same_grid, pair_cases, read_label_image
 from ..paper.metrics import CELL_LABELS
-from .dataset_labels import find_dataset_json, labels_found, read_dataset_labels
+from .dataset_labels import find_dataset_json, with_dataset_labels, with_labels_found
 from .held_out import as_nnunet_reads, pair_held_out_cases
 from .rules import Rule, find_rule
 from .scores import CaseScores, Evaluation
@@ -141,10 +141,11 @@ def evaluate_folders(
         rule = replace(rule, masks=tuple(chosen.values()), settings=chosen)
     if not rule.labels:
         path = Path(dataset_json) if dataset_json else find_dataset_json(reference)
-        dataset = read_dataset_labels(path) if path else labels_found(pair.reference for pair in pairs)
-        tolerances = _tolerances(dataset.labels, tolerance, rule.default_tolerance)
+        references = (pair.reference for pair in pairs)
+        rule = with_dataset_labels(rule, path) if path else with_labels_found(rule, references)
+        tolerances = _tolerances(rule.labels, tolerance, rule.default_tolerance)
         settings = {"tolerance": tolerances, "dataset_json": str(path) if path else None}
-        rule = replace(rule, **vars(dataset), tolerances=tolerances, settings=settings)
+        rule = replace(rule, tolerances=tolerances, settings=settings)
 
     cases: dict[str, CaseScores] = {}
     largest_reference = 0

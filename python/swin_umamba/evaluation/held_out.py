@@ -78,13 +78,11 @@ def pair_held_out_cases(reference: Path, prediction: Path) -> tuple[list[CasePai
 
     Those are the cases of ``labelsTr`` that were not predicted.
     """
-    pairs: list[CasePair] = []
-    without_reference: list[str] = []
-    if reference.name == "labelsTr" and reference.is_dir() and prediction.is_dir():
-        references, predictions = list_label_files(reference), list_label_files(prediction)
+    references, predictions = list_label_files(reference), list_label_files(prediction)
+    if reference.name == "labelsTr" and references.keys() & predictions.keys():
         pairs = [CasePair(name, path, predictions[name]) for name, path in references.items() if name in predictions]
         without_reference = [name for name in predictions if name not in references]
-    if not pairs:
+    else:
         pairs, without_reference = pair_cases(reference, prediction)
     return sorted(pairs, key=lambda pair: f"{pair.name}_0000."), without_reference
 
