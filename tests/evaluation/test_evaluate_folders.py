@@ -342,7 +342,8 @@ def test_image_without_instruments_stops_as_published(tmp_path, capsys):
     assert evaluate_folders(*folders[:2], "endoscopy").summary()["dsc"]["mean"] == 1
 
 
-def test_the_command_offers_every_metric(capsys):
+def test_the_command_offers_every_metric(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
     with pytest.raises(SystemExit):
         run("--help")
     assert f"--metric {{{','.join(METRICS)}}}" in capsys.readouterr().out
