@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.optimize import linear_sum_assignment
 from skimage.metrics import contingency_table
 from swin_umamba.common.images.label_files import LabelImage
-from swin_umamba.evaluation import MatchCounts, label_components, match_cells, protocols, remove_border_cells
+from swin_umamba.evaluation import MatchCounts, find_rule, label_components, match_cells, remove_border_cells
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=10)
 
@@ -87,7 +89,7 @@ def test_case_agrees_with_plain_implementation(plain, pair, labels):
         plain.without_border(reference), plain.without_border(plain.components(labels == 1))
     )
     expected = 2 * found / (2 * found + vain + missed) if found + vain + missed else 1.0
-    case = protocols.score_cells(LabelImage(reference, (1, 1)), LabelImage(labels, (1, 1)))
+    case = find_rule("cells").score(LabelImage(reference, (1, 1)), LabelImage(labels, (1, 1)))
     assert case.case_means["f1"] == pytest.approx(expected, rel=0, abs=1e-12)
     assert case.counts["true_positives"] == found
     assert case.counts["reference_cells"] == found + missed
@@ -98,9 +100,10 @@ def test_kinds_of_masks():
     cells = np.zeros((12, 12), dtype=np.uint8)
     cells[3:6, 3:6], cells[6:9, 3:6] = 1, 2
     image = LabelImage(cells, (1, 1))
-    assert protocols.score_cells(image, image, "instances", "instances").counts["true_positives"] == 2
+    instances, interior = (replace(find_rule("cells"), masks=(kind, kind)) for kind in ("instances", "interior"))
+    assert instances.score(image, image).counts["true_positives"] == 2
     # As interior and boundary: one cell.
-    assert protocols.score_cells(image, image, "interior", "interior").counts["true_positives"] == 1
+    assert interior.score(image, image).counts["true_positives"] == 1
 
 
 def test_wrong_arguments_are_refused():

@@ -14,7 +14,7 @@ from skimage import io
 from swin_umamba.commands import evaluate as evaluate_command
 from swin_umamba.commands.parsing import OneLineParser
 from swin_umamba.common.exit_codes import execute
-from swin_umamba.evaluation import Evaluation, EvaluationError, evaluate_folders
+from swin_umamba.evaluation import METRICS, Evaluation, EvaluationError, evaluate_folders
 
 EXACT = {"rel": 0, "abs": 1e-12}
 
@@ -342,10 +342,23 @@ def test_image_without_instruments_stops_as_published(tmp_path, capsys):
     assert evaluate_folders(*folders[:2], "endoscopy").summary()["dsc"]["mean"] == 1
 
 
+def test_the_command_offers_every_metric(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit):
+        run("--help")
+    assert f"--metric {{{','.join(METRICS)}}}" in capsys.readouterr().out
+
+
+def test_the_summary_is_made_once(volumes):
+    evaluation = evaluate_folders(*volumes, "abdomen")
+    assert evaluation.summary() is evaluation.summary()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--metric", "labels", "--as-published"], "no published script"),
+        (["--metric", "held-out", "--as-published"], "no published script"),
         (["--metric", "abdomen", "--tolerance", "3"], "own labels and tolerances"),
         (["--metric", "abdomen", "--prediction-masks", "instances"], "for --metric cells alone"),
         (["--metric", "labels", "--tolerance", "liver=3"], "unknown labels: liver"),

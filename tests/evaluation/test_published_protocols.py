@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from swin_umamba.common.images.label_files import LabelImage
-from swin_umamba.evaluation import EvaluationError, protocols, published_protocols
+from swin_umamba.evaluation import EvaluationError, find_rule, published_protocols
 from swin_umamba.paper.metrics import ORGANS
 
 EXACT = {"rel": 0, "abs": 1e-12, "nan_ok": True}
@@ -56,8 +56,7 @@ def is_rounded(value: float, exact: float) -> bool:
 @settings(max_examples=40, deadline=None)
 @given(pair=organ_pairs())
 def test_abdomen_agrees_with_plain_implementation(plain, published, pair):
-    rules = published_protocols if published else protocols
-    case = rules.score_abdomen(image(pair[0], SPACING), image(pair[1], SPACING))
+    case = find_rule("abdomen", published).score(image(pair[0], SPACING), image(pair[1], SPACING))
     expected = plain_abdomen(plain, *pair, published=published)
     for key in ("dsc", "nsd"):
         assert list(case.per_class[key]) == list(ORGANS)
@@ -71,11 +70,11 @@ def test_abdomen_agrees_with_plain_implementation(plain, published, pair):
 def test_abdomen_one_labelled_slice_is_nan_as_published_alone():
     reference = np.zeros((6, 6, 4), dtype=np.uint8)
     reference[2:4, 2:4, 2] = ORGANS["aorta"]
-    case = published_protocols.score_abdomen(image(reference), image(reference))
+    case = find_rule("abdomen", as_published=True).score(image(reference), image(reference))
     assert np.isnan(case.per_class["dsc"]["aorta"])
     assert np.isnan(case.per_class["nsd"]["aorta"])
     assert case.case_means == {"dsc": 1.0, "nsd": 1.0}
-    assert protocols.score_abdomen(image(reference), image(reference)).per_class["dsc"]["aorta"] == 1
+    assert find_rule("abdomen").score(image(reference), image(reference)).per_class["dsc"]["aorta"] == 1
 
 
 def test_abdomen_last_labelled_slice_counts_by_default_alone():
@@ -83,8 +82,11 @@ def test_abdomen_last_labelled_slice_counts_by_default_alone():
     reference[2:4, 2:4, 1:4] = ORGANS["esophagus"]
     prediction = reference.copy()
     prediction[..., 3] = 0
-    assert published_protocols.score_abdomen(image(reference), image(prediction)).per_class["dsc"]["esophagus"] == 1
-    assert protocols.score_abdomen(image(reference), image(prediction)).per_class["dsc"]["esophagus"] == 0.8
+    assert (
+        find_rule("abdomen", as_published=True).score(image(reference), image(prediction)).per_class["dsc"]["esophagus"]
+        == 1
+    )
+    assert find_rule("abdomen").score(image(reference), image(prediction)).per_class["dsc"]["esophagus"] == 0.8
 
 
 @st.composite
@@ -100,12 +102,12 @@ def test_endoscopy_as_published_agrees_with_plain_implementation(plain, pair):
     labels = sorted(set(sorted(set(pair[0].ravel().tolist()))[1:]) | set(sorted(set(pair[1].ravel().tolist()))[1:]))
     if not labels:
         with pytest.raises(EvaluationError, match="released scripts stop"):
-            published_protocols.score_endoscopy(*map(image, pair))
+            find_rule("endoscopy", as_published=True).score(*map(image, pair))
         return
     slabs = [(pair[0] == label, pair[1] == label) for label in labels]
     dsc = [plain.dice(r, p) for r, p in slabs]
     nsd = [plain.nsd(r[..., None], p[..., None], (1, 1, 1), 2) for r, p in slabs]
-    case = published_protocols.score_endoscopy(*map(image, pair))
+    case = find_rule("endoscopy", as_published=True).score(*map(image, pair))
     assert is_rounded(case.case_means["dsc"], float(np.mean(dsc)))
     assert is_rounded(case.case_means["nsd"], float(np.mean(nsd)))
     assert list(case.per_class["nsd"].values()) == pytest.approx(nsd, **EXACT)
@@ -117,7 +119,7 @@ def test_endoscopy_by_default_agrees_with_plain_implementation(plain, pair):
     labels = sorted((set(pair[0].ravel().tolist()) | set(pair[1].ravel().tolist())) - {0})
     dsc = [plain.dice(pair[0] == label, pair[1] == label) for label in labels]
     nsd = [plain.nsd(pair[0] == label, pair[1] == label, (1, 1), 2) for label in labels]
-    case = protocols.score_endoscopy(*map(image, pair))
+    case = find_rule("endoscopy").score(*map(image, pair))
     assert case.case_means["dsc"] == pytest.approx(np.mean(dsc) if dsc else 1.0, **EXACT)
     assert case.case_means["nsd"] == pytest.approx(np.mean(nsd) if nsd else 1.0, **EXACT)
 
@@ -148,7 +150,7 @@ def cell_pairs(draw, sides):
 @given(pair=cell_pairs(st.integers(5, 12)))
 def test_cells_as_published_agree_with_plain_implementation(plain, pair):
     found, predicted, known = plain_cells(plain, pair[0], plain.components(pair[1] == 1))
-    case = published_protocols.score_cells(*map(image, pair))
+    case = find_rule("cells", as_published=True).score(*map(image, pair))
     assert case.case_means["f1"] == pytest.approx(plain_f1(found, predicted, known), **EXACT)
     assert case.counts["reference_cells"] == known
     assert case.counts["predicted_cells"] == predicted
@@ -162,7 +164,7 @@ def test_tiles_agree_with_plain_implementation(plain, pair):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(published_protocols, "TILED_FROM_PIXELS", 1)
         patch.setattr(published_protocols, "TILE_SIZE", size)
-        case = published_protocols.score_cells(*map(image, pair))
+        case = find_rule("cells", as_published=True).score(*map(image, pair))
     padding = [(0, -n % size) for n in pair[0].shape]
     r, p = np.pad(pair[0], padding), np.pad(plain.components(pair[1] == 1), padding)
     total = np.zeros(3, dtype=int)
@@ -180,10 +182,10 @@ def test_cells_of_25_megapixels_are_scored_in_tiles_as_published_alone():
     for number, (y, x) in enumerate(corners, start=1):
         cells[y : y + 20, x : x + 20] = number
     prediction = (cells > 0).astype(np.uint8)
-    published = published_protocols.score_cells(image(cells), image(prediction))
+    published = find_rule("cells", as_published=True).score(image(cells), image(prediction))
     # Three cells lie across the tiles' borders and are lost; the two at the image's own border are kept by the padding.
     assert published.counts["reference_cells"] == published.counts["true_positives"] == 3
-    default = protocols.score_cells(image(cells), image(prediction))
+    default = find_rule("cells").score(image(cells), image(prediction))
     assert default.counts["reference_cells"] == default.counts["true_positives"] == 4
 
 
@@ -195,7 +197,7 @@ def test_component_numbers_wrap_in_the_reference_type_of_tiled_images(plain):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(published_protocols, "TILED_FROM_PIXELS", 1)
         patch.setattr(published_protocols, "TILE_SIZE", 42)
-        case = published_protocols.score_cells(image(reference), image(prediction))
+        case = find_rule("cells", as_published=True).score(image(reference), image(prediction))
     wrapped = plain.components(prediction == 1) % 256
     assert prediction.sum() == 400
     assert case.counts["predicted_cells"] == len(set(plain.without_border(wrapped).ravel().tolist()) - {0})
@@ -203,5 +205,5 @@ def test_component_numbers_wrap_in_the_reference_type_of_tiled_images(plain):
 
 def test_no_cells_at_all_is_0_as_published_and_1_by_default():
     empty = image(np.zeros((20, 20), dtype=np.uint8))
-    assert published_protocols.score_cells(empty, empty).case_means["f1"] == 0
-    assert protocols.score_cells(empty, empty).case_means["f1"] == 1
+    assert find_rule("cells", as_published=True).score(empty, empty).case_means["f1"] == 0
+    assert find_rule("cells").score(empty, empty).case_means["f1"] == 1

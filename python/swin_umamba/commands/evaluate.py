@@ -28,8 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric",
         required=True,
-        choices=("abdomen", "endoscopy", "cells", "labels"),
-        help="abdomen, endoscopy, cells: the paper's data sets 702, 704, 703; labels: the labels of any data set",
+        choices=("abdomen", "endoscopy", "cells", "labels", "held-out"),
+        help="abdomen, endoscopy, cells: the paper's data sets 702, 704, 703; labels: the labels of any data set; "
+        "held-out: the same by the rule of a run's metrics.json",
     )
     parser.add_argument(
         "--as-published",
@@ -42,13 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_tolerance,
         nargs="+",
         metavar="MM",
-        help="tolerance of the NSD, for --metric labels: MM, or NAME=MM for some; pixels for plain images (default: 2)",
+        help="tolerance of the NSD, for --metric labels (default: 2) and held-out (default: 1): MM, or NAME=MM for "
+        "some; pixels for plain images",
     )
     parser.add_argument(
         "--dataset-json",
         type=Path,
         metavar="FILE",
-        help="names the labels for --metric labels (default: dataset.json beside or above REF, else the labels found)",
+        help="names the labels for --metric labels and held-out (default: dataset.json beside or above REF, else the "
+        "labels found)",
     )
     parser.add_argument(
         "--reference-masks",
@@ -81,8 +84,8 @@ def run(args: argparse.Namespace) -> None:
     from ..common.images.errors import EvaluationError
     from ..common.images.label_files import CasePair
     from ..common.progress import progress_bar
-    from ..evaluation.evaluation import DEFAULT_TOLERANCE, evaluate_folders
-    from ..evaluation.table import summary_table, summary_title
+    from ..evaluation.evaluation import evaluate_folders
+    from ..evaluation.scores import summary_table, summary_title
 
     tolerance = None
     if args.tolerance:
@@ -90,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
         named = {name: value for name, value in args.tolerance if name is not None}
         if len(general) > 1 or len(general) + len(named) < len(args.tolerance):
             raise EvaluationError("--tolerance was given twice for one label, or twice for all")
-        tolerance = named or (general or [DEFAULT_TOLERANCE])[0]
+        tolerance = named or general[0]
         if general and named:
             raise EvaluationError("--tolerance is one number for all labels, or NAME=NUMBER for some; not both")
     if args.output is not None and args.output.exists() and not args.output.is_dir():

@@ -11,8 +11,7 @@ from matplotlib.patches import Patch
 
 from ..common.files import replace_atomically
 from ..datasets import RawDataset
-from ..evaluation.held_out import worst_median_best
-from ..evaluation.metric_names import PAPER_METRICS
+from ..evaluation.scores import PAPER_METRICS, worst_median_best
 from ..figures import class_colour, draw_example, figure_style, find_reader, numbers_classes, read_example
 from .results import Result, common_scores
 

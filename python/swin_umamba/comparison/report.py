@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..common.files import replace_atomically, write_json
 from ..common.progress import clock
-from ..evaluation.metric_names import PAPER_METRICS
+from ..evaluation.scores import PAPER_METRICS
 from ..paper.protocol import RULES
 from .folder import ComparisonFolder
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..common.errors import RunError, UserError
-from ..evaluation.metric_names import PAPER_METRICS
+from ..evaluation.scores import PAPER_METRICS
 from ..paper.protocol import RULES, find_protocol
 from ..runs.folder import RunFolder
 from ..runs.record import RunRecord, read_run

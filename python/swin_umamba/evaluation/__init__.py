@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..common.images.errors import EvaluationError
     from .cell_matching import MatchCounts, label_components, match_cells, remove_border_cells
-    from .evaluation import METRICS, Evaluation, evaluate_folders
+    from .evaluation import evaluate_folders
     from .metrics import dice_coefficient, normalized_surface_distance
+    from .rules import METRICS, find_rule
+    from .scores import Evaluation
 
 _MODULES = {
-    "METRICS": "evaluation",
-    "Evaluation": "evaluation",
+    "METRICS": "rules",
+    "Evaluation": "scores",
     "EvaluationError": ".common.images.errors",
     "MatchCounts": "cell_matching",
     "dice_coefficient": "metrics",
     "evaluate_folders": "evaluation",
+    "find_rule": "rules",
     "label_components": "cell_matching",
     "match_cells": "cell_matching",
     "normalized_surface_distance": "metrics",
@@ -34,6 +37,7 @@ __all__ = [
     "MatchCounts",
     "dice_coefficient",
     "evaluate_folders",
+    "find_rule",
     "label_components",
     "match_cells",
     "normalized_surface_distance",

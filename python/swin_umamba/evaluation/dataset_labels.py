@@ -1,24 +1,21 @@
-"""The labels of any nnU-Net data set, from its ``dataset.json``."""
+"""The labels of any data set: from nnU-Net's ``dataset.json``, or those that its references hold."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ..common.images.errors import EvaluationError
+from ..common.images.label_files import read_label_image
+from .rules import Rule
 
 
-@dataclass(frozen=True)
-class DatasetLabels:
-    """Foreground labels by name (a region has several) and the label that marks pixels not to be scored."""
-
-    labels: dict[str, int | tuple[int, ...]]
-    ignore_label: int | None = None
-
-
-def read_dataset_labels(path: Path) -> DatasetLabels:
-    """Read the labels of nnU-Net's ``dataset.json``, without the background.
+def with_dataset_labels(rule: Rule, path: Path) -> Rule:
+    """Return a rule with the labels of nnU-Net's ``dataset.json``, without the background.
 
     Raises
     ------
@@ -26,7 +23,8 @@ def read_dataset_labels(path: Path) -> DatasetLabels:
         The file cannot be read or has no ``labels`` in nnU-Net's form.
     """
     try:
-        labels = json.loads(path.read_text())["labels"]
+        description = json.loads(path.read_text())
+        labels = description["labels"]
         parsed = {
             name: tuple(map(int, value)) if isinstance(value, list) else int(value) for name, value in labels.items()
         }
@@ -38,10 +36,33 @@ def read_dataset_labels(path: Path) -> DatasetLabels:
     foreground = {name: value for name, value in parsed.items() if value not in (0, (0,))}
     if not foreground or isinstance(ignore, tuple):
         raise EvaluationError(f"{path} names no label beside the background, or a region to ignore: {labels}")
-    return DatasetLabels(foreground, ignore)
+    reader = str(description.get("overwrite_image_reader_writer"))
+    return replace(rule, labels=foreground, ignore_label=ignore, reoriented=reader.endswith("WithReorient"))
 
 
 def find_dataset_json(reference: Path) -> Path | None:
     """Return the ``dataset.json`` in the folder of references, or in the one above (nnU-Net's ``labelsTr``)."""
     folder = reference if reference.is_dir() else reference.parent
     return next((path for path in (folder / "dataset.json", folder.parent / "dataset.json") if path.is_file()), None)
+
+
+def with_labels_found(rule: Rule, references: Iterable[Path]) -> Rule:
+    """Return a rule with the labels that references hold, named by their numbers.
+
+    Raises
+    ------
+    EvaluationError
+        There is none, or there are too many to be classes.
+    """
+    found: set[int] = set()
+    for path in references:
+        found.update(np.unique(read_label_image(path).labels).tolist())
+        if len(found) > 256:
+            raise EvaluationError(
+                f"the references hold more than 256 labels ({path} among them), as instance masks do; "
+                f"score instances with --metric cells"
+            )
+    found.discard(0)
+    if not found:
+        raise EvaluationError("no reference holds a label beside 0; there is nothing to score")
+    return replace(rule, labels={f"label {label}": label for label in sorted(found)})

@@ -1,37 +1,30 @@
-"""Scores of a run's held-out cases: DSC and NSD for each case and class."""
+"""Scores of a run's held-out cases, read as nnU-Net reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from nibabel.orientations import apply_orientation, io_orientation
 
-from ..datasets import Case, RawDataset
-from . import dice_coefficient, normalized_surface_distance
+from ..common.images.label_files import (
+    NIFTI_ENDINGS,
+    CasePair,
+    LabelImage,
+    label_ending,
+    list_label_files,
+    pair_cases,
+)
+from .rules import HELD_OUT
+from .scores import CaseScores, describe
 
 if TYPE_CHECKING:
     from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
-
-@dataclass(frozen=True)
-class CaseScores:
-    """Scores of one case by class name, and the files they come from.
-
-    ``absent`` names the classes that neither mask has; they score 1.
-    """
-
-    case: Case
-    prediction: Path
-    dsc: dict[str, float]
-    nsd: dict[str, float]
-    absent: tuple[str, ...] = ()
-
-    @property
-    def mean_dsc(self) -> float:
-        return float(np.mean(list(self.dsc.values())))
+    from ..datasets import Case, RawDataset
 
 
 def score_cases(
@@ -41,8 +34,8 @@ def score_cases(
     reader: BaseReaderWriter,
     tolerance: float,
     on_case_done: Callable[[], object] = lambda: None,
-) -> list[CaseScores]:
-    """Compare predicted label images with their references.
+) -> dict[str, CaseScores]:
+    """Compare predicted label images with their references by the rule `HELD_OUT`.
 
     Parameters
     ----------
@@ -61,71 +54,75 @@ def score_cases(
 
     Returns
     -------
-    list of CaseScores
-        In the order of ``cases``. A class that is absent from both masks scores 1.
+    dict
+        From case identifier to scores, in the order of ``cases``.
     """
-    scores = []
+    classes = dataset.classes
+    tolerances = dict.fromkeys(classes, tolerance)
+    rule = replace(HELD_OUT, labels=classes, tolerances=tolerances, ignore_label=dataset.ignore_label)
+    scores = {}
     for case in cases:
-        path = predictions / f"{case.identifier}{dataset.file_ending}"
-        reference, properties = reader.read_seg(str(case.label))
-        prediction, _ = reader.read_seg(str(path))
-        reference, prediction, spacing = _squeeze(reference[0], prediction[0], properties["spacing"])
-        counted = reference != dataset.ignore_label if dataset.ignore_label is not None else True
-        dsc, nsd, absent = {}, {}, []
-        for name, values in dataset.classes.items():
-            masks = np.isin(reference, values) & counted, np.isin(prediction, values) & counted
-            dsc[name] = dice_coefficient(*masks)
-            nsd[name] = normalized_surface_distance(*masks, spacing=spacing, tolerance=tolerance)
-            if not any(mask.any() for mask in masks):
-                absent.append(name)
-        scores.append(CaseScores(case, path, dsc, nsd, tuple(absent)))
+        paths = case.label, predictions / f"{case.identifier}{dataset.file_ending}"
+        scores[case.identifier] = rule.score(*(_read(reader, path) for path in paths))
         on_case_done()
     return scores
 
 
-def describe(values: Sequence[float]) -> dict[str, float]:
-    """Mean, standard deviation (divided by n), median, minimum and maximum."""
-    array = np.array(values)
-    statistics = {"mean": array.mean(), "std": array.std(), "median": np.median(array)}
-    return {name: float(value) for name, value in {**statistics, "min": array.min(), "max": array.max()}.items()}
+def _read(reader: BaseReaderWriter, path: Path) -> LabelImage:
+    labels, properties = reader.read_seg(str(path))
+    return LabelImage(labels[0], tuple(float(size) for size in properties["spacing"]))
 
 
-def summarise(scores: Sequence[CaseScores]) -> dict[str, Any]:
+def pair_held_out_cases(reference: Path, prediction: Path) -> tuple[list[CasePair], list[str]]:
+    """`pair_cases` in the order of a run, which is that of the images' names, and without cases that were trained on.
+
+    Those are the cases of ``labelsTr`` that were not predicted.
+    """
+    references, predictions = list_label_files(reference), list_label_files(prediction)
+    if reference.name == "labelsTr" and references.keys() & predictions.keys():
+        pairs = [CasePair(name, path, predictions[name]) for name, path in references.items() if name in predictions]
+        without_reference = [name for name in predictions if name not in references]
+    else:
+        pairs, without_reference = pair_cases(reference, prediction)
+    return sorted(pairs, key=lambda pair: f"{pair.name}_0000."), without_reference
+
+
+def as_nnunet_reads(image: LabelImage, path: Path, reoriented: bool) -> LabelImage:
+    """Return a label image with the axes that nnU-Net's readers give it: a volume's slices first, its columns last.
+
+    Parameters
+    ----------
+    image
+        What `read_label_image` gives for ``path``.
+    path
+        The file, whose format says in which order the axes are.
+    reoriented
+        Whether nnU-Net turns the volumes of this data set to RAS.
+    """
+    labels, spacing, affine = image.labels, image.spacing, image.affine
+    if label_ending(path) not in NIFTI_ENDINGS:
+        labels, spacing = labels.T, spacing[::-1]
+        affine = None if affine is None else affine[:, [2, 1, 0, 3]]
+    if reoriented and labels.ndim == 3 and affine is not None:
+        orientation = io_orientation(affine)
+        labels = apply_orientation(labels, orientation)
+        spacing = [spacing[int(axis)] for axis in np.argsort(orientation[:, 0])]
+    return LabelImage(labels.T, tuple(float(size) for size in spacing[::-1]))
+
+
+def summarise(scores: Mapping[str, CaseScores]) -> dict[str, Any]:
     """Statistics over cases of each metric, whole and per class (see `describe`), and the values of each case.
 
-    The mean of a case is over its classes; the statistics of a metric as a whole are of these over the cases.
+    The mean of a case is over its classes; the statistics of a metric as a whole are of these over the cases. This is
+    ``held_out`` of ``metrics.json``.
     """
-    summary: dict[str, Any] = {"cases": len(scores)}
-    for metric in ("dsc", "nsd"):
-        table = np.array([list(getattr(case, metric).values()) for case in scores])
-        names = getattr(scores[0], metric)
-        summary[metric] = {
-            **describe(table.mean(axis=1)),
-            "per_class": {name: describe(column) for name, column in zip(names, table.T, strict=True)},
+    cases = list(scores.values())
+    summary: dict[str, Any] = {"cases": len(cases)}
+    for key in HELD_OUT.keys:
+        names = cases[0].per_class[key]
+        summary[key] = {
+            **describe([case.case_means[key] for case in cases]),
+            "per_class": {name: describe([case.per_class[key][name] for case in cases]) for name in names},
         }
-    summary["per_case"] = {
-        case.case.identifier: {"dsc": case.dsc, "nsd": case.nsd, "absent": list(case.absent)} for case in scores
-    }
+    summary["per_case"] = {name: {**case.per_class, "absent": list(case.absent)} for name, case in scores.items()}
     return summary
-
-
-def worst_median_best(means: Sequence[float]) -> dict[int, str]:
-    """Which cases to look at: the index of the worst, the median and the best one, and which of these it is.
-
-    Of two cases there is no median, and a single one is ``"only"``.
-    """
-    ranked = sorted(range(len(means)), key=means.__getitem__)
-    if len(ranked) == 1:
-        return {0: "only"}
-    middle = {ranked[len(ranked) // 2]: "median"} if len(ranked) > 2 else {}
-    return {ranked[0]: "worst", **middle, ranked[-1]: "best"}
-
-
-def _squeeze(
-    reference: np.ndarray, prediction: np.ndarray, spacing: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    """A stack of one slice is a 2-D image, and is scored on its contour."""
-    spacing = [float(size) for size in spacing]
-    if reference.shape[0] == 1:
-        return reference[0], prediction[0], spacing[1:]
-    return reference, prediction, spacing

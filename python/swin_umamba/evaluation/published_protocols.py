@@ -6,52 +6,39 @@ Each function scores one case; the comments name where the result departs from w
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..common.images.errors import EvaluationError
 from ..common.images.label_files import LabelImage
-from ..paper.metrics import (
-    INSTRUMENT_TOLERANCE,
-    INSTRUMENTS,
-    MATCHING_IOU,
-    ORGAN_TOLERANCES,
-    ORGANS,
-    ORGANS_SCORED_WHERE_LABELLED,
-)
-from .case_scores import CaseScores
+from ..paper.metrics import MATCHING_IOU
 from .cell_matching import MatchCounts, match_cells
-from .metrics import dice_coefficient, normalized_surface_distance
-from .protocols import bounding_slices, cell_case_scores, cell_instances, mean_over_classes
+from .protocols import cell_case_scores, cell_instances, mean_over_classes, organ_masks, score_masks
+from .scores import CaseScores
+
+if TYPE_CHECKING:
+    from .rules import Rule
 
 DIGITS = 4
 TILED_FROM_PIXELS = 25_000_000
 TILE_SIZE = 2000
 
 
-def _rounded(value: float) -> float:
-    return float(np.round(value, DIGITS))
+def _rounded(scores: dict[str, float]) -> dict[str, float]:
+    return {name: float(np.round(value, DIGITS)) for name, value in scores.items()}
 
 
-def score_abdomen(reference: LabelImage, prediction: LabelImage) -> CaseScores:
+def score_abdomen(reference: LabelImage, prediction: LabelImage, rule: Rule) -> CaseScores:
     """DSC and NSD of each organ, rounded to 4 digits."""
-    dsc, nsd = {}, {}
-    for organ, label in ORGANS.items():
-        r, p = reference.labels == label, prediction.labels == label
-        if organ in ORGANS_SCORED_WHERE_LABELLED and r.any():
-            labelled = bounding_slices(r)
-            # z_lower:z_upper of the scripts leaves the last labelled slice out; of one slice nothing is left.
-            labelled = slice(labelled.start, labelled.stop - 1)
-            r, p = r[..., labelled], p[..., labelled]
-            if r.size == 0:
-                dsc[organ] = nsd[organ] = float("nan")
-                continue
-        dsc[organ] = _rounded(dice_coefficient(r, p))
-        nsd[organ] = _rounded(normalized_surface_distance(r, p, reference.spacing, ORGAN_TOLERANCES[organ]))
-    per_class = {"dsc": dsc, "nsd": nsd}
-    return CaseScores(mean_over_classes(per_class), per_class)
+    # z_lower:z_upper of the scripts leaves the last labelled slice out; of one slice nothing is left.
+    exact = score_masks(organ_masks(reference, prediction, rule, left_out=1), reference.spacing, rule)
+    per_class = {key: _rounded(scores) for key, scores in exact.per_class.items()}
+    return replace(exact, case_means=mean_over_classes(per_class), per_class=per_class)
 
 
-def score_endoscopy(reference: LabelImage, prediction: LabelImage) -> CaseScores:
+def score_endoscopy(reference: LabelImage, prediction: LabelImage, rule: Rule) -> CaseScores:
     """DSC and NSD of one image, each the rounded mean over the labels found.
 
     Raises
@@ -66,17 +53,11 @@ def score_endoscopy(reference: LabelImage, prediction: LabelImage) -> CaseScores
             "neither reference nor prediction holds an instrument, where the released scripts stop with an error; "
             "leave the image out, or evaluate without --as-published"
         )
-    names = {label: name for name, label in INSTRUMENTS.items()}
-    dsc, nsd = {}, {}
-    for label in labels.tolist():
-        r, p = reference.labels == label, prediction.labels == label
-        dsc[names[label]] = dice_coefficient(r, p)
-        # A third axis of length 1 makes the 2-D mask a slab, whose two faces count as surface.
-        nsd[names[label]] = normalized_surface_distance(
-            r[..., None], p[..., None], (1.0, 1.0, 1.0), INSTRUMENT_TOLERANCE
-        )
-    per_class = {"dsc": dsc, "nsd": nsd}
-    return CaseScores({key: _rounded(value) for key, value in mean_over_classes(per_class).items()}, per_class)
+    names = {label: name for name, label in rule.labels.items()}
+    # A third axis of length 1 makes the 2-D mask a slab, whose two faces count as surface.
+    r, p = reference.labels[..., None], prediction.labels[..., None]
+    scores = score_masks(((names[label], r == label, p == label) for label in labels.tolist()), (1.0, 1.0, 1.0), rule)
+    return replace(scores, case_means=_rounded(scores.case_means))
 
 
 def _without_border_cells(instances: np.ndarray) -> np.ndarray:
@@ -90,15 +71,10 @@ def _count(instances: np.ndarray) -> int:
     return int(np.count_nonzero(np.unique(instances)))
 
 
-def score_cells(
-    reference: LabelImage,
-    prediction: LabelImage,
-    reference_masks: str = "instances",
-    prediction_masks: str = "interior",
-) -> CaseScores:
+def score_cells(reference: LabelImage, prediction: LabelImage, rule: Rule) -> CaseScores:
     """F1 of the cells of one image, rounded to 4 digits; images of 25 megapixels and more in tiles."""
-    r = cell_instances(reference.labels, reference_masks)
-    p = cell_instances(prediction.labels, prediction_masks)
+    r = cell_instances(reference.labels, rule.masks[0])
+    p = cell_instances(prediction.labels, rule.masks[1])
     tiles = [(slice(None), slice(None))]
     if r.size >= TILED_FROM_PIXELS:
         # Zeros up to whole tiles: a cell cut by the image's own right or lower border then counts as inside.
@@ -119,8 +95,7 @@ def score_cells(
         vain += counts.false_positives
         missed += counts.false_negatives
     f1 = 0.0
-    # No match is 0, also where there is no cell to be found.
     if found:
         precision, recall = found / predicted_cells, found / reference_cells
-        f1 = _rounded(2 * (precision * recall) / (precision + recall))
-    return cell_case_scores(MatchCounts(found, vain, missed), f1, reference_cells, predicted_cells)
+        f1 = float(np.round(2 * (precision * recall) / (precision + recall), DIGITS))
+    return cell_case_scores(MatchCounts(found, vain, missed), f1, reference_cells, predicted_cells, rule)

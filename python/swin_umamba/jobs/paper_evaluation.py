@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..datasets import RawDataset
-from ..evaluation import Evaluation, EvaluationError, evaluate_folders
+from ..evaluation import EvaluationError, evaluate_folders
+from ..evaluation.scores import PAPER_METRICS
 from ..paper.data_sets import INSTANCES
 from ..paper.protocol import RULES, find_protocol
 from ..runs.folder import RunFolder
@@ -49,11 +50,8 @@ def evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: Consol
             continue
         where = getattr(folder, key)
         evaluation.write(where)
-        entries[key] = evaluation.summary()
-        console.print(f"{what}: {_scores(evaluation)}, by case in {escape(str(where))}")
+        entries[key] = summary = evaluation.summary()
+        means = {PAPER_METRICS[score]: summary[score]["mean"] for score in evaluation.keys}
+        scores = ", ".join(f"{name} {'-' if mean is None else f'{mean:.4f}'}" for name, mean in means.items())
+        console.print(f"{what}: {scores}, by case in {escape(str(where))}")
     return entries
-
-
-def _scores(evaluation: Evaluation) -> str:
-    means = {key: evaluation.summary()[key]["mean"] for key in evaluation.keys}
-    return ", ".join(f"{key.upper()} {'-' if mean is None else f'{mean:.4f}'}" for key, mean in means.items())

@@ -15,8 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..common.progress import clock
-from ..datasets import RawDataset
-from ..evaluation.held_out import CaseScores, summarise, worst_median_best
+from ..datasets import Case, RawDataset
+from ..evaluation.held_out import summarise
+from ..evaluation.scores import CaseScores, worst_median_best
 from ..figures import PanelRow, draw_loss_curve, draw_panel, read_example
 from ..runs.folder import RunFolder
 from ..runs.result_files import describe_files
@@ -30,7 +31,7 @@ def collect_metrics(
     dataset: RawDataset,
     settings: Settings,
     trainer: PaperTrainer,
-    scores: list[CaseScores],
+    scores: dict[str, CaseScores],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     """The content of ``metrics.json``: scores, course of the training, settings, timings, versions."""
@@ -94,7 +95,7 @@ def show_results(
 
 
 def draw_figures(
-    dataset: RawDataset, settings: Settings, folder: RunFolder, trainer: PaperTrainer, scores: list[CaseScores]
+    dataset: RawDataset, settings: Settings, folder: RunFolder, trainer: PaperTrainer, scores: dict[str, CaseScores]
 ) -> None:
     """Draw the loss curve, and a panel of the worst, the median and the best held-out case."""
     log = trainer.logger
@@ -108,17 +109,22 @@ def draw_figures(
     )
     if scores:
         reader = trainer.plans_manager.image_reader_writer_class()
-        places = worst_median_best([case.mean_dsc for case in scores])
-        rows = [_panel_row(dataset, scores[index], place, reader) for index, place in places.items()]
+        found = {case.identifier: case for case in dataset.held_out or dataset.training}
+        cases = [found[name] for name in scores]
+        dsc = [case.case_means["dsc"] for case in scores.values()]
+        rows = [
+            _panel_row(dataset, cases[index], folder, place, dsc[index], reader)
+            for index, place in worst_median_best(dsc).items()
+        ]
         draw_panel(folder.panel, rows, dataset.classes, f"{settings.model} on held-out cases of {dataset.name}")
 
 
-def _panel_row(dataset: RawDataset, scores: CaseScores, place: str, reader: Any) -> PanelRow:
-    case = scores.case
+def _panel_row(dataset: RawDataset, case: Case, folder: RunFolder, place: str, dsc: float, reader: Any) -> PanelRow:
     channel_names = list(dataset.description["channel_names"].values())
-    example = read_example(case.images, case.label, scores.prediction, channel_names, reader)
+    prediction = folder.predictions / f"{case.identifier}{dataset.file_ending}"
+    example = read_example(case.images, case.label, prediction, channel_names, reader)
     where = "" if example.slice_index is None else f", slice {example.slice_index}"
-    return PanelRow(example, f"{place}: {case.identifier}{where}\nDSC {scores.mean_dsc:.3f}")
+    return PanelRow(example, f"{place}: {case.identifier}{where}\nDSC {dsc:.3f}")
 
 
 def _numbers(values: Iterable[Any]) -> list[float | None]:

@@ -23,7 +23,8 @@ from ..common.files import write_json
 from ..common.processes import Processes
 from ..common.progress import progress_bar
 from ..datasets import Case, RawDataset
-from ..evaluation.held_out import CaseScores, score_cases
+from ..evaluation.held_out import score_cases
+from ..evaluation.scores import CaseScores
 from ..prediction.predictor import load_predictor
 from ..prediction.trained_model import read_model
 from ..report.run_page import write_page
@@ -198,10 +199,10 @@ def _predict_and_score(
     device: torch.device,
     console: Console,
     seconds: dict[str, float],
-) -> list[CaseScores]:
+) -> dict[str, CaseScores]:
     if not cases:
         console.print("no held-out cases: fold all trains on every case, and the data set has no labelsTs")
-        return []
+        return {}
     predictor = load_predictor(read_model(folder.checkpoint), device)
     with _phase(console, f"predicting {len(cases)} held-out cases", seconds, "prediction") as count:
         predict_cases(predictor, cases, folder.predictions, count(len(cases)))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..common.errors import UserError
 from ..datasets import Case, RawDataset, open_raw_dataset
-from ..evaluation.held_out import worst_median_best
+from ..evaluation.scores import worst_median_best
 from ..figures import Example, draw_example, find_reader, read_example
 from ..runs.record import RunRecord
 from .score_tables import ScoreTable

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.held_out import describe
-from ..evaluation.metric_names import METRICS, PAPER_METRICS
+from ..evaluation.scores import METRICS, PAPER_METRICS, describe
 from ..paper.protocol import RULES
 
 STATISTICS = ("mean", "std", "median", "min", "max")
@@ -35,7 +34,7 @@ class ScoreTable:
     cases : list of CaseRow
         The worst one first.
     per_class : dict
-        Statistics over the cases by class; see `swin_umamba.evaluation.held_out.describe`.
+        Statistics over the cases by class; see `swin_umamba.evaluation.scores.describe`.
     overall : dict
         The same of the means of the cases.
     """
