@@ -14,8 +14,7 @@ from markupsafe import Markup
 from ..common.files import replace_atomically
 from ..common.progress import clock
 from ..figures import class_colour, numbers_classes
-from ..paper.protocol import RULES
-from ..runs.record import RunRecord, read_run
+from ..runs.record import FinishedRun, RunRecord, Timings, read_run
 from ..runs.result_files import describe_files
 from .cautions import make_cautions
 from .charts import draw_curves, draw_distributions
@@ -56,48 +55,45 @@ def write_page(run: Path, path: Path | None = None) -> Path:
     UserError
         The folder holds no finished run.
     """
-    record = read_run(run)
-    page = render_page(record)
-    path = path or record.folder.report
+    finished = read_run(run)
+    page = render_page(finished)
+    path = path or finished.folder.report
     with replace_atomically(path) as file:
         file.write(page.encode())
     return path
 
 
-def render_page(record: RunRecord) -> str:
+def render_page(run: FinishedRun) -> str:
     """The page as one HTML document that loads nothing from elsewhere."""
-    metrics, settings = record.metrics, record.settings
-    tables = make_score_tables(metrics.get("held_out"))
+    record = run.record
+    tables = make_score_tables(record.held_out)
     classes = list(tables[0].per_class) if tables else []
     script = _asset("sort_tables.js")
     return _TEMPLATES.get_template("page.html.j2").render(
-        title=f"{metrics['model']} on {metrics['dataset']}",
+        title=f"{record.model} on {record.dataset}",
         style=Markup(_asset("page.css")),
         script=Markup(script),
         # The page may run this script and no other, and fetch nothing.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        metrics=metrics,
-        finished=metrics.get("finished"),
+        record=record,
         training=record.training,
-        processes=record.training.get("processes", 1),
-        cautions=make_cautions(record, tables),
-        paper_scores=make_paper_scores(metrics),
-        paper_metric=next((metrics[rule]["metric"] for rule in RULES if metrics.get(rule)), None),
-        pretrained=summarise_pretrained(record.training.get("pretrained")),
+        cautions=make_cautions(run, tables),
+        paper_scores=make_paper_scores(record.evaluations),
+        paper_metric=next((evaluation.metric for evaluation in record.evaluations.values()), None),
+        pretrained=summarise_pretrained(record.training.pretrained),
         tables=tables,
         statistics=STATISTICS,
-        tolerance=settings.get("nsd_tolerance"),
         colours={name: class_colour(index) for index, name in enumerate(classes)},
         numbers={name: index + 1 for index, name in enumerate(classes)} if numbers_classes(len(classes)) else {},
         upright=len(classes) > MOST_LEVEL_NAMES or any(len(name) > LONGEST_LEVEL_NAME for name in classes),
         distributions=draw_distributions(tables),
-        gallery=make_gallery(record, tables),
-        curves=draw_curves(record.training, settings.get("fold", 0)),
+        gallery=make_gallery(run, tables),
+        curves=draw_curves(record.training, record.settings.fold),
         settings={_in_words(name): _spell(value) for name, value in _settings_in_words(record).items()},
-        seconds=_timings(metrics["seconds"]),
+        seconds=_timings(record.seconds),
         clock=clock,
-        commands=make_commands(record),
-        files=[(file.name, what) for file, what in describe_files(record.folder) if file != record.folder.report],
+        commands=make_commands(run),
+        files=[(file.name, what) for file, what in describe_files(run.folder) if file != run.folder.report],
     )
 
 
@@ -107,14 +103,14 @@ def _asset(name: str) -> str:
 
 def _settings_in_words(record: RunRecord) -> dict[str, Any]:
     """The settings; where they leave something to nnU-Net, what it planned."""
-    words = dict(record.settings)
+    words = record.settings.as_json()
     if record.is_sample:
         words["dataset"] = "the sample (slices of MNI ICBM152)"
     for name in ("batch_size", "patch_size"):
         if words.get(name) is None:
-            words[name] = f"{_spell(record.training[name])}, planned by nnU-Net"
+            words[name] = f"{_spell(getattr(record.training, name))}, planned by nnU-Net"
     if words.get("learning_rate") is None:
-        words["learning_rate"] = f"{record.training['learning_rate'][0]:g}, the trainer's own"
+        words["learning_rate"] = f"{_spell(record.training.first_learning_rate)}, the trainer's own"
     if words.get("checkpoint_epoch") is None:
         words["checkpoint_epoch"] = "the last"
     if words.get("deep_supervision") is None:
@@ -134,17 +130,16 @@ def _in_words(name: str) -> str:
 def _spell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return " × ".join(map(str, value))
     if isinstance(value, float):
         return f"{value:g}"
     return "–" if value is None else str(value)
 
 
-def _timings(seconds: dict[str, Any]) -> dict[str, str]:
-    phases = {name: clock(value) for name, value in seconds.items() if name not in ("epochs", "total")}
-    epochs = seconds["epochs"]
-    if epochs:
+def _timings(seconds: Timings) -> dict[str, str]:
+    timings = {name: clock(value) for name, value in seconds.phases.items()}
+    if epochs := seconds.epochs:
         mean = math.fsum(epochs) / len(epochs)
-        phases["one epoch"] = f"{mean:.1f} s (from {min(epochs):.1f} to {max(epochs):.1f} s)"
-    return {**phases, "total": clock(seconds["total"])}
+        timings["one epoch"] = f"{mean:.1f} s (from {min(epochs):.1f} to {max(epochs):.1f} s)"
+    return {**timings, "total": clock(seconds.total)}
