@@ -76,7 +76,7 @@ def from_json(kind: Any, value: Any, where: str = "") -> Any:
     ------
     ValueError
         The value is something else. The message is one line: the key, the value seen, and what is wanted. What
-        ``__post_init__`` of a dataclass raises is passed on.
+        ``__post_init__`` of a dataclass raises begins with the name of a field, and gets the place before it.
     """
     arms = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     if value is None and types.NoneType in arms:
@@ -128,7 +128,10 @@ def _instance(kind: Any, value: dict[str, Any], where: str) -> Any:
         for field in fields(kind)
         if field.name in value or not _has_default(field)
     }
-    return kind(**known)
+    try:
+        return kind(**known)
+    except ValueError as error:
+        raise ValueError(f"{where}.{error}".lstrip(".")) from None
 
 
 @functools.cache

@@ -58,16 +58,15 @@ class HeldOutScores:
 
     def __post_init__(self) -> None:
         if not self.per_case:
-            raise ValueError("held_out has no per_case")
+            raise ValueError("per_case is empty; a run without held-out cases has null for held_out")
         classes = set(self.classes)
         for metric in METRICS:
             for case, scores in self.per_case.items():
                 if (found := set(getattr(scores, metric))) != classes or not found:
-                    raise ValueError(
-                        f"the case {case!r} has the classes {sorted(found)}, others have {sorted(classes)}"
-                    )
+                    found, others = sorted(found), sorted(classes)
+                    raise ValueError(f"per_case: the case {case!r} has the classes {found}, others have {others}")
             if set(getattr(self, metric).per_class) != classes:
-                raise ValueError(f"held_out.{metric} has no per_class of the classes {sorted(classes)}")
+                raise ValueError(f"{metric} has no per_class of the classes {sorted(classes)}")
 
     @property
     def classes(self) -> list[str]:
@@ -96,7 +95,7 @@ class TrainingRecord:
     def __post_init__(self) -> None:
         curves = self.train_loss, self.validation_loss, self.validation_dice, self.learning_rate
         if len({len(curve) for curve in curves}) > 1 or not curves[0]:
-            raise ValueError(f"the curves have {[len(curve) for curve in curves]} epochs")
+            raise ValueError(f"train_loss: the curves have {[len(curve) for curve in curves]} epochs")
 
     @property
     def first_learning_rate(self) -> float | None:
@@ -163,8 +162,10 @@ class PaperEvaluation(Sparse):
     not_scored_without_reference: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.scores:
-            raise ValueError(f"the evaluation by the metric {self.metric!r} has none of {', '.join(PAPER_METRICS)}")
+        if set(self.scores) not in ({"f1"}, set(METRICS)):
+            raise ValueError(
+                f"metric is {self.metric!r}, but the scores are {list(self.scores)}, not dsc and nsd, or f1"
+            )
 
     @property
     def scores(self) -> dict[str, PaperScore]:
@@ -213,7 +214,7 @@ class RunRecord:
         classes = [score.per_class for evaluation in self.evaluations.values() for score in evaluation.scores.values()]
         for other in classes[1:]:
             if set(other) != set(classes[0]):
-                raise ValueError(f"the paper's metric has the classes {sorted(classes[0])} and {sorted(other)}")
+                raise ValueError(f"evaluation: a score has the classes {sorted(other)}, another {sorted(classes[0])}")
 
     @property
     def is_sample(self) -> bool:
