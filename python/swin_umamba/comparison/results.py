@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from ..common.errors import RunError, UserError
-from ..evaluation.metric_names import METRICS
 from ..paper.protocol import RULES, find_protocol
 from ..runs.folder import RunFolder
 from ..runs.record import FinishedRun, HeldOutScores, PaperEvaluation, read_run
@@ -95,11 +94,9 @@ def common_scores(results: Iterable[Result]) -> str:
 
 def _own_scores(held_out: HeldOutScores) -> dict[str, Score]:
     scores = {}
-    for key in METRICS:
-        cases = {case: getattr(values, key).values() for case, values in held_out.per_case.items()}
-        whole = getattr(held_out, key)
-        means = {case: float(np.mean(list(values))) for case, values in cases.items()}
-        scores[key] = Score(whole.mean, whole.std, means)
+    for key, whole in held_out.by_metric.items():
+        cases = {case: list(values.by_metric[key].values()) for case, values in held_out.per_case.items()}
+        scores[key] = Score(whole.mean, whole.std, {case: float(np.mean(values)) for case, values in cases.items()})
     return scores
 
 

@@ -20,7 +20,6 @@ from ..common.progress import clock
 from ..common.typed_json import from_json, read_json
 from ..datasets import RawDataset
 from ..evaluation.held_out import CaseScores, summarise, worst_median_best
-from ..evaluation.metric_names import METRICS
 from ..figures import PanelRow, draw_loss_curve, draw_panel, read_example
 from ..runs.folder import RunFolder
 from ..runs.record import HeldOutScores, RunRecord, Statistics, Timings, TrainingRecord
@@ -101,7 +100,7 @@ def show_results(console: Console, dataset: RawDataset, folder: RunFolder, recor
         table.add_column("class")
         table.add_column("DSC", justify="right")
         table.add_column(f"NSD, tolerance {record.settings.nsd_tolerance:g}", justify="right")
-        metrics = [getattr(scores, key) for key in METRICS]
+        metrics = list(scores.by_metric.values())
         for name in dataset.classes:
             table.add_row(escape(name), *(_plus_minus(metric.per_class[name]) for metric in metrics))
         table.add_section()

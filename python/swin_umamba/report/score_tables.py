@@ -61,7 +61,7 @@ def make_score_tables(held_out: HeldOutScores | None) -> list[ScoreTable]:
     for key, name in METRICS.items():
         rows = []
         for case, scores in held_out.per_case.items():
-            by_class = getattr(scores, key)
+            by_class = scores.by_metric[key]
             rows.append(CaseRow(case, float(np.mean(list(by_class.values()))), by_class, frozenset(scores.absent)))
         rows.sort(key=lambda row: row.mean)
         per_class = {label: _statistics([row.by_class[label] for row in rows]) for label in rows[0].by_class}

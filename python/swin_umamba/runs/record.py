@@ -10,7 +10,6 @@ from ..checkpoints.report import LoadReport
 from ..common.errors import UserError
 from ..common.files import write_json
 from ..common.typed_json import Sparse, as_json, read_json
-from ..evaluation.metric_names import METRICS, PAPER_METRICS
 from ..paper.protocol import RULES
 from .folder import RunFolder
 from .kind import want_run_of
@@ -46,6 +45,10 @@ class CaseRecord:
     nsd: dict[str, float]
     absent: tuple[str, ...] = ()
 
+    @property
+    def by_metric(self) -> dict[str, dict[str, float]]:
+        return {"dsc": self.dsc, "nsd": self.nsd}
+
 
 @dataclass(frozen=True)
 class HeldOutScores:
@@ -60,18 +63,23 @@ class HeldOutScores:
         if not self.per_case:
             raise ValueError("per_case is empty; a run without held-out cases has null for held_out")
         classes = set(self.classes)
-        for metric in METRICS:
-            for case, scores in self.per_case.items():
-                if (found := set(getattr(scores, metric))) != classes or not found:
-                    found, others = sorted(found), sorted(classes)
+        for case, scores in self.per_case.items():
+            for by_class in scores.by_metric.values():
+                if set(by_class) != classes or not classes:
+                    found, others = sorted(by_class), sorted(classes)
                     raise ValueError(f"per_case: the case {case!r} has the classes {found}, others have {others}")
-            if set(getattr(self, metric).per_class) != classes:
+        for metric, scores in self.by_metric.items():
+            if set(scores.per_class) != classes:
                 raise ValueError(f"{metric} has no per_class of the classes {sorted(classes)}")
 
     @property
     def classes(self) -> list[str]:
         """Their names, in the order of their labels."""
         return list(next(iter(self.per_case.values())).dsc)
+
+    @property
+    def by_metric(self) -> dict[str, MetricScores]:
+        return {"dsc": self.dsc, "nsd": self.nsd}
 
 
 @dataclass(frozen=True)
@@ -162,15 +170,16 @@ class PaperEvaluation(Sparse):
     not_scored_without_reference: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if set(self.scores) not in ({"f1"}, set(METRICS)):
+        if list(self.scores) not in (["f1"], ["dsc", "nsd"]):
             raise ValueError(
                 f"metric is {self.metric!r}, but the scores are {list(self.scores)}, not dsc and nsd, or f1"
             )
 
     @property
     def scores(self) -> dict[str, PaperScore]:
-        """By their key in `PAPER_METRICS`."""
-        return {key: score for key in PAPER_METRICS if (score := getattr(self, key)) is not None}
+        """Those that there are, by metric."""
+        scores = {"dsc": self.dsc, "nsd": self.nsd, "f1": self.f1}
+        return {key: score for key, score in scores.items() if score is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
