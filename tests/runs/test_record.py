@@ -111,6 +111,13 @@ def test_what_is_wrong_is_named(tmp_path, text, message):
     assert str(error.value).endswith(f"; write it anew with: swin-umamba train --resume --output {tmp_path}")
 
 
+@pytest.mark.parametrize("path", ["~nobody/of/this/name", "x" * 5000, "", "<a>\n\t"])
+def test_text_that_is_no_path_costs_the_pictures_alone(tmp_path, path):
+    metrics = _usual()
+    metrics["settings"]["dataset"] = path
+    assert "The pictures could not be drawn" in render_page(read_run(_write(tmp_path, metrics)))
+
+
 JUNK = st.recursive(
     st.none()
     | st.booleans()

@@ -68,8 +68,8 @@ def make_gallery(run: FinishedRun, tables: Sequence[ScoreTable]) -> Gallery:
                 table.name: next(case.mean for case in table.cases if case.identifier == identifier) for table in tables
             }
             shown.append(_show(dataset, cases[identifier], run.folder.predictions, place, scores))
-    # A path in the record may be none.
-    except (UserError, OSError, ValueError) as error:
+    # Text in the record need not be a path that there can be.
+    except (UserError, OSError, ValueError, RuntimeError) as error:
         return Gallery([], str(error))
     return Gallery(shown)
 
