@@ -6,14 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
-from skimage.io import imsave
+from skimage.io import imread, imsave
+
+if TYPE_CHECKING:
+    from swin_umamba.datasets import Case
+    from swin_umamba.runs.settings import Settings
 
 # Machines differ too much in speed for deadlines. The default run repeats itself, so that a change is judged by what it
 # changes; more examples, and others each time: --hypothesis-profile=thorough.
@@ -52,6 +57,82 @@ def _make_data_set(parent: Path, training: int = 6, held_out: int = 0, size: tup
     }
     (folder / "dataset.json").write_text(json.dumps(description))
     return folder
+
+
+@pytest.fixture(scope="session")
+def finish_run() -> Callable[..., None]:
+    """A function that makes a finished run without training: real predictions and scores, and invented curves."""
+    return _finish_run
+
+
+def _finish_run(
+    root: Path,
+    settings: Settings,
+    cases: Sequence[Case],
+    shift: Callable[[int], int],
+    change: Callable[[dict[str, Any]], object] = lambda metrics: None,
+) -> None:
+    """Write the predictions, the settings and the record.
+
+    Parameters
+    ----------
+    root
+        The results folder.
+    settings
+        Name the data set, batch and patch.
+    cases
+        What is held out.
+    shift
+        By how many pixels the prediction of a case is beside the reference, by the case's number.
+    change
+        Gets the content of ``metrics.json`` before it is written.
+    """
+    # Imported here: nnU-Net takes seconds.
+    from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
+    from rich.console import Console
+    from swin_umamba.common.typed_json import as_json, from_json
+    from swin_umamba.datasets import open_raw_dataset
+    from swin_umamba.evaluation.held_out import score_cases, summarise
+    from swin_umamba.jobs.paper_evaluation import evaluate_as_in_paper
+    from swin_umamba.runs.folder import RunFolder
+    from swin_umamba.runs.record import HeldOutScores, RunRecord, Timings, TrainingRecord
+
+    folder, dataset, epochs = RunFolder(root), open_raw_dataset(settings.dataset), range(settings.epochs)
+    folder.predictions.mkdir(parents=True, exist_ok=True)
+    for number, case in enumerate(cases):
+        label = np.roll(imread(case.label), shift(number), axis=1)
+        imsave(folder.predictions / f"{case.identifier}.png", label, check_contrast=False)
+    scores = score_cases(dataset, cases, folder.predictions, NaturalImage2DIO(), settings.nsd_tolerance)
+    record = RunRecord(
+        dataset=dataset.name,
+        model=settings.model,
+        held_out=from_json(HeldOutScores, summarise(scores)) if scores else None,
+        held_out_from="labelsTs" if dataset.held_out else "validation",
+        training=TrainingRecord(
+            trainer=settings.trainer,
+            parameters=1_500_000,
+            batch_size=settings.batch_size,
+            patch_size=settings.patch_size,
+            train_loss=tuple(0.5 - epoch / 4 for epoch in epochs),
+            validation_loss=tuple(0.75 - epoch / 4 for epoch in epochs),
+            validation_dice=tuple(1 - 1 / (epoch + 2) for epoch in epochs),
+            learning_rate=(settings.learning_rate or 0.01,) * settings.epochs,
+        ),
+        settings=settings,
+        seconds=Timings(
+            preprocessing=3.0, total=70.0, training=65.0, epochs=(65.0 / settings.epochs,) * settings.epochs
+        ),
+        finished="2026-01-02T03:04:05+00:00",
+        device="x86_64, AVX512",
+        device_type="cpu",
+        threads=2,
+        versions={"python": "3.11.7", "torch": "2.13.0"},
+        **evaluate_as_in_paper(dataset, folder, Console(quiet=True)),
+    )
+    metrics = as_json(record)
+    change(metrics)
+    folder.metrics.write_text(json.dumps(metrics))
+    folder.settings.write_text(json.dumps(metrics["settings"]))
 
 
 ROOT = Path(__file__).resolve().parents[1]

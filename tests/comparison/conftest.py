@@ -1,26 +1,20 @@
-"""Comparisons whose systems were never trained: real images, predictions and scores, and invented curves."""
+"""Comparisons whose systems were never trained."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pytest
-from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
-from rich.console import Console
-from skimage.io import imread, imsave
 from swin_umamba.commands import cli
 from swin_umamba.comparison.measurements import Epoch, Measurements
 from swin_umamba.comparison.panel import draw_comparison
 from swin_umamba.datasets import open_raw_dataset
-from swin_umamba.evaluation.held_out import score_cases, summarise
 from swin_umamba.jobs import comparison_pipeline
-from swin_umamba.jobs.paper_evaluation import evaluate_as_in_paper
 from swin_umamba.runs.folder import RunFolder
 from swin_umamba.runs.settings import Settings
 
@@ -33,6 +27,8 @@ class Pretender:
 
     Attributes
     ----------
+    finish_run : callable
+        Writes what a run leaves behind.
     trained : list of str
         Names of the run folders, in the order in which they were trained.
     failures : dict
@@ -41,6 +37,7 @@ class Pretender:
         By how many pixels the predictions of a run are beside the reference, by name.
     """
 
+    finish_run: Callable[..., None]
     trained: list[str] = field(default_factory=list)
     failures: dict[str, str | type[KeyboardInterrupt]] = field(default_factory=dict)
     shifts: dict[str, int] = field(default_factory=dict)
@@ -58,46 +55,17 @@ class Pretender:
     def _finish(self, folder: RunFolder) -> None:
         settings = Settings.read(folder.settings)
         dataset = open_raw_dataset(settings.dataset)
+        shift = self.shifts.get(folder.root.name, len(self.trained))
         cases = dataset.held_out or dataset.training
-        folder.predictions.mkdir(exist_ok=True)
-        for number, case in enumerate(cases):
-            shift = self.shifts.get(folder.root.name, len(self.trained)) + number % 3
-            label = np.roll(imread(case.label), shift, axis=1)
-            imsave(folder.predictions / f"{case.identifier}.png", label, check_contrast=False)
-        scores = score_cases(dataset, cases, folder.predictions, NaturalImage2DIO(), settings.nsd_tolerance)
-        curve = [0.5] * settings.epochs
-        metrics = {
-            "dataset": dataset.name,
-            "model": settings.model,
-            "held_out": summarise(scores),
-            "held_out_from": "labelsTs" if dataset.held_out else "validation",
-            "training": {
-                "trainer": settings.trainer,
-                "parameters": 1_500_000,
-                "batch_size": settings.batch_size,
-                "patch_size": list(settings.patch_size),
-                "train_loss": curve,
-                "validation_loss": curve,
-                "validation_dice": curve,
-                "learning_rate": [settings.learning_rate or 0.01] * settings.epochs,
-            },
-            "settings": settings.as_json(),
-            "seconds": {"training": 3.0, "epochs": [1.5] * settings.epochs, "total": 9.0},
-            "device": "x86_64",
-            "device_type": "cpu",
-            "threads": 1,
-            "versions": {"torch": "2.13.0"},
-            **evaluate_as_in_paper(dataset, folder, Console(quiet=True)),
-        }
+        self.finish_run(folder.root, settings, cases, lambda number: shift + number % 3)
         measured = {number: Epoch(0.25, 700_000_000 + number) for number in range(settings.epochs)}
         Measurements(1_500_000, 2_345_000_000, 0, measured).write(folder.root)
         folder.checkpoint.touch()
-        folder.metrics.write_text(json.dumps(metrics))
 
 
 @pytest.fixture
-def pretender(monkeypatch: pytest.MonkeyPatch) -> Pretender:
-    pretender = Pretender()
+def pretender(finish_run: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Pretender:
+    pretender = Pretender(finish_run)
     monkeypatch.setattr(comparison_pipeline, "run_process", pretender)
     # Drawing takes longer than all else; the tests of the panel ask for it.
     monkeypatch.setattr(comparison_pipeline, "draw_comparison", lambda path, *_: path.touch())

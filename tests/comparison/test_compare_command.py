@@ -72,13 +72,18 @@ def test_the_paired_test_is_scipys_on_the_cases(pretender, compare, out):
             assert (test["n"], test["ties"]) == (8, 0)
 
 
+def _cells(mean, std, n):
+    score = {"mean": mean, "std": std, "n": n}
+    return {"metric": "cells", "n_cases": n, "f1": {**score, "per_class": {"cell": score}}}
+
+
 def test_the_papers_metric_takes_the_place_of_dsc_and_nsd(pretender, compare, out):
     models = ("--models", "nnunet,segresnet")
     compare(*models)
     for shift, name in enumerate(NAMES[:2]):
         path = out / name / "metrics.json"
         scores = [0.3 + 0.05 * case + 0.01 * shift * (case + 1) for case in range(8)]
-        evaluation = {"metric": "cells", "f1": {"mean": np.mean(scores), "std": np.std(scores), "n": 8}}
+        evaluation = _cells(np.mean(scores), np.std(scores), 8)
         path.write_text(json.dumps({**json.loads(path.read_text()), "evaluation": evaluation}))
         (out / name / "evaluation").mkdir()
         # The last image has no score.
@@ -96,7 +101,7 @@ def test_the_papers_metric_takes_the_place_of_dsc_and_nsd(pretender, compare, ou
 def test_a_system_without_the_papers_metric_fails_instead_of_another_metric(pretender, compare, out, capfd):
     models = ("--models", "nnunet,segresnet")
     compare(*models)
-    evaluation = {"metric": "cells", "f1": {"mean": 0.5, "std": 0.0, "n": 1}}
+    evaluation = _cells(0.5, 0.0, 1)
     for name, of_name in (("nnunet", evaluation), ("segresnet", None)):
         path = out / name / "metrics.json"
         metrics = {**json.loads(path.read_text()), "dataset": "Dataset703_NeurIPSCell", "evaluation": of_name}

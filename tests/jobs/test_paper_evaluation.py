@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from skimage.io import imread, imsave
+from swin_umamba.common.typed_json import as_json
 from swin_umamba.datasets import open_raw_dataset
 from swin_umamba.evaluation import evaluate_folders
 from swin_umamba.jobs.paper_evaluation import evaluate_as_in_paper
@@ -34,7 +35,7 @@ def _write(path, labels):
 
 def _evaluate(dataset, folder):
     output = io.StringIO()
-    return evaluate_as_in_paper(dataset, folder, Console(file=output, width=1000)), output.getvalue()
+    return as_json(evaluate_as_in_paper(dataset, folder, Console(file=output, width=1000))), output.getvalue()
 
 
 def test_both_rules_are_computed_printed_and_written(endoscopy):

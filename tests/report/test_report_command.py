@@ -63,29 +63,39 @@ def test_an_output_that_cannot_be_written_is_told(make_run, tmp_path, capsys):
         (lambda metrics: metrics.pop("training"), "training is None"),
         (lambda metrics: metrics["training"].update(parameters="many"), "training.parameters is 'many'"),
         (lambda metrics: metrics["training"]["train_loss"].pop(), "the curves have [3, 4, 4, 4] epochs"),
-        (lambda metrics: metrics["training"]["train_loss"].__setitem__(0, "low"), "a curve holds 'low'"),
-        (lambda metrics: metrics.update(held_out={"cases": 3}), "held_out has no per_case"),
-        (lambda metrics: metrics["held_out"]["per_case"]["disc_ts0"].pop("nsd"), "the case 'disc_ts0' has no nsd"),
+        (
+            lambda metrics: metrics["training"]["train_loss"].__setitem__(0, "low"),
+            "training.train_loss[0] is 'low', not a finite number",
+        ),
+        (lambda metrics: metrics.update(held_out={"cases": 3}), "held_out.dsc is None, not an object"),
+        (lambda metrics: metrics["held_out"]["per_case"].clear(), "held_out.per_case is empty"),
+        (
+            lambda metrics: metrics["held_out"]["per_case"]["disc_ts0"].pop("nsd"),
+            "held_out.per_case['disc_ts0'].nsd is None",
+        ),
         (
             lambda metrics: metrics["held_out"]["per_case"]["disc_ts1"]["dsc"].pop("rim"),
             "the case 'disc_ts1' has the classes ['core'], others have ['core', 'rim']",
         ),
         (
             lambda metrics: metrics["held_out"]["per_case"]["disc_ts1"]["dsc"].update(rim=None),
-            "dsc of 'disc_ts1' holds None",
+            "held_out.per_case['disc_ts1'].dsc['rim'] is None",
         ),
         (lambda metrics: metrics["held_out"].pop("cases"), "held_out.cases is None"),
-        (lambda metrics: metrics["held_out"].pop("nsd"), "held_out.nsd has no per_class of the classes"),
+        (lambda metrics: metrics["held_out"].pop("nsd"), "held_out.nsd is None"),
         (lambda metrics: metrics["held_out"]["dsc"]["per_class"].pop("rim"), "held_out.dsc has no per_class"),
-        (lambda metrics: metrics["held_out"]["dsc"].update(std="0"), "held_out.dsc holds '0'"),
-        (lambda metrics: metrics["held_out"]["dsc"]["per_class"].update(rim=0.5), "held_out.dsc holds None"),
+        (lambda metrics: metrics["held_out"]["dsc"].update(std="0"), "held_out.dsc.std is '0', not a finite number"),
+        (
+            lambda metrics: metrics["held_out"]["dsc"]["per_class"].update(rim=0.5),
+            "per_class['rim'] is 0.5, not an object",
+        ),
     ],
 )
 def test_damaged_metrics_are_told(make_run, capsys, change, message):
     assert message in _error(capsys, make_run(change=change))
 
 
-@pytest.mark.parametrize("content", ["{", "[]", json.dumps({"dataset": 3})])
+@pytest.mark.parametrize("content", ["{", "[]", json.dumps({"dataset": 3}), "[" * 100_000, "1" * 5000])
 def test_metrics_that_are_none_are_told(make_run, capsys, content):
     root = make_run(held_out=0)
     (root / "metrics.json").write_text(content)

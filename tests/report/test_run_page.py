@@ -230,7 +230,8 @@ def test_the_report_of_pretrained_weights_is_shown(make_run):
 
 
 def _cells(mean: float) -> dict:
-    return {"metric": "cells", "n_cases": 4, "f1": {"mean": mean, "std": None, "n": 4, "per_class": {"cell": {}}}}
+    score = {"mean": mean, "std": None, "n": 4}
+    return {"metric": "cells", "n_cases": 4, "f1": {**score, "per_class": {"cell": score}}}
 
 
 def test_the_paper_s_metric_leads_where_there_is_one(make_run):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote
 
 import jinja2
@@ -12,6 +10,7 @@ from markupsafe import Markup
 
 from ..common.files import replace_atomically
 from .folder import ComparisonFolder
+from .record import ComparisonRecord, FinishedRow
 from .report import explanations, table_columns, table_row
 
 _TEMPLATES = jinja2.Environment(
@@ -26,7 +25,7 @@ _TEMPLATES = jinja2.Environment(
 )
 
 
-def write_page(folder: ComparisonFolder, record: Mapping[str, Any]) -> None:
+def write_page(folder: ComparisonFolder, record: ComparisonRecord) -> None:
     """Write ``comparison.html``, which loads nothing from elsewhere and links to the pages of the runs.
 
     Parameters
@@ -34,18 +33,18 @@ def write_page(folder: ComparisonFolder, record: Mapping[str, Any]) -> None:
     folder
         Its figure is put into the page, if it is there.
     record
-        What `swin_umamba.comparison.record.make_record` gave.
+        What is written.
     """
     picture = folder.panel.read_bytes() if folder.panel.exists() else None
     rows = [
         {
             "cells": table_row(record, row),
-            "page": f"{quote(row['name'])}/report.html" if row["state"] == "finished" else None,
+            "page": f"{quote(row.name)}/report.html" if isinstance(row, FinishedRow) else None,
         }
-        for row in record["systems"]
+        for row in record.systems
     ]
     page = _TEMPLATES.get_template("comparison.html.j2").render(
-        title=f"Comparison on {record['dataset'] or 'the data set'}",
+        title=f"Comparison on {record.dataset or 'the data set'}",
         style=Markup(_TEMPLATES.loader.get_source(_TEMPLATES, "page.css")[0]),
         record=record,
         columns=table_columns(record),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.markup import escape
 from rich.table import Table
@@ -15,20 +14,22 @@ from ..common.progress import clock
 from ..evaluation.scores import PAPER_METRICS
 from ..paper.protocol import RULES
 from .folder import ComparisonFolder
+from .paired_test import PairedTest
+from .record import ComparisonRecord, FinishedRow, SystemRow
 
 GIGA, MEGA = 1e9, 1e6
 DASH = "–"
 
 
-def write_record(folder: ComparisonFolder, record: Mapping[str, Any]) -> None:
+def write_record(folder: ComparisonFolder, record: ComparisonRecord) -> None:
     """Write ``comparison.json``, ``comparison.csv`` and ``comparison.md``."""
-    write_json(folder.record, record)
+    write_json(folder.record, record.as_json())
     for path, text in ((folder.values, _csv(record)), (folder.table, _markdown(record))):
         with replace_atomically(path) as file:
             file.write(text.encode())
 
 
-def _csv(record: Mapping[str, Any]) -> str:
+def _csv(record: ComparisonRecord) -> str:
     fixed = (
         "name",
         "title",
@@ -42,25 +43,24 @@ def _csv(record: Mapping[str, Any]) -> str:
         "peak_memory_bytes",
         "training_seconds",
     )
-    tested = ("n", "ties", "difference", "p", "p_holm")
-    rule, others = record["scores_from"], _other_rules(record)
-    columns = [f"{_column(key, rule)}_{name}" for key in record["metrics"] for name in ("mean", "std", *tested)]
-    columns += [
-        f"{_column(key, other)}_{name}" for other in others for key in record["metrics"] for name in ("mean", "std")
-    ]
+    statistics, tested = ("mean", "std"), ("n", "ties", "difference", "p", "p_holm")
+    rule, others = record.scores_from, _other_rules(record)
+    columns = [f"{_column(key, rule)}_{name}" for key in record.metrics for name in (*statistics, *tested)]
+    columns += [f"{_column(key, other)}_{name}" for other in others for key in record.metrics for name in statistics]
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow([*fixed, *columns, "failure"])
-    for row in record["systems"]:
+    for row in record.systems:
         values = []
-        for key in record["metrics"]:
-            score = row.get("scores", {}).get(key, {})
-            test = row.get("against_first", {}).get(key, {})
-            values += [score.get("mean"), score.get("std"), *(test.get(name) for name in tested)]
+        for key in record.metrics:
+            score = getattr(row, "scores", {}).get(key)
+            test = getattr(row, "against_first", {}).get(key)
+            values += [getattr(score, name, None) for name in statistics]
+            values += [getattr(test, name, None) for name in tested]
         for other in others:
-            scores = row.get("other_scores", {}).get(other, {})
-            values += [scores.get(key, {}).get(name) for key in record["metrics"] for name in ("mean", "std")]
-        writer.writerow([*(row.get(name) for name in fixed), *values, row.get("failure")])
+            scores = getattr(row, "other_scores", {}).get(other, {})
+            values += [getattr(scores.get(key), name, None) for key in record.metrics for name in statistics]
+        writer.writerow([getattr(row, name, None) for name in fixed] + values + [getattr(row, "failure", None)])
     return text.getvalue()
 
 
@@ -68,111 +68,110 @@ def _column(key: str, rule: str) -> str:
     return f"{key}_{RULES[rule].replace(' ', '_')}" if rule in RULES else key
 
 
-def _other_rules(record: Mapping[str, Any]) -> list[str]:
+def _other_rules(record: ComparisonRecord) -> list[str]:
     """The rules by which some systems have scores beside those of the table."""
-    return [rule for rule in RULES if any(rule in row.get("other_scores", {}) for row in record["systems"])]
+    return [rule for rule in RULES if any(rule in row.other_scores for row in record.finished)]
 
 
-def table_columns(record: Mapping[str, Any]) -> list[str]:
+def table_columns(record: ComparisonRecord) -> list[str]:
     """Headings of the table."""
-    scores = [PAPER_METRICS[key] for key in record["metrics"]]
+    scores = [PAPER_METRICS[key] for key in record.metrics]
     memory = "GPU memory (GB)" if _on_gpu(record) else "memory (GB)"
     return ["system", "param (M)", "ops (G)", *scores, *(f"p, {name}" for name in scores), "step (s)", memory]
 
 
-def table_row(record: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
+def table_row(record: ComparisonRecord, row: SystemRow) -> list[str]:
     """One system in the words of the table; a system without result says why in the second cell."""
-    if row["state"] != "finished":
-        return [row["title"], row["state"], *[""] * (len(table_columns(record)) - 2)]
-    scores = [row["scores"][key] for key in record["metrics"]]
+    if not isinstance(row, FinishedRow):
+        return [row.title, row.state, *[""] * (len(table_columns(record)) - 2)]
+    scores = [row.scores[key] for key in record.metrics]
     return [
-        row["title"],
-        f"{row['parameters'] / MEGA:.1f}",
-        _number(row["multiply_accumulates"], "{:.2f}", GIGA),
-        *(f"{_number(score['mean'], '{:.4f}')} ± {_number(score['std'], '{:.4f}')}" for score in scores),
-        *(_p_value(row["against_first"].get(key)) for key in record["metrics"]),
-        _number(row["step_seconds"], "{:#.3g}"),
-        _number(row["peak_memory_bytes"], "{:.2f}", GIGA),
+        row.title,
+        f"{row.parameters / MEGA:.1f}",
+        _number(row.multiply_accumulates, "{:.2f}", GIGA),
+        *(f"{_number(score.mean, '{:.4f}')} ± {_number(score.std, '{:.4f}')}" for score in scores),
+        *(_p_value(row.against_first.get(key)) for key in record.metrics),
+        _number(row.step_seconds, "{:#.3g}"),
+        _number(row.peak_memory_bytes, "{:.2f}", GIGA),
     ]
 
 
-def explanations(record: Mapping[str, Any]) -> list[str]:
+def explanations(record: ComparisonRecord) -> list[str]:
     """What the columns are, and under which budget they were made."""
-    done = [row for row in record["systems"] if row["state"] == "finished"]
-    if not done:
+    if not record.finished:
         return []
-    settings, first = record["settings"], done[0]
-    n_cases = len(first["scores"][record["metrics"][0]]["cases"])
-    patch = "×".join(map(str, first["patch_size"]))
+    settings, first = record.settings, record.finished[0]
+    n_cases = len(first.scores[record.metrics[0]].cases)
+    patch = "×".join(map(str, first.patch_size))
     memory = (
         "of tensors on the GPU" if _on_gpu(record) else "resident in main memory, Python and its libraries included"
     )
-    title = next(row["title"] for row in record["systems"] if row["name"] == record["test"]["against"])
-    rates = "; ".join(f"{row['title']} {_number(row['learning_rate'], '{:g}')}" for row in done)
+    title = next(row.title for row in record.systems if row.name == record.test.against)
+    rates = "; ".join(f"{row.title} {_number(row.learning_rate, '{:g}')}" for row in record.finished)
     return [
-        f"Budget of each system: epochs {settings['epochs']}, iterations of one {settings['iterations']}, batch "
-        f"{first['batch_size']}, patch {patch}, fold {settings['fold']}, seed {settings['seed']}.",
+        f"Budget of each system: epochs {settings.epochs}, iterations of one {settings.iterations}, batch "
+        f"{first.batch_size}, patch {patch}, fold {settings.fold}, seed {settings.seed}.",
         f"Optimizer and schedule are the system's own; learning rate of the first epoch: {rates}.",
         f"Scores{_whose(record)}: mean ± standard deviation (divided by n) over {n_cases} held-out cases"
-        + (f"; NSD {_tolerance(record)}." if "nsd" in record["metrics"] else "."),
+        + (f"; NSD {_tolerance(record)}." if "nsd" in record.metrics else "."),
         *_scores_by_other_rules(record),
-        f"p: {record['test']['name']}, against {title}, corrected by {record['test']['correction']}; "
+        f"p: {record.test.name}, against {title}, corrected by {record.test.correction}; "
         f"cases with equal scores are left out by the test.",
         *_untested(record),
         f"ops: multiply-accumulates of one image of {patch} pixels, as fvcore counts them, selective scans included.",
         f"step: median time from a batch to the new weights, augmentation not included. memory: peak during the "
         f"training, {memory}; 1 GB is 10⁹ bytes.",
-        f"Device: {first['device']}, {first['threads']} CPU threads. Versions: "
-        + ", ".join(f"{name} {version}" for name, version in first["versions"].items())
+        f"Device: {first.device}, {first.threads} CPU threads. Versions: "
+        + ", ".join(f"{name} {version}" for name, version in first.versions.items())
         + ".",
     ]
 
 
-def _whose(record: Mapping[str, Any]) -> str:
-    if record["evaluation"] is None:
+def _whose(record: ComparisonRecord) -> str:
+    if record.evaluation is None:
         return ""
-    rule = record["evaluation"]["rule"]
+    rule = record.evaluation.rule
     paper = ", as the released scripts compute it and the paper's tables have it" if rule == "as published" else ""
-    return f" of the paper's metric ({record['evaluation']['metric']}) {rule}{paper}"
+    return f" of the paper's metric ({record.evaluation.metric}) {rule}{paper}"
 
 
-def _tolerance(record: Mapping[str, Any]) -> str:
-    if record["evaluation"] is None:
-        return f"at a tolerance of {record['settings']['nsd_tolerance']:g}"
-    settings = record["evaluation"]["settings"]
-    if "tolerance_mm" in settings:
-        return "at tolerances in mm: " + ", ".join(f"{name} {mm:g}" for name, mm in settings["tolerance_mm"].items())
-    return f"at a tolerance of {settings['tolerance_pixels']:g} pixels"
+def _tolerance(record: ComparisonRecord) -> str:
+    if record.evaluation is None:
+        return f"at a tolerance of {record.settings.nsd_tolerance:g}"
+    settings = record.evaluation.settings
+    if settings.tolerance_mm is not None:
+        return "at tolerances in mm: " + ", ".join(f"{name} {mm:g}" for name, mm in settings.tolerance_mm.items())
+    return f"at a tolerance of {_number(settings.tolerance_pixels, '{:g}')} pixels"
 
 
-def _scores_by_other_rules(record: Mapping[str, Any]) -> list[str]:
+def _scores_by_other_rules(record: ComparisonRecord) -> list[str]:
     lines = []
     for rule in _other_rules(record):
         systems = [
-            f"{row['title']} "
-            + ", ".join(f"{PAPER_METRICS[key]} {_number(score['mean'], '{:.4f}')}" for key, score in scores.items())
-            for row in record["systems"]
-            if (scores := row.get("other_scores", {}).get(rule))
+            f"{row.title} "
+            + ", ".join(f"{PAPER_METRICS[key]} {_number(score.mean, '{:.4f}')}" for key, score in scores.items())
+            for row in record.finished
+            if (scores := row.other_scores.get(rule))
         ]
         lines.append(f"The same {RULES[rule]}: {'; '.join(systems)}.")
     return lines
 
 
-def _untested(record: Mapping[str, Any]) -> list[str]:
+def _untested(record: ComparisonRecord) -> list[str]:
     lines = []
-    for key in record["metrics"]:
-        for row in record["systems"]:
-            test = row.get("against_first", {}).get(key)
-            if test and test["reason"]:
-                lines.append(f"No p of {PAPER_METRICS[key]} for {row['title']}: {test['reason']}.")
+    for key in record.metrics:
+        for row in record.finished:
+            test = row.against_first.get(key)
+            if test and test.reason:
+                lines.append(f"No p of {PAPER_METRICS[key]} for {row.title}: {test.reason}.")
     return lines
 
 
-def _markdown(record: Mapping[str, Any]) -> str:
+def _markdown(record: ComparisonRecord) -> str:
     columns = table_columns(record)
-    rows = [table_row(record, row) for row in record["systems"]]
+    rows = [table_row(record, row) for row in record.systems]
     lines = [
-        f"# Comparison on {_escaped(record['dataset'] or 'the data set')}",
+        f"# Comparison on {_escaped(record.dataset or 'the data set')}",
         "",
         "| " + " | ".join(columns) + " |",
         "|---|" + "---:|" * (len(columns) - 1),
@@ -181,18 +180,18 @@ def _markdown(record: Mapping[str, Any]) -> str:
         *(f"- {_escaped(line)}" for line in explanations(record)),
         "",
     ]
-    if record["cautions"]:
-        lines += ["Before you quote these numbers:", "", *(f"- {_escaped(line)}" for line in record["cautions"]), ""]
-    lines += ["```bash", record["command"], "```", ""]
+    if record.cautions:
+        lines += ["Before you quote these numbers:", "", *(f"- {_escaped(line)}" for line in record.cautions), ""]
+    lines += ["```bash", record.command, "```", ""]
     return "\n".join(lines)
 
 
-def summary_table(record: Mapping[str, Any]) -> Table:
+def summary_table(record: ComparisonRecord) -> Table:
     """The table for the terminal."""
     table = Table(caption=f"scores{whose}" if (whose := _whose(record)) else None)
     for place, name in enumerate(table_columns(record)):
         table.add_column(name, justify="right" if place else "left", overflow="fold")
-    for row in record["systems"]:
+    for row in record.systems:
         table.add_row(*map(escape, table_row(record, row)))
     return table
 
@@ -202,14 +201,14 @@ def time_left(seconds: Sequence[float], systems: int) -> str:
     return f", about {clock(systems * sum(seconds) / len(seconds))} left" if seconds else ""
 
 
-def _on_gpu(record: Mapping[str, Any]) -> bool:
-    return any(row.get("device_type") == "cuda" for row in record["systems"])
+def _on_gpu(record: ComparisonRecord) -> bool:
+    return any(row.device_type == "cuda" for row in record.finished)
 
 
-def _p_value(test: Mapping[str, Any] | None) -> str:
-    if test is None or test["p_holm"] is None:
+def _p_value(test: PairedTest | None) -> str:
+    if test is None or test.p_holm is None:
         return DASH
-    return "< 0.0001" if test["p_holm"] < 1e-4 else f"{test['p_holm']:.4f}"
+    return "< 0.0001" if test.p_holm < 1e-4 else f"{test.p_holm:.4f}"
 
 
 def _number(value: float | None, form: str, unit: float = 1) -> str:

@@ -98,7 +98,7 @@ def execute_comparison(
     write_page(folder, record)
     console.rule()
     console.print(summary_table(record))
-    for line in record["cautions"]:
+    for line in record.cautions:
         console.print(f"- {escape(line)}", soft_wrap=True)
     console.print(f"results in {escape(str(folder.root))}", soft_wrap=True)
     for path, what in (

@@ -7,12 +7,14 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from ..common.typed_json import from_json
 from ..datasets import RawDataset
 from ..evaluation import EvaluationError, evaluate_folders
 from ..evaluation.scores import PAPER_METRICS
 from ..paper.data_sets import INSTANCES
 from ..paper.protocol import RULES, find_protocol
 from ..runs.folder import RunFolder
+from ..runs.record import PaperEvaluation
 
 
 def evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: Console) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: Consol
     Returns
     -------
     dict
-        Entries of ``metrics.json``: for each key of `RULES` what `Evaluation.summary` gives, ``None`` where there is
+        Fields of `swin_umamba.runs.record.RunRecord`: for each key of `RULES` the evaluation, ``None`` where there is
         no score; and ``not_evaluated``, by the same keys the reasons why there is none where there should be.
     """
     entries: dict[str, Any] = {**dict.fromkeys(RULES), "not_evaluated": {}}
@@ -50,8 +52,11 @@ def evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: Consol
             continue
         where = getattr(folder, key)
         evaluation.write(where)
-        entries[key] = summary = evaluation.summary()
-        means = {PAPER_METRICS[score]: summary[score]["mean"] for score in evaluation.keys}
-        scores = ", ".join(f"{name} {'-' if mean is None else f'{mean:.4f}'}" for name, mean in means.items())
-        console.print(f"{what}: {scores}, by case in {escape(str(where))}")
+        entries[key] = from_json(PaperEvaluation, evaluation.summary())
+        console.print(f"{what}: {_scores(entries[key])}, by case in {escape(str(where))}")
     return entries
+
+
+def _scores(evaluation: PaperEvaluation) -> str:
+    means = {PAPER_METRICS[key]: score.mean for key, score in evaluation.scores.items()}
+    return ", ".join(f"{name} {'-' if mean is None else f'{mean:.4f}'}" for name, mean in means.items())

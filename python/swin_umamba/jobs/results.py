@@ -1,4 +1,4 @@
-"""What a run leaves behind: ``metrics.json``, the figures, and the table on the console."""
+"""What a run leaves behind: its record, the figures, and the table on the console."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,12 +15,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..checkpoints.report import LoadReport
 from ..common.progress import clock
+from ..common.typed_json import from_json, read_json
 from ..datasets import Case, RawDataset
 from ..evaluation.held_out import summarise
 from ..evaluation.scores import CaseScores, worst_median_best
 from ..figures import PanelRow, draw_loss_curve, draw_panel, read_example
 from ..runs.folder import RunFolder
+from ..runs.record import HeldOutScores, RunRecord, Statistics, Timings, TrainingRecord
 from ..runs.result_files import describe_files
 from ..runs.settings import Settings
 from ..trainers.paper_trainer import PaperTrainer
@@ -27,67 +31,83 @@ from ..trainers.paper_trainer import PaperTrainer
 PACKAGES = ("swin-umamba-ext", "torch", "nnunetv2", "monai", "numpy")
 
 
-def collect_metrics(
+def make_record(
     dataset: RawDataset,
     settings: Settings,
     trainer: PaperTrainer,
     scores: dict[str, CaseScores],
     seconds: dict[str, float],
-) -> dict[str, Any]:
-    """The content of ``metrics.json``: scores, course of the training, settings, timings, versions."""
+    processes: int,
+    **evaluations: Any,
+) -> RunRecord:
+    """Put together what is known of a run that has come to its end.
+
+    Parameters
+    ----------
+    dataset, settings, trainer
+        Those of the run.
+    scores
+        Of the held-out cases; none where no case was held out.
+    seconds
+        That the phases took, by the names in `Timings`, and the ``total``.
+    processes
+        That have trained together.
+    **evaluations
+        What `swin_umamba.jobs.paper_evaluation.evaluate_as_in_paper` gave.
+    """
     log = trainer.logger
     starts, ends = (log.get_value(f"epoch_{edge}_timestamps", None) for edge in ("start", "end"))
     epochs = [end - start for start, end in zip(starts, ends, strict=True)]
     plan = trainer.configuration_manager
-    return {
-        "dataset": dataset.name,
-        "model": settings.model,
-        "seed": settings.seed,
-        "held_out": summarise(scores) if scores else None,
-        "held_out_from": "labelsTs" if dataset.held_out else "validation",
-        "training": {
-            "trainer": type(trainer).__name__,
-            "parameters": sum(parameter.numel() for parameter in trainer.network.parameters()),
-            "batch_size": int(plan.batch_size),
-            "patch_size": [int(size) for size in plan.patch_size],
-            "train_loss": _numbers(log.get_value("train_losses", None)),
-            "validation_loss": _numbers(log.get_value("val_losses", None)),
-            "validation_dice": _numbers(log.get_value("mean_fg_dice", None)),
-            "learning_rate": _numbers(log.get_value("lrs", None)),
-        },
-        "settings": settings.as_json(),
-        # Training counts every epoch of a resumed run, the rest what happened since it was resumed.
-        "seconds": {
+    # A resumed run has not loaded the weights itself.
+    pretrained = Path(trainer.output_folder, "pretrained.json")
+    return RunRecord(
+        dataset=dataset.name,
+        model=settings.model,
+        seed=settings.seed,
+        held_out=from_json(HeldOutScores, summarise(scores)) if scores else None,
+        held_out_from="labelsTs" if dataset.held_out else "validation",
+        training=TrainingRecord(
+            trainer=type(trainer).__name__,
+            parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
+            batch_size=int(plan.batch_size),
+            patch_size=tuple(int(size) for size in plan.patch_size),
+            train_loss=_curve(log.get_value("train_losses", None)),
+            validation_loss=_curve(log.get_value("val_losses", None)),
+            validation_dice=_curve(log.get_value("mean_fg_dice", None)),
+            learning_rate=_curve(log.get_value("lrs", None)),
+            processes=processes,
+            pretrained=read_json(LoadReport, pretrained) if pretrained.exists() else None,
+        ),
+        settings=settings,
+        seconds=Timings(
             **{name: round(value, 1) for name, value in seconds.items()},
-            "training": round(sum(epochs), 1),
-            "epochs": [round(value, 1) for value in epochs],
-        },
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "device": _device_name(trainer.device),
-        "device_type": trainer.device.type,
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-    }
+            training=round(sum(epochs), 1),
+            epochs=tuple(round(value, 1) for value in epochs),
+        ),
+        finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        device=_device_name(trainer.device),
+        device_type=trainer.device.type,
+        threads=torch.get_num_threads(),
+        versions={"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        **evaluations,
+    )
 
 
-def show_results(
-    console: Console, dataset: RawDataset, settings: Settings, folder: RunFolder, metrics: dict[str, Any]
-) -> None:
+def show_results(console: Console, dataset: RawDataset, folder: RunFolder, record: RunRecord) -> None:
     """Print the scores of the held-out cases and the files of the run."""
-    held_out = metrics["held_out"]
-    if held_out:
-        table = Table(title=f"{held_out['cases']} held-out cases, mean ± standard deviation over cases")
+    if scores := record.held_out:
+        table = Table(title=f"{scores.cases} held-out cases, mean ± standard deviation over cases")
         table.add_column("class")
         table.add_column("DSC", justify="right")
-        table.add_column(f"NSD, tolerance {settings.nsd_tolerance:g}", justify="right")
+        table.add_column(f"NSD, tolerance {record.settings.nsd_tolerance:g}", justify="right")
+        metrics = list(scores.by_metric.values())
         for name in dataset.classes:
-            table.add_row(
-                escape(name), *(_plus_minus(held_out[metric]["per_class"][name]) for metric in ("dsc", "nsd"))
-            )
+            table.add_row(escape(name), *(_plus_minus(metric.per_class[name]) for metric in metrics))
         table.add_section()
-        table.add_row("mean", *(_plus_minus(held_out[metric]) for metric in ("dsc", "nsd")))
+        table.add_row("mean", *map(_plus_minus, metrics))
         console.print(table)
-    console.print(f"finished in {clock(metrics['seconds']['total'])}; results in {escape(str(folder.root))}")
+    console.print(f"finished in {clock(record.seconds.total)}; results in {escape(str(folder.root))}")
     files = describe_files(folder)
     width = max(len(path.name) for path, _ in files)
     for path, what in files:
@@ -127,13 +147,13 @@ def _panel_row(dataset: RawDataset, case: Case, folder: RunFolder, place: str, d
     return PanelRow(example, f"{place}: {case.identifier}{where}\nDSC {dsc:.3f}")
 
 
-def _numbers(values: Iterable[Any]) -> list[float | None]:
+def _curve(values: Iterable[Any]) -> tuple[float | None, ...]:
     """JSON has no NaN."""
-    return [float(value) if math.isfinite(value) else None for value in values]
+    return tuple(float(value) if math.isfinite(value) else None for value in values)
 
 
-def _plus_minus(score: dict[str, float]) -> str:
-    return f"{score['mean']:.3f} ± {score['std']:.3f}"
+def _plus_minus(score: Statistics) -> str:
+    return f"{score.mean:.3f} ± {score.std:.3f}"
 
 
 def _version(package: str) -> str:

@@ -23,7 +23,7 @@ from ..paper.systems import SYSTEMS
 from ..runs.folder import OTHER_OUTPUT, RunFolder, enter_environment
 from ..runs.kind import want_run_of
 from ..runs.last_checkpoint import secure_last_checkpoint
-from ..runs.record import read_run
+from ..runs.record import RunRecord, read_run
 from ..runs.settings import PRETRAINABLE, SAMPLE_SETTINGS, Settings, check_scratch, choose_settings, default_settings
 from .check_inputs import open_checked_dataset, try_pretrained
 from .launch import launch
@@ -213,21 +213,21 @@ def _former_job(said: Mapping[str, Any], folder: RunFolder) -> _Job:
         stored.check_unchanged(vars(settings), OTHER_OUTPUT)
     except UserError as error:
         raise UserError(f"{folder.root} holds a former run: {error}") from error
-    metrics = read_run(folder.root).metrics
+    record = read_run(folder.root).record
     job = _Job(settings, folder, is_done=True)
     enter_environment(job.raw, folder)
     with capture_output(None) as console:
         from .results import show_results
 
         dataset = open_raw_dataset(settings.dataset or folder.raw / SAMPLE_NAME)
-        _check_classes(dataset, metrics, folder)
+        _check_classes(dataset, record, folder)
         console.print("this run has been done before; nothing was trained")
-        show_results(console, dataset, settings, folder, metrics)
+        show_results(console, dataset, folder, record)
     return job
 
 
-def _check_classes(dataset: RawDataset, metrics: dict[str, Any], folder: RunFolder) -> None:
-    scored = list(metrics["held_out"]["dsc"]["per_class"]) if metrics["held_out"] else list(dataset.classes)
+def _check_classes(dataset: RawDataset, record: RunRecord, folder: RunFolder) -> None:
+    scored = record.held_out.classes if record.held_out else list(dataset.classes)
     if set(scored) != set(dataset.classes):
         raise UserError(
             f"{folder.metrics} has scores of the classes {', '.join(scored)}, but {dataset.folder} has now "

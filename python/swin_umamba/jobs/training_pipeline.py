@@ -7,7 +7,6 @@ the last epoch.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..common.errors import RunError
-from ..common.files import write_json
 from ..common.processes import Processes
 from ..common.progress import progress_bar
 from ..datasets import Case, RawDataset
@@ -29,6 +27,7 @@ from ..prediction.predictor import load_predictor
 from ..prediction.trained_model import read_model
 from ..report.run_page import write_page
 from ..runs.folder import RunFolder
+from ..runs.record import write_record
 from ..runs.settings import Settings
 from ..trainers.observer import Observer
 from ..trainers.paper_trainer import PaperTrainer
@@ -37,7 +36,7 @@ from ..trainers.registry import TRAINER_CLASSES
 from .held_out_prediction import export_checkpoint, predict_cases
 from .paper_evaluation import evaluate_as_in_paper
 from .planning import CONFIGURATION, plan_and_preprocess
-from .results import collect_metrics, draw_figures, show_results
+from .results import draw_figures, make_record, show_results
 
 
 def execute_run(
@@ -94,13 +93,10 @@ def execute_run(
     evaluations = evaluate_as_in_paper(dataset, folder, console)
     draw_figures(dataset, settings, folder, trainer, scores)
     seconds["total"] = time.monotonic() - start
-    metrics = collect_metrics(dataset, settings, trainer, scores, seconds)
-    metrics["training"]["processes"] = processes.world_size
-    metrics["training"]["pretrained"] = _pretrained_report(trainer)
-    metrics |= evaluations
-    write_json(folder.metrics, metrics)
+    record = make_record(dataset, settings, trainer, scores, seconds, processes.world_size, **evaluations)
+    write_record(folder, record)
     write_page(folder.root)
-    show_results(console, dataset, settings, folder, metrics)
+    show_results(console, dataset, folder, record)
 
 
 def make_trainer(dataset: RawDataset, settings: Settings, plans: dict[str, Any], device: torch.device) -> PaperTrainer:
@@ -209,12 +205,6 @@ def _predict_and_score(
     reader = predictor.plans_manager.image_reader_writer_class()
     with _phase(console, "scoring", seconds, "scoring") as count:
         return score_cases(dataset, cases, folder.predictions, reader, settings.nsd_tolerance, count(len(cases)))
-
-
-def _pretrained_report(trainer: PaperTrainer) -> dict[str, Any] | None:
-    # A resumed run has not loaded the weights itself.
-    path = Path(trainer.output_folder, "pretrained.json")
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 @contextlib.contextmanager

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..paper.protocol import RULES
-from ..runs.record import RunRecord, why_no_score
+from ..runs.record import FinishedRun, RunRecord
 from .score_tables import ScoreTable
 
 FEW_CASES = 10
 
 
-def make_cautions(record: RunRecord, tables: Sequence[ScoreTable]) -> list[str]:
+def make_cautions(run: FinishedRun, tables: Sequence[ScoreTable]) -> list[str]:
     """One sentence or two for each thing; an empty list where there is nothing to warn of."""
+    record = run.record
     cautions = []
     if record.is_sample:
         cautions.append(
@@ -26,7 +27,7 @@ def make_cautions(record: RunRecord, tables: Sequence[ScoreTable]) -> list[str]:
         )
     else:
         cautions += _about_scores(record, tables)
-    cautions += _about_papers_metric(record)
+    cautions += _about_papers_metric(run)
     cautions += _about_curves(record)
     return cautions
 
@@ -34,9 +35,9 @@ def make_cautions(record: RunRecord, tables: Sequence[ScoreTable]) -> list[str]:
 def _about_scores(record: RunRecord, tables: Sequence[ScoreTable]) -> list[str]:
     cases = tables[0].cases
     cautions = []
-    if record.metrics.get("held_out_from") == "validation":
+    if record.held_out_from == "validation":
         cautions.append(
-            f"The scored cases are the validation cases of fold {record.settings.get('fold')}; the data set has no "
+            f"The scored cases are the validation cases of fold {record.settings.fold}; the data set has no "
             f"labelled test cases."
         )
     if len(cases) < FEW_CASES:
@@ -49,17 +50,17 @@ def _about_scores(record: RunRecord, tables: Sequence[ScoreTable]) -> list[str]:
                 f"“{name}” is absent from reference and prediction in {absent} of {len(cases)} cases, which score 1 "
                 f"there (marked * in the tables) and raise its mean."
             )
-    missed = [name for name, values in tables[0].per_class.items() if values["max"] == 0]
+    missed = [name for name, values in tables[0].per_class.items() if values.max == 0]
     if missed:
         names = ", ".join(f"“{name}”" for name in missed)
         cautions.append(f"Not found in any case: {names} (DSC 0 everywhere).")
     return cautions
 
 
-def _about_papers_metric(record: RunRecord) -> list[str]:
+def _about_papers_metric(run: FinishedRun) -> list[str]:
     cautions = []
     for rule, words in RULES.items():
-        if reason := why_no_score(record.metrics, rule, record.folder.root):
+        if reason := run.why_no_score(rule):
             tables = ", by which the paper’s tables were made" if rule == "evaluation_as_published" else ""
             cautions.append(f"There is no score of the paper’s metric {words}{tables}: {reason}.")
     return cautions
@@ -74,7 +75,7 @@ def _about_curves(record: RunRecord) -> list[str]:
         "learning_rate": "learning rate",
     }
     for key, name in names.items():
-        epochs = [epoch for epoch, value in enumerate(record.training[key], start=1) if value is None]
+        epochs = [epoch for epoch, value in enumerate(getattr(record.training, key), start=1) if value is None]
         if epochs:
             first = ", ".join(map(str, epochs[:5]))
             which = f"{len(epochs)} epochs, first in {first}" if len(epochs) > 5 else f"epoch {first}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -19,6 +18,7 @@ from ..figures import (
     plot_score_distributions,
     validation_name,
 )
+from ..runs.record import TrainingRecord
 from .score_tables import ScoreTable
 
 # In inches of 72 units; at this width the text is as large as that of the page, on a phone too.
@@ -34,19 +34,18 @@ class Chart:
     svg: Markup
 
 
-def draw_curves(training: dict[str, Any], fold: int | str) -> list[Chart]:
+def draw_curves(training: TrainingRecord, fold: int | str) -> list[Chart]:
     """Loss, Dice and learning rate over the epochs.
 
     Parameters
     ----------
     training
-        The value of this name in ``metrics.json``.
+        The course of the training.
     fold
         The fold that was trained, which decides what the validation curves were measured on.
     """
-    train, validation, dice, rates = (
-        training[key] for key in ("train_loss", "validation_loss", "validation_dice", "learning_rate")
-    )
+    train, validation = training.train_loss, training.validation_loss
+    dice, rates = training.validation_dice, training.learning_rate
     name = validation_name(fold)
     return [
         _chart(
@@ -77,7 +76,7 @@ def draw_distributions(tables: Sequence[ScoreTable]) -> list[Chart]:
             f"distribution-{table.key}",
             f"{table.name} of each case",
             "; ".join(
-                f"{name}: median {values['median']:.3f}, from {values['min']:.3f} to {values['max']:.3f}"
+                f"{name}: median {values.median:.3f}, from {values.min:.3f} to {values.max:.3f}"
                 for name, values in table.per_class.items()
             ),
             lambda axes, table=table: plot_score_distributions(axes, table.by_class, table.name),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..common.settings import no_option_of, option_of
-from ..runs.record import RunRecord
+from ..runs.record import FinishedRun
 from ..runs.settings import OF_PRETRAINED, PRETRAINABLE
 
 
@@ -36,18 +37,17 @@ def training_arguments(settings: Mapping[str, Any]) -> list[str]:
     return arguments
 
 
-def make_commands(record: RunRecord) -> dict[str, str]:
+def make_commands(run: FinishedRun) -> dict[str, str]:
     """Shell commands by what they do."""
-    root = record.folder.root
-    device = record.metrics.get("device_type")
-    processes = record.training.get("processes", 1)
-    where = ["--device", device] if device else []
+    root, record = run.folder.root, run.record
+    processes = record.training.processes
+    where = ["--device", record.device_type] if record.device_type else []
     where += ["--devices", str(processes)] if processes > 1 else []
-    settings = dict(record.settings)
-    if settings.get("learning_rate") is None:
+    settings = record.settings
+    if settings.learning_rate is None:
         # The default depends on the data set too, and a comparison leaves the rate to the model everywhere.
-        settings["learning_rate"] = record.training["learning_rate"][0]
-    again = [*training_arguments(settings), *where, "--output", f"{root}-again"]
+        settings = dataclasses.replace(settings, learning_rate=record.training.first_learning_rate)
+    again = [*training_arguments(settings.as_json()), *where, "--output", f"{root}-again"]
     return {
         "Repeat the run from the start": _command("train", again),
         "Predict, score and draw again, without training": _command(

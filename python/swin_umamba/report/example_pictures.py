@@ -15,7 +15,7 @@ from ..common.errors import UserError
 from ..datasets import Case, RawDataset, open_raw_dataset
 from ..evaluation.scores import worst_median_best
 from ..figures import Example, draw_example, find_reader, read_example
-from ..runs.record import RunRecord
+from ..runs.record import FinishedRun
 from .score_tables import ScoreTable
 
 
@@ -49,7 +49,7 @@ class Gallery:
     problem: str | None = None
 
 
-def make_gallery(record: RunRecord, tables: Sequence[ScoreTable]) -> Gallery:
+def make_gallery(run: FinishedRun, tables: Sequence[ScoreTable]) -> Gallery:
     """Read and draw the worst, the median and the best case by the first metric.
 
     A run may have been moved away from its data, which is no error: the page then says what is missing.
@@ -59,23 +59,24 @@ def make_gallery(record: RunRecord, tables: Sequence[ScoreTable]) -> Gallery:
     ranking = tables[0].cases
     places = worst_median_best([case.mean for case in ranking])
     try:
-        dataset = open_raw_dataset(record.dataset_folder)
-        cases = _held_out_cases(record, dataset)
+        dataset = open_raw_dataset(run.dataset_folder)
+        cases = _held_out_cases(tables[0], dataset)
         shown = []
         for index, place in places.items():
             identifier = ranking[index].identifier
             scores = {
                 table.name: next(case.mean for case in table.cases if case.identifier == identifier) for table in tables
             }
-            shown.append(_show(dataset, cases[identifier], record.folder.predictions, place, scores))
-    except UserError as error:
+            shown.append(_show(dataset, cases[identifier], run.folder.predictions, place, scores))
+    # Text in the record need not be a path that there can be.
+    except (UserError, OSError, ValueError, RuntimeError) as error:
         return Gallery([], str(error))
     return Gallery(shown)
 
 
-def _held_out_cases(record: RunRecord, dataset: RawDataset) -> dict[str, Case]:
+def _held_out_cases(table: ScoreTable, dataset: RawDataset) -> dict[str, Case]:
     cases = {case.identifier: case for case in dataset.held_out or dataset.training}
-    if missing := sorted(set(record.metrics["held_out"]["per_case"]) - set(cases)):
+    if missing := sorted({case.identifier for case in table.cases} - set(cases)):
         raise UserError(f"{dataset.folder} no longer has the case {missing[0]!r} that this run scored")
     return cases
 

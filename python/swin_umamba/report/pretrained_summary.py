@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+
+from ..checkpoints.report import LoadReport
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class PretrainedSummary:
     groups: list[NameGroup]
 
 
-def summarise_pretrained(report: Mapping[str, Any] | None) -> PretrainedSummary | None:
-    """Arrange the report that `swin_umamba.load_pretrained` gave, as it is kept in ``metrics.json``.
+def summarise_pretrained(report: LoadReport | None) -> PretrainedSummary | None:
+    """Arrange the report that `swin_umamba.load_pretrained` gave.
 
     Returns
     -------
@@ -36,15 +36,15 @@ def summarise_pretrained(report: Mapping[str, Any] | None) -> PretrainedSummary 
     """
     if report is None:
         return None
-    facts = {"file": Path(report["path"]).name, "holds": report["architecture"], "loaded into": report["network"]}
-    if report["encoder_coverage"] is not None:
+    facts = {"file": report.path.name, "holds": report.architecture, "loaded into": report.network}
+    if report.encoder_coverage is not None:
         # Rounded down, so that 100 % means all.
-        facts["encoder covered"] = f"{math.floor(1000 * report['encoder_coverage']) / 10:g} % of its parameters"
+        facts["encoder covered"] = f"{math.floor(1000 * report.encoder_coverage) / 10:g} % of its parameters"
     groups = [
-        NameGroup("loaded", "the file's values, unchanged", list(report["loaded"])),
-        *_by_reason("adapted", report["adapted"]),
-        *_by_reason("skipped", report["skipped"]),
-        NameGroup("missing", "not in the file, left as they were", list(report["missing"])),
+        NameGroup("loaded", "the file's values, unchanged", list(report.loaded)),
+        *_by_reason("adapted", report.adapted),
+        *_by_reason("skipped", report.skipped),
+        NameGroup("missing", "not in the file, left as they were", list(report.missing)),
     ]
     return PretrainedSummary(facts, [group for group in groups if group.names])
 

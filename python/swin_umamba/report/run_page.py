@@ -6,7 +6,6 @@ import base64
 import hashlib
 import math
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -15,8 +14,7 @@ from ..common.files import replace_atomically
 from ..common.progress import clock
 from ..common.setting_kinds import spell
 from ..figures import class_colour, numbers_classes
-from ..paper.protocol import RULES
-from ..runs.record import RunRecord, read_run
+from ..runs.record import FinishedRun, RunRecord, Timings, read_run
 from ..runs.result_files import describe_files
 from ..runs.settings import OF_PRETRAINED, Settings
 from .cautions import make_cautions
@@ -58,48 +56,45 @@ def write_page(run: Path, path: Path | None = None) -> Path:
     UserError
         The folder holds no finished run.
     """
-    record = read_run(run)
-    page = render_page(record)
-    path = path or record.folder.report
+    finished = read_run(run)
+    page = render_page(finished)
+    path = path or finished.folder.report
     with replace_atomically(path) as file:
         file.write(page.encode())
     return path
 
 
-def render_page(record: RunRecord) -> str:
+def render_page(run: FinishedRun) -> str:
     """The page as one HTML document that loads nothing from elsewhere."""
-    metrics, settings = record.metrics, Settings.from_json(record.settings)
-    tables = make_score_tables(metrics.get("held_out"))
+    record = run.record
+    tables = make_score_tables(record.held_out)
     classes = list(tables[0].per_class) if tables else []
     script = _asset("sort_tables.js")
     return _TEMPLATES.get_template("page.html.j2").render(
-        title=f"{metrics['model']} on {metrics['dataset']}",
+        title=f"{record.model} on {record.dataset}",
         style=Markup(_asset("page.css")),
         script=Markup(script),
         # The page may run this script and no other, and fetch nothing.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        metrics=metrics,
-        finished=metrics.get("finished"),
+        record=record,
         training=record.training,
-        processes=record.training.get("processes", 1),
-        cautions=make_cautions(record, tables),
-        paper_scores=make_paper_scores(metrics),
-        paper_metric=next((metrics[rule]["metric"] for rule in RULES if metrics.get(rule)), None),
-        pretrained=summarise_pretrained(record.training.get("pretrained")),
+        cautions=make_cautions(run, tables),
+        paper_scores=make_paper_scores(record.evaluations),
+        paper_metric=next((evaluation.metric for evaluation in record.evaluations.values()), None),
+        pretrained=summarise_pretrained(record.training.pretrained),
         tables=tables,
         statistics=STATISTICS,
-        tolerance=settings.nsd_tolerance,
         colours={name: class_colour(index) for index, name in enumerate(classes)},
         numbers={name: index + 1 for index, name in enumerate(classes)} if numbers_classes(len(classes)) else {},
         upright=len(classes) > MOST_LEVEL_NAMES or any(len(name) > LONGEST_LEVEL_NAME for name in classes),
         distributions=draw_distributions(tables),
-        gallery=make_gallery(record, tables),
-        curves=draw_curves(record.training, settings.fold),
-        settings=_settings_in_words(settings, record.training),
-        seconds=_timings(metrics["seconds"]),
+        gallery=make_gallery(run, tables),
+        curves=draw_curves(record.training, record.settings.fold),
+        settings=_settings_in_words(record),
+        seconds=_timings(record.seconds),
         clock=clock,
-        commands=make_commands(record),
-        files=[(file.name, what) for file, what in describe_files(record.folder) if file != record.folder.report],
+        commands=make_commands(run),
+        files=[(file.name, what) for file, what in describe_files(run.folder) if file != run.folder.report],
     )
 
 
@@ -107,10 +102,11 @@ def _asset(name: str) -> str:
     return _TEMPLATES.loader.get_source(_TEMPLATES, name)[0]
 
 
-def _settings_in_words(settings: Settings, training: dict[str, Any]) -> dict[str, str]:
+def _settings_in_words(record: RunRecord) -> dict[str, str]:
     """The settings; where they leave something to nnU-Net or to the model, what that chose."""
-    chosen = {name: training[name] for name in ("batch_size", "patch_size")}
-    chosen["learning_rate"] = training["learning_rate"][0]
+    training, settings = record.training, record.settings
+    chosen = {"batch_size": training.batch_size, "patch_size": training.patch_size}
+    chosen["learning_rate"] = training.first_learning_rate
     words = {}
     for name, value in vars(settings).items():
         if name in OF_PRETRAINED and settings.pretrained is None:
@@ -120,10 +116,9 @@ def _settings_in_words(settings: Settings, training: dict[str, Any]) -> dict[str
     return words
 
 
-def _timings(seconds: dict[str, Any]) -> dict[str, str]:
-    phases = {name: clock(value) for name, value in seconds.items() if name not in ("epochs", "total")}
-    epochs = seconds["epochs"]
-    if epochs:
+def _timings(seconds: Timings) -> dict[str, str]:
+    timings = {name: clock(value) for name, value in seconds.phases.items()}
+    if epochs := seconds.epochs:
         mean = math.fsum(epochs) / len(epochs)
-        phases["one epoch"] = f"{mean:.1f} s (from {min(epochs):.1f} to {max(epochs):.1f} s)"
-    return {**phases, "total": clock(seconds["total"])}
+        timings["one epoch"] = f"{mean:.1f} s (from {min(epochs):.1f} to {max(epochs):.1f} s)"
+    return {**timings, "total": clock(seconds.total)}

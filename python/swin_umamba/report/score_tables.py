@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from ..evaluation.scores import METRICS, PAPER_METRICS, describe
 from ..paper.protocol import RULES
+from ..runs.record import HeldOutScores, PaperEvaluation, PaperStatistics, Statistics
 
-STATISTICS = ("mean", "std", "median", "min", "max")
+STATISTICS = tuple(field.name for field in fields(Statistics))
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,16 @@ class ScoreTable:
     cases : list of CaseRow
         The worst one first.
     per_class : dict
-        Statistics over the cases by class; see `swin_umamba.evaluation.scores.describe`.
-    overall : dict
+        Statistics over the cases by class. They are computed anew: runs of former versions have not all of them.
+    overall : Statistics
         The same of the means of the cases.
     """
 
     key: str
     name: str
     cases: list[CaseRow]
-    per_class: dict[str, dict[str, float]]
-    overall: dict[str, float]
+    per_class: dict[str, Statistics]
+    overall: Statistics
 
     @property
     def by_class(self) -> dict[str, list[float]]:
@@ -51,59 +52,41 @@ class ScoreTable:
         return {name: [case.by_class[name] for case in self.cases] for name in self.per_class}
 
 
-def make_score_tables(held_out: dict[str, Any] | None) -> list[ScoreTable]:
-    """One table for each metric; none where nothing was held out.
-
-    Parameters
-    ----------
-    held_out
-        The value of this name in ``metrics.json``.
-    """
+def make_score_tables(held_out: HeldOutScores | None) -> list[ScoreTable]:
+    """One table for each metric; none where nothing was held out."""
     if held_out is None:
         return []
     tables = []
     for key, name in METRICS.items():
-        rows = [
-            CaseRow(case, float(np.mean(list(scores[key].values()))), scores[key], frozenset(scores.get("absent", ())))
-            for case, scores in held_out["per_case"].items()
-        ]
+        rows = []
+        for case, scores in held_out.per_case.items():
+            by_class = scores.by_metric[key]
+            rows.append(CaseRow(case, float(np.mean(list(by_class.values()))), by_class, frozenset(scores.absent)))
         rows.sort(key=lambda row: row.mean)
-        classes = list(rows[0].by_class)
-        per_class = {label: describe([row.by_class[label] for row in rows]) for label in classes}
-        overall = describe([row.mean for row in rows])
+        per_class = {label: _statistics([row.by_class[label] for row in rows]) for label in rows[0].by_class}
+        overall = _statistics([row.mean for row in rows])
         tables.append(ScoreTable(key, name, rows, per_class, overall))
     return tables
 
 
-@dataclass(frozen=True)
-class PaperScore:
-    """One score of the paper's metric: ``mean``, ``std`` and ``n``, overall and by class.
+def _statistics(values: Sequence[float]) -> Statistics:
+    return Statistics(**describe(values))
 
-    ``name`` says which, and by which rule: NSD as published.
-    """
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One score of the paper's metric, and which it is, and by which rule: NSD as published."""
 
     name: str
-    overall: dict[str, Any]
-    per_class: dict[str, dict[str, Any]]
+    overall: PaperStatistics
+    per_class: dict[str, PaperStatistics]
 
 
-def make_paper_scores(metrics: dict[str, Any]) -> list[PaperScore]:
-    """The scores of the paper's own metric, where the run has them: those as published first.
-
-    Parameters
-    ----------
-    metrics
-        The content of ``metrics.json``; under the keys of `RULES` it has what
-        `swin_umamba.evaluation.Evaluation.summary` gave. Runs of former versions have no score as published.
-    """
-    scores = []
-    for rule, words in RULES.items():
-        evaluation = metrics.get(rule)
-        if evaluation is None:
-            continue
-        for key, name in PAPER_METRICS.items():
-            if key in evaluation:
-                # Cells are one class, whose scores are those of the cases.
-                per_class = {} if evaluation["metric"] == "cells" else evaluation[key]["per_class"]
-                scores.append(PaperScore(f"{name} {words}", evaluation[key], per_class))
-    return scores
+def make_paper_scores(evaluations: Mapping[str, PaperEvaluation]) -> list[PaperRow]:
+    """The scores of the paper's own metric, where the run has them, by the rules of `RULES`."""
+    return [
+        # The scores of a single class, as cells are, are those of the cases.
+        PaperRow(f"{PAPER_METRICS[key]} {RULES[rule]}", score, score.per_class if len(score.per_class) > 1 else {})
+        for rule, evaluation in evaluations.items()
+        for key, score in evaluation.scores.items()
+    ]

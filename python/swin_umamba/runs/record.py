@@ -1,74 +1,272 @@
-"""What a finished run has written down about itself."""
+"""What a finished run has written down about itself: the content of ``metrics.json``, key by key."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from ..checkpoints.report import LoadReport
 from ..common.errors import UserError
+from ..common.files import write_json
+from ..common.typed_json import Sparse, as_json, read_json
 from ..paper.protocol import RULES
 from .folder import RunFolder
 from .kind import want_run_of
 from .settings import Settings
 
-_NUMBER = (int, float)
-_CURVES = ("train_loss", "validation_loss", "validation_dice", "learning_rate")
 
-# The values that the page cannot do without, by place and key.
-_WANTED: dict[tuple[str, ...], dict[str, type | tuple[type, ...]]] = {
-    (): {
-        "dataset": str,
-        "model": str,
-        "training": dict,
-        "settings": dict,
-        "seconds": dict,
-        "device": str,
-        "threads": int,
-        "versions": dict,
-    },
-    ("training",): {
-        "trainer": str,
-        "parameters": int,
-        "batch_size": int,
-        "patch_size": list,
-        **dict.fromkeys(_CURVES, list),
-    },
-    ("seconds",): {"total": _NUMBER, "training": _NUMBER, "epochs": list},
-}
+@dataclass(frozen=True)
+class Statistics(Sparse):
+    """Of the scores of the held-out cases; the standard deviation is divided by n. Former runs have but the first two.
+
+    They are of one class, or of the means over classes.
+    """
+
+    mean: float
+    std: float
+    median: float | None = None
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricScores(Statistics):
+    """One metric, as a whole and of each class."""
+
+    per_class: dict[str, Statistics]
 
 
 @dataclass(frozen=True)
+class CaseRecord:
+    """The scores of one case by class, and the classes that neither mask has."""
+
+    dsc: dict[str, float]
+    nsd: dict[str, float]
+    absent: tuple[str, ...] = ()
+
+    @property
+    def by_metric(self) -> dict[str, dict[str, float]]:
+        return {"dsc": self.dsc, "nsd": self.nsd}
+
+
+@dataclass(frozen=True)
+class HeldOutScores:
+    """What `swin_umamba.evaluation.held_out.summarise` gives."""
+
+    cases: int
+    dsc: MetricScores
+    nsd: MetricScores
+    per_case: dict[str, CaseRecord]
+
+    def __post_init__(self) -> None:
+        if not self.per_case:
+            raise ValueError("per_case is empty; a run without held-out cases has null for held_out")
+        classes = set(self.classes)
+        for case, scores in self.per_case.items():
+            for by_class in scores.by_metric.values():
+                if set(by_class) != classes or not classes:
+                    found, others = sorted(by_class), sorted(classes)
+                    raise ValueError(f"per_case: the case {case!r} has the classes {found}, others have {others}")
+        for metric, scores in self.by_metric.items():
+            if set(scores.per_class) != classes:
+                raise ValueError(f"{metric} has no per_class of the classes {sorted(classes)}")
+
+    @property
+    def classes(self) -> list[str]:
+        """Their names, in the order of their labels."""
+        return list(next(iter(self.per_case.values())).dsc)
+
+    @property
+    def by_metric(self) -> dict[str, MetricScores]:
+        return {"dsc": self.dsc, "nsd": self.nsd}
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """The course of a training. The curves have one value for each epoch; ``None`` was no finite number.
+
+    ``batch_size`` is of all ``processes`` together.
+    """
+
+    trainer: str
+    parameters: int
+    batch_size: int
+    patch_size: tuple[int, ...]
+    train_loss: tuple[float | None, ...]
+    validation_loss: tuple[float | None, ...]
+    validation_dice: tuple[float | None, ...]
+    learning_rate: tuple[float | None, ...]
+    processes: int = 1
+    pretrained: LoadReport | None = None
+
+    def __post_init__(self) -> None:
+        curves = self.train_loss, self.validation_loss, self.validation_dice, self.learning_rate
+        if len({len(curve) for curve in curves}) > 1 or not curves[0]:
+            raise ValueError(f"train_loss: the curves have {[len(curve) for curve in curves]} epochs")
+
+    @property
+    def first_learning_rate(self) -> float | None:
+        return self.learning_rate[0]
+
+
+@dataclass(frozen=True)
+class Timings(Sparse):
+    """Seconds. ``training`` and ``epochs`` count every epoch of a resumed run, the rest what happened since then."""
+
+    preprocessing: float | None = None
+    prediction: float | None = None
+    scoring: float | None = None
+    total: float = field(kw_only=True)
+    training: float = field(kw_only=True)
+    epochs: tuple[float, ...] = field(kw_only=True)
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """Those that there were, by name."""
+        names = "preprocessing", "prediction", "scoring", "training"
+        return {name: seconds for name in names if (seconds := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True)
+class PaperStatistics:
+    """Of the n cases that count; ``None`` where there are none."""
+
+    mean: float | None
+    std: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class PaperScore(PaperStatistics):
+    """One score of the paper's metric, as a whole and of each class."""
+
+    per_class: dict[str, PaperStatistics]
+
+
+@dataclass(frozen=True)
+class EvaluationSettings(Sparse):
+    """What the numbers depend on."""
+
+    as_published: bool | None = None
+    tolerance_mm: dict[str, float] | None = None
+    tolerance_pixels: float | None = None
+    reference_masks: str | None = None
+    prediction_masks: str | None = None
+    versions: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class PaperEvaluation(Sparse):
+    """The paper's metric of the test cases: what `swin_umamba.evaluation.Evaluation.summary` gives."""
+
+    metric: str
+    n_cases: int
+    dsc: PaperScore | None = None
+    nsd: PaperScore | None = None
+    f1: PaperScore | None = None
+    counts: dict[str, int] | None = None
+    settings: EvaluationSettings = EvaluationSettings()
+    not_scored_without_reference: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if list(self.scores) not in (["f1"], ["dsc", "nsd"]):
+            raise ValueError(
+                f"metric is {self.metric!r}, but the scores are {list(self.scores)}, not dsc and nsd, or f1"
+            )
+
+    @property
+    def scores(self) -> dict[str, PaperScore]:
+        """Those that there are, by metric."""
+        scores = {"dsc": self.dsc, "nsd": self.nsd, "f1": self.f1}
+        return {key: score for key, score in scores.items() if score is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A finished run: its folder and the content of its ``metrics.json``."""
+    """Scores, course, settings, times and versions of a run.
 
-    folder: RunFolder
-    metrics: dict[str, Any]
+    Attributes
+    ----------
+    held_out : HeldOutScores or None
+        ``None`` where no case was held out.
+    held_out_from : str or None
+        ``"labelsTs"`` or ``"validation"``. Former runs do not say it, nor ``finished`` and ``device_type``.
+    finished : str or None
+        The time of day, as ISO 8601 has it.
+    threads : int
+        Those of the CPU.
+    evaluation_as_published, evaluation : PaperEvaluation or None
+        By the rules in `RULES`; ``None`` where there is no score.
+    not_evaluated : dict
+        By rule, why there is no score where there should be one.
+    """
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        return self.metrics["settings"]
+    dataset: str
+    model: str
+    seed: int | None = None
+    held_out: HeldOutScores | None
+    held_out_from: str | None = None
+    training: TrainingRecord
+    settings: Settings
+    seconds: Timings
+    finished: str | None = None
+    device: str
+    device_type: str | None = None
+    threads: int
+    versions: dict[str, str]
+    evaluation_as_published: PaperEvaluation | None = None
+    evaluation: PaperEvaluation | None = None
+    not_evaluated: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def training(self) -> dict[str, Any]:
-        return self.metrics["training"]
+    def __post_init__(self) -> None:
+        classes = [score.per_class for evaluation in self.evaluations.values() for score in evaluation.scores.values()]
+        for other in classes[1:]:
+            if set(other) != set(classes[0]):
+                raise ValueError(f"evaluation: a score has the classes {sorted(other)}, another {sorted(classes[0])}")
 
     @property
     def is_sample(self) -> bool:
-        return self.settings.get("dataset") is None
+        return self.settings.dataset is None
+
+    @property
+    def evaluations(self) -> dict[str, PaperEvaluation]:
+        """The paper's metric by the rules of `RULES` by which it was computed, in their order."""
+        return {rule: evaluation for rule in RULES if (evaluation := getattr(self, rule)) is not None}
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """The folder of a run, and what it says about itself."""
+
+    folder: RunFolder
+    record: RunRecord
 
     @property
     def dataset_folder(self) -> Path:
         """Where the raw data set was when the run was trained."""
-        if self.is_sample:
-            return self.folder.raw / self.metrics["dataset"]
-        return Path(self.settings["dataset"])
+        settings = self.record.settings
+        return self.folder.raw / self.record.dataset if settings.dataset is None else Path(settings.dataset)
+
+    def why_no_score(self, rule: str) -> str | None:
+        """Why there is no score of the paper's metric by a rule of `RULES`; ``None`` if there is, or should be none."""
+        if rule in self.record.evaluations:
+            return None
+        if reason := self.record.not_evaluated.get(rule):
+            return reason
+        if self.record.evaluations:
+            again = f"swin-umamba train --resume --output {self.folder.root}"
+            return f"this run has not computed it; {again} predicts and scores again"
+        return None
 
 
-def read_run(root: Path) -> RunRecord:
-    """Read the record of a run.
+def write_record(folder: RunFolder, record: RunRecord) -> None:
+    """Write ``metrics.json``, atomically."""
+    write_json(folder.metrics, as_json(record))
+
+
+def read_run(root: Path) -> FinishedRun:
+    """Read the record of a run, of any version.
 
     Parameters
     ----------
@@ -92,88 +290,8 @@ def read_run(root: Path) -> RunRecord:
             )
         raise UserError(f"{root} holds no run: it has neither metrics.json nor settings.json")
     try:
-        metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
-        _check(metrics)
+        return FinishedRun(folder, read_json(RunRecord, folder.metrics))
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder.metrics} is damaged: {error}; write it anew with: swin-umamba train --resume --output {root}"
         ) from error
-    return RunRecord(folder, metrics)
-
-
-def _check(metrics: Any) -> None:
-    """Raise `ValueError` where the page would come upon something else than it expects."""
-    if not isinstance(metrics, dict):
-        raise ValueError(f"it must hold one JSON object, got {type(metrics).__name__}")
-    for place, wanted in _WANTED.items():
-        part = metrics
-        for key in place:
-            part = part[key]
-        for key, kind in wanted.items():
-            if not isinstance(part.get(key), kind):
-                raise ValueError(f"{'.'.join((*place, key))} is {part.get(key)!r}")
-    curves = [metrics["training"][key] for key in _CURVES]
-    if len({len(curve) for curve in curves}) > 1 or not curves[0]:
-        raise ValueError(f"the curves have {[len(curve) for curve in curves]} epochs")
-    for curve in curves:
-        _want_numbers("a curve", [value for value in curve if value is not None])
-    Settings.from_json(metrics["settings"])
-    _want_numbers("seconds.epochs", metrics["seconds"]["epochs"])
-    if metrics.get("held_out") is not None:
-        _check_held_out(metrics["held_out"])
-
-
-def _check_held_out(held_out: Any) -> None:
-    cases = held_out.get("per_case") if isinstance(held_out, dict) else None
-    if not isinstance(cases, dict) or not cases:
-        raise ValueError("held_out has no per_case")
-    if not isinstance(held_out.get("cases"), int):
-        raise ValueError(f"held_out.cases is {held_out.get('cases')!r}")
-    classes = None
-    for case, scores in cases.items():
-        for metric in ("dsc", "nsd"):
-            values = scores.get(metric) if isinstance(scores, dict) else None
-            if not isinstance(values, dict) or not values:
-                raise ValueError(f"the case {case!r} has no {metric}")
-            classes = classes or set(values)
-            if set(values) != classes:
-                raise ValueError(f"the case {case!r} has the classes {sorted(values)}, others have {sorted(classes)}")
-            _want_numbers(f"{metric} of {case!r}", values.values())
-    for metric in ("dsc", "nsd"):
-        _check_statistics(f"held_out.{metric}", held_out.get(metric), classes)
-
-
-def _check_statistics(what: str, statistics: Any, classes: set[str]) -> None:
-    """Mean and standard deviation of a metric, as a whole and of each class."""
-    parts = statistics.get("per_class") if isinstance(statistics, dict) else None
-    if not isinstance(parts, dict) or set(parts) != classes:
-        raise ValueError(f"{what} has no per_class of the classes {sorted(classes)}")
-    for part in (statistics, *parts.values()):
-        _want_numbers(what, [part.get(key) if isinstance(part, dict) else None for key in ("mean", "std")])
-
-
-def _want_numbers(what: str, values: Iterable[Any]) -> None:
-    for value in values:
-        if not isinstance(value, _NUMBER) or isinstance(value, bool):
-            raise ValueError(f"{what} holds {value!r}")
-
-
-def why_no_score(metrics: dict[str, Any], rule: str, run: Path) -> str | None:
-    """Why a run has no score of the paper's metric by a rule, or ``None`` where it has one or should have none.
-
-    Parameters
-    ----------
-    metrics
-        The content of ``metrics.json``.
-    rule
-        A key of `RULES`.
-    run
-        The results folder.
-    """
-    if metrics.get(rule) is not None:
-        return None
-    if reason := (metrics.get("not_evaluated") or {}).get(rule):
-        return reason
-    if any(metrics.get(other) is not None for other in RULES):
-        return f"this run has not computed it; swin-umamba train --resume --output {run} predicts and scores again"
-    return None
