@@ -23,6 +23,10 @@ def check_tensor(name: str, value: object, dtypes: tuple[torch.dtype, ...] = DAT
     if value.dtype not in dtypes:
         wanted = ", ".join(str(d).removeprefix("torch.") for d in dtypes)
         raise TypeError(f"{name} must have one of the dtypes {wanted}, got {value.dtype}")
+    if value.is_nested:
+        raise TypeError(
+            f"{name} must not be nested: call the operator for each of its tensors, or pad them to one shape"
+        )
     if value.layout != torch.strided:
         raise TypeError(f"{name} must be a dense (strided) tensor, got layout {value.layout}")
 

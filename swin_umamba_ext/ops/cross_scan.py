@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from .common import forbid_forward_mode
+from .common import differentiable, forbid_forward_mode
 
 
 def cross_scan(x: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def cross_scan(x: Tensor) -> Tensor:
     """
     checks.check_cross_scan(x)
     forbid_forward_mode("cross_scan", x)
-    return torch.ops.swin_umamba.cross_scan(x.contiguous())
+    return _scan(x.contiguous())
 
 
 def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
@@ -60,7 +60,7 @@ def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
     """
     checks.check_cross_merge(y, height, width)
     forbid_forward_mode("cross_merge", y)
-    return torch.ops.swin_umamba.cross_merge(y.contiguous(), height, width)
+    return _merge(y.contiguous(), height, width)
 
 
 @torch.library.register_fake("swin_umamba::cross_scan")
@@ -79,12 +79,12 @@ def _scan_context(ctx, inputs, output) -> None:
 
 
 def _scan_backward(ctx, grad: Tensor) -> Tensor:
-    return torch.ops.swin_umamba.cross_merge(grad.contiguous(), *ctx.size)
+    return _merge(grad.contiguous(), *ctx.size)
 
 
 def _merge_backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
-    return torch.ops.swin_umamba.cross_scan(grad.contiguous()), None, None
+    return _scan(grad.contiguous()), None, None
 
 
-torch.library.register_autograd("swin_umamba::cross_scan", _scan_backward, setup_context=_scan_context)
-torch.library.register_autograd("swin_umamba::cross_merge", _merge_backward)
+_scan = differentiable("cross_scan", _scan_backward, _scan_context)
+_merge = differentiable("cross_merge", _merge_backward)

@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from .common import compute_dtype, forbid_double_backward, forbid_forward_mode, needs_grad, nothing_saved, saved_states
+from .common import (
+    backward_operator,
+    compute_dtype,
+    differentiable,
+    forbid_forward_mode,
+    needs_grad,
+    nothing_saved,
+    saved_states,
+)
 
 
 def selective_scan(
@@ -65,8 +73,7 @@ def selective_scan(
 
     Notes
     -----
-    A graph that ``torch.export`` makes is for inference: its gradient is a ``RuntimeError``, and so is one through
-    ``torch.vmap``.
+    A graph that ``torch.export`` makes is for inference: its gradient is a ``RuntimeError``.
     """
     checks.check_selective_scan(u, delta, A, B, C, D, z, delta_bias)
     forbid_forward_mode("selective_scan", u, delta, A, B, C, D, z, delta_bias)
@@ -97,7 +104,7 @@ def selective_scan(
         as_data(z),
         as_parameter(delta_bias),
     )
-    out, last_state, _ = torch.ops.swin_umamba.selective_scan(*arguments, delta_softplus, needs_grad(*arguments))
+    out, last_state, _ = _forward(*arguments, delta_softplus, needs_grad(*arguments))
     out = out.to(u.dtype)
     return (out, last_state) if return_last_state else out
 
@@ -153,11 +160,9 @@ def _backward(ctx, grad_out: Tensor | None, grad_last_state: Tensor | None, _):
     grad_out = torch.zeros_like(u) if grad_out is None else grad_out.contiguous()
     if grad_last_state is not None:
         grad_last_state = grad_last_state.contiguous()
-    grads = torch.ops.swin_umamba.selective_scan_backward(
-        grad_out, grad_last_state, states, *tensors, ctx.delta_softplus
-    )
+    grads = _adjoint(grad_out, grad_last_state, states, *tensors, ctx.delta_softplus)
     return *(None if t is None else g for t, g in zip(tensors, grads, strict=True)), None, None
 
 
-torch.library.register_autograd("swin_umamba::selective_scan", _backward, setup_context=_context)
-forbid_double_backward("selective_scan")
+_forward = differentiable("selective_scan", _backward, _context)
+_adjoint = backward_operator("selective_scan")

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from .. import checks
 from .common import (
+    backward_operator,
     compute_dtype,
-    forbid_double_backward,
+    differentiable,
     forbid_forward_mode,
     needs_grad,
     nothing_saved,
@@ -54,15 +55,14 @@ def ss2d(
 
     Notes
     -----
-    A graph that ``torch.export`` makes is for inference: its gradient is a ``RuntimeError``, and so is one through
-    ``torch.vmap``.
+    A graph that ``torch.export`` makes is for inference: its gradient is a ``RuntimeError``.
     """
     checks.check_ss2d(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
     forbid_forward_mode("ss2d", x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
     compute = compute_dtype(x.dtype)
     parameters = (x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
     arguments = (x.contiguous(), *(p.to(compute).contiguous() for p in parameters))
-    return torch.ops.swin_umamba.ss2d(*arguments, needs_grad(*arguments))[0]
+    return _forward(*arguments, needs_grad(*arguments))[0]
 
 
 @torch.library.register_fake("swin_umamba::ss2d")
@@ -100,9 +100,9 @@ def _backward(ctx, grad_y: Tensor | None, *_):
     *tensors, projected_x, states = ctx.saved_tensors
     if grad_y is None:
         return (None,) * (len(tensors) + 1)
-    grads = torch.ops.swin_umamba.ss2d_backward(grad_y.contiguous(), projected_x, states, *tensors)
+    grads = _adjoint(grad_y.contiguous(), projected_x, states, *tensors)
     return *grads, None
 
 
-torch.library.register_autograd("swin_umamba::ss2d", _backward, setup_context=_context)
-forbid_double_backward("ss2d")
+_forward = differentiable("ss2d", _backward, _context)
+_adjoint = backward_operator("ss2d")

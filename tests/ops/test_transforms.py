@@ -113,23 +113,92 @@ def test_compiled_selective_scan_with_different_groups() -> None:
     assert torch.equal(compiled(*arguments), _scan(*arguments))
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")
-@pytest.mark.parametrize(
-    ("name", "function", "arguments"),
+DIFFERENTIATED = pytest.mark.parametrize(
+    ("name", "arguments", "options"),
     [
-        ("selective_scan", _scan, scan_arguments(1, 1, 3, 40, 2)),
-        ("ss2d", swin_umamba_ext.ss2d, ss2d_arguments(1, 11, 13, 3, 1, 2)),
+        ("selective_scan", scan_arguments(2, 2, 3, 40, 2, dtype=torch.float64), {"delta_softplus": True}),
+        ("ss2d", ss2d_arguments(1, 11, 13, 3, 1, 2, dtype=torch.float64), {}),
     ],
     ids=["selective_scan", "ss2d"],
 )
-def test_gradient_through_vmap_is_an_error(name: str, function: Callable[..., Tensor], arguments: list) -> None:
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@DIFFERENTIATED
+def test_transforms_of_reverse_mode(name: str, arguments: list, options: dict) -> None:
+    *rest, parameter = [a for a in arguments if a is not None]
+    if name == "selective_scan":
+        u, delta, A, B, C, D, bias = [a for a in arguments if a is not None]
+        rest, parameter = [u, delta], A
+
+        def call(module: object, t: Tensor, p: Tensor) -> Tensor:
+            return module.selective_scan(t, delta, p, B, C, D, None, bias, **options)
+    else:
+        weights = rest[1:]
+
+        def call(module: object, t: Tensor, p: Tensor) -> Tensor:
+            return module.ss2d(t, *weights, p)
+
+    first = rest[0]
+    batched = torch.stack([first, -first, 0.5 * first])
+
+    def results(module: object) -> list[Tensor]:
+        def loss(t: Tensor, p: Tensor) -> Tensor:
+            return call(module, t, p).sin().sum()
+
+        value, pullback = torch.func.vjp(lambda t: call(module, t, parameter), first)
+        leaf = batched.clone().requires_grad_()
+        torch.vmap(loss, in_dims=(0, None))(leaf, parameter).sum().backward()
+        return [
+            *torch.func.grad(loss, argnums=(0, 1))(first, parameter),
+            *pullback(torch.ones_like(value)),
+            torch.func.jacrev(lambda p: call(module, first, p).flatten()[:5])(parameter),
+            *torch.vmap(torch.func.grad(loss, argnums=(0, 1)), in_dims=(0, None))(batched, parameter),
+            torch.func.grad(lambda t: torch.vmap(loss, in_dims=(0, None))(t, parameter).sum())(batched),
+            leaf.grad,
+        ]
+
+    for seen, wanted in zip(results(swin_umamba_ext), results(reference), strict=True):
+        torch.testing.assert_close(seen, wanted, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["cross_scan", "cross_merge"])
+def test_transforms_of_cross_scan(name: str) -> None:
+    shape, options = ((2, 3, 4, 5), ()) if name == "cross_scan" else ((2, 4, 3, 20), (4, 5))
+    x = torch.randn(shape, dtype=torch.float64)
+
+    def results(module: object) -> list[Tensor]:
+        function = getattr(module, name)
+
+        def loss(t: Tensor) -> Tensor:
+            return function(t, *options).pow(3).sum()
+
+        second = torch.func.grad(lambda t: torch.func.grad(loss)(t).sin().sum())
+        return [second(x), torch.func.jacrev(lambda t: function(t, *options))(x[:1]), torch.vmap(second)(x[:, None])]
+
+    for seen, wanted in zip(results(swin_umamba_ext), results(reference), strict=True):
+        torch.testing.assert_close(seen, wanted)
+
+
+@DIFFERENTIATED
+def test_second_derivatives_are_an_error(name: str, arguments: list, options: dict) -> None:
     first, *rest = arguments
-    batched = torch.stack([first, -first]).requires_grad_()
-    seen = torch.vmap(lambda t: function(t, *rest))(batched)
-    torch.testing.assert_close(seen, torch.stack([function(t, *rest) for t in batched]))
-    message = rf"through torch\.vmap .* are not supported, call swin_umamba_ext\.{name} on the whole batch"
-    with pytest.raises(RuntimeError, match=message):
-        seen.sum().backward()
+
+    def loss(t: Tensor) -> Tensor:
+        return getattr(swin_umamba_ext, name)(t, *rest, **options).sin().sum()
+
+    message = rf"second derivatives of {name} are not implemented; those of swin_umamba_ext\.reference\.{name} are"
+    with pytest.raises(NotImplementedError, match=message):
+        torch.func.grad(lambda t: torch.func.grad(loss)(t).square().sum())(first)
+    with _refused(name):
+        torch.func.hessian(loss)(first)
+
+
+@OPERATORS
+def test_nested_tensors_are_an_error(name: str, function: Callable[..., Tensor], arguments: list) -> None:
+    nested = torch.nested.nested_tensor([arguments[0][0], arguments[0][0][..., :2]])
+    with pytest.raises(TypeError, match=r"must not be nested: call the operator for each of its tensors"):
+        function(nested, *arguments[1:])
 
 
 class _Network(torch.nn.Module):
