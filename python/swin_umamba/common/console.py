@@ -12,11 +12,33 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.text import Text
+
+from .text import visible
 
 
-class _LastingConsole(Console):
+class PlainConsole(Console):
+    """A console on which text is text: names of files and labels hold brackets, colons and worse.
+
+    rich's markup and emoji codes are off, and control characters are shown instead of obeyed.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make rich's text of a string, in a line or in a cell of a table."""
+        return super().render_str(visible(text, newlines=True), **options)
+
+    def announce(self, what: str, rest: str = "", style: str = "bold") -> None:
+        """Print a line whose first words stand out."""
+        self.print(Text.assemble((visible(what), style), f" {visible(rest)}" if rest else ""), soft_wrap=True)
+
+
+class _LastingConsole(PlainConsole):
     """Goes on in silence when nobody reads it any more (``| head``): a training is worth more than its lines."""
 
     def on_broken_pipe(self) -> None:
@@ -26,7 +48,7 @@ class _LastingConsole(Console):
 
 
 @contextlib.contextmanager
-def capture_output(log: Path | None) -> Iterator[Console]:
+def capture_output(log: Path | None) -> Iterator[PlainConsole]:
     """Send all output to a file for the time of the ``with`` block.
 
     Parameters
@@ -36,7 +58,7 @@ def capture_output(log: Path | None) -> Iterator[Console]:
 
     Yields
     ------
-    Console
+    PlainConsole
         Writes to what was the standard output before, and to nowhere once that is closed.
     """
     sys.stdout.flush()
@@ -53,7 +75,7 @@ def capture_output(log: Path | None) -> Iterator[Console]:
             os.fdopen(target, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False) as file,
         ):
             sys.stdout = sys.stderr = file
-            yield _LastingConsole(file=screen, soft_wrap=True, highlight=False)
+            yield _LastingConsole(file=screen, soft_wrap=True)
     finally:
         sys.stdout, sys.stderr = stdout, stderr
         os.dup2(terminal, 1)

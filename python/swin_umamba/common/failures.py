@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from .errors import RunError, UserError
+from .errors import RunError, UserError, full_disk
+from .text import LONGEST_REASON, one_line
 
 
 @contextlib.contextmanager
@@ -36,7 +37,8 @@ def explain_failures(log: Path, console: Console) -> Iterator[None]:
         console.print("stopped; go on with the same command and --resume")
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or "no message"
+        disk = full_disk(error)
+        reason = one_line(str(error), LONGEST_REASON) or "no message"
         # Not by print: only the first process has the log as its output.
         try:
             with open(log, "a", encoding="utf-8") as file:
@@ -44,4 +46,9 @@ def explain_failures(log: Path, console: Console) -> Iterator[None]:
             details = f" (details in {log})"
         except OSError:  # a full disk, which may be why the run failed
             details = ""
+        if disk is not None:
+            raise RunError(
+                f"the disk is full ({disk.strerror}{f': {disk.filename}' if disk.filename else ''}); make room, and go "
+                f"on with the same command and --resume"
+            ) from error
         raise RunError(f"failed with {type(error).__name__}: {reason}{details}") from error

@@ -27,15 +27,20 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Write a file beside ``path`` and put it in its place only when it is complete and on disk.
 
     A process killed inside the ``with`` block leaves the former ``path`` as it was, and a
-    ``.partial`` file beside it that the next write replaces.
+    ``.partial`` file beside it that the next write replaces; an error, as of a full disk, leaves none.
     """
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
     _sync_folder(path.parent)
 
 

@@ -1,0 +1,48 @@
+"""Text that comes from files, paths and other people's libraries, made fit to be shown."""
+
+from __future__ import annotations
+
+import unicodedata
+
+LONGEST_LINE = 2000
+LONGEST_REASON = 160
+"""Characters of what a library says of a file."""
+
+# Controls, formats (which can turn the direction of all that follows), halves of surrogates, separators of lines.
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def visible(text: str, *, newlines: bool = False) -> str:
+    """Show what a terminal or a page would obey, such as colours or a new line, as Python writes it in a string.
+
+    Parameters
+    ----------
+    text
+        Anything. Of lines longer than `LONGEST_LINE` the middle is left out.
+    newlines
+        Keep line feeds, for text that has lines of its own.
+    """
+    lines = text.split("\n") if newlines else [text]
+    return "\n".join(_visible_line(shortened(line, LONGEST_LINE)) for line in lines)
+
+
+def shortened(text: str, limit: int) -> str:
+    """At most ``limit`` characters, with " … " in the place of what is left out of the middle."""
+    if len(text) <= limit:
+        return text
+    end = (limit - 3) // 3
+    return f"{text[: limit - 3 - end]} … {text[len(text) - end :]}"
+
+
+def one_line(text: str, limit: int = LONGEST_LINE) -> str:
+    """All lines as one, visible and shortened."""
+    return visible(shortened(" ".join(text.split()), limit))
+
+
+def _visible_line(line: str) -> str:
+    if line.isascii() and line.isprintable():
+        return line
+    return "".join(
+        character.encode("unicode_escape").decode() if unicodedata.category(character) in _HIDDEN else character
+        for character in line
+    )
