@@ -1,0 +1,110 @@
+"""How commands end."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+from swin_umamba.common.errors import RunError, UserError
+from swin_umamba.common.exit_codes import execute
+from swin_umamba.common.failures import explain_failures
+from swin_umamba.common.files import replace_atomically
+
+WAIT = """
+import sys, time
+from swin_umamba.common.exit_codes import execute
+
+def run(args):
+    try:
+        print("running", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned up", flush=True)
+
+sys.exit(execute(run, None, "command"))
+"""
+POOL = """
+import multiprocessing, sys, time
+from swin_umamba.common.exit_codes import execute
+
+def run(args):
+    pool = multiprocessing.get_context("fork").Pool(2)
+    pool.map(abs, [1, 2])
+    pool.apply_async(time.sleep, (60,))
+    pool.terminate()
+    pool.join()
+
+sys.exit(execute(run, None, "command"))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_a_command_as_ctrl_c_does(name):
+    process = subprocess.Popen([sys.executable, "-c", WAIT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "running\n"
+    process.send_signal(getattr(signal, name))
+    stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout, stderr) == (130, "cleaned up\n", "command: interrupted\n")
+
+
+def test_what_nohup_ignores_stays_ignored():
+    script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + WAIT.replace(
+        "time.sleep(60)", "time.sleep(1)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "running\n"
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=30)[0] == "cleaned up\n"
+    assert process.returncode == 0
+
+
+def test_workers_of_a_pool_end_as_before():
+    done = subprocess.run([sys.executable, "-c", POOL], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def full(args):
+    try:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "file")
+    except OSError as error:
+        raise RuntimeError("[enforce fail at inline_container.cc:1] . PytorchStreamWriter failed") from error
+
+
+def test_a_full_disk_is_named(tmp_path, capsys):
+    assert execute(full, None, "command") == 1
+    assert capsys.readouterr().err == (
+        "command: the disk is full (No space left on device: file); make room and try again\n"
+    )
+    message = r"^the disk is full \(No space left on device: file\); .* --resume$"
+    with pytest.raises(RunError, match=message), explain_failures(tmp_path / "log", Console(quiet=True)):
+        full(None)
+
+
+def test_what_nobody_foresaw_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        execute(lambda args: 1 / 0, None, "command")
+
+
+def test_a_message_is_one_line(capsys):
+    def run(args):
+        raise UserError("no label\nhere\x1b[31m")
+
+    assert execute(run, None, "command") == 2
+    assert capsys.readouterr().err == "command: error: no label here\\x1b[31m\n"
+
+
+def test_a_file_that_could_not_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "x").write_text("former")
+
+    def write():
+        with replace_atomically(tmp_path / "x") as file:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full"):
+        write()
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").read_text() == "former"
