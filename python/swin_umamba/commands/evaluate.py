@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
+from ..common.console import PlainConsole
 
 SUMMARY = "score predictions against references: DSC and NSD of organs, instruments or any labels, F1 of cells"
 
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
             try_folder(args.output)
 
     # On stderr, so that the table alone goes into a pipe.
-    messages = Console(stderr=True, highlight=False)
+    messages = PlainConsole(stderr=True)
 
     def show_progress(pairs: Sequence[CasePair]) -> Iterator[CasePair]:
         with progress_bar(messages) as bar:
@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> None:
         progress=show_progress,
     )
     # A table cut to a pipe's 80 columns would lose digits.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = PlainConsole(width=None if sys.stdout.isatty() else 120)
     console.print(summary_title(evaluation))
     console.print(summary_table(evaluation))
     if evaluation.without_reference:

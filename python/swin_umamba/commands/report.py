@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
+from ..common.console import PlainConsole
 from ..common.errors import UserError
 
 SUMMARY = "write the page of a finished run (report.html) again, from its metrics and files"
@@ -35,4 +34,4 @@ def run(args: argparse.Namespace) -> None:
         path = write_page(args.run, args.output)
     except OSError as error:
         raise UserError(f"cannot write the page {args.output or args.run / 'report.html'}: {error.strerror}") from error
-    Console(soft_wrap=True, highlight=False).print(f"wrote {path}", markup=False)
+    PlainConsole(soft_wrap=True).print(f"wrote {path}")

@@ -7,14 +7,13 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-
+from .console import PlainConsole
 from .errors import RunError, UserError, full_disk
 from .text import LONGEST_REASON, one_line
 
 
 @contextlib.contextmanager
-def explain_failures(log: Path, console: Console) -> Iterator[None]:
+def explain_failures(log: Path, console: PlainConsole) -> Iterator[None]:
     """Say how to go on after an interruption, and make a `RunError` of one line of an unforeseen error.
 
     Parameters

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as EtaColumn
+from rich.text import Text
+
+from .console import PlainConsole
+from .text import visible
 
 
-def progress_bar(console: Console, *columns: TextColumn) -> Progress:
+class PlainColumn(TextColumn):
+    """A column of a bar whose text may come from files, as that of `PlainConsole`."""
+
+    def render(self, task: Task) -> Text:
+        return Text(visible(self.text_format.format(task=task)))
+
+
+def progress_bar(console: PlainConsole, *columns: PlainColumn) -> Progress:
     """A bar with count, the given columns, time passed and time left; silent where there is no terminal."""
     return Progress(
-        TextColumn("{task.description}"),
+        PlainColumn("{task.description}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         *columns,
         TimeElapsedColumn(),
-        TextColumn("left"),
+        PlainColumn("left"),
         EtaColumn(),
         console=console,
         disable=not console.is_terminal,

@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from ..common.files import replace_atomically, write_json
@@ -192,7 +191,7 @@ def summary_table(record: ComparisonRecord) -> Table:
     for place, name in enumerate(table_columns(record)):
         table.add_column(name, justify="right" if place else "left", overflow="fold")
     for row in record.systems:
-        table.add_row(*map(escape, table_row(record, row)))
+        table.add_row(*table_row(record, row))
     return table
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.markup import escape
-
 from ..common.console import capture_output
 from ..common.errors import UserError
 from ..common.progress import progress_bar
@@ -63,7 +61,7 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
         if dataset.folder.resolve() in (output, *output.parents):
             raise UserError(f"--output {output} lies inside the data set, which is never written to")
         cases = [*dataset.training, *dataset.held_out]
-        console.print(f"[bold]checking[/bold] {escape(dataset.name)}: {len(cases)} cases")
+        console.announce("checking", f"{dataset.name}: {len(cases)} cases")
         with progress_bar(console) as bar:
             task = bar.add_task("checking", total=len(cases))
             check_cases(dataset, cases, lambda: bar.advance(task))

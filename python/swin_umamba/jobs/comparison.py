@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from ..checkpoints.encoder_file import check_pretrained_file, find_pretrained_file
+from ..common.console import PlainConsole
 from ..common.device import check_device
 from ..common.errors import UserError
 from ..common.processors import set_worker_defaults
@@ -71,9 +70,9 @@ def compare(request: ComparisonRequest) -> None:
             try_pretrained(system.settings, dataset)
     with folder.open(systems):
         # A table cut to a pipe's 80 columns would lose digits.
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_WIDTH)
+        console = PlainConsole(width=None if sys.stdout.isatty() else TABLE_WIDTH)
         if dataset is None:
-            console.print("[bold]preparing the sample data set[/bold] (slices of MNI ICBM152, from nilearn)")
+            console.announce("preparing the sample data set", "(slices of MNI ICBM152, from nilearn)")
             dataset = open_raw_dataset(prepare_sample(folder.raw))
         # Imported late: the help of all commands should not wait for scipy and matplotlib.
         from .comparison_pipeline import execute_comparison

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from ..common.console import PlainConsole
 from ..common.errors import RunError
 from ..comparison.folder import ComparisonFolder
 from ..comparison.page import write_page
@@ -26,7 +26,7 @@ def execute_comparison(
     folder: ComparisonFolder,
     device: str,
     command: Sequence[str],
-    console: Console,
+    console: PlainConsole,
 ) -> None:
     """Train what is not finished, and write the table after every system and the figure at the end.
 
@@ -59,21 +59,21 @@ def execute_comparison(
             continue
         try:
             results[system.name] = read_result(folder.run(system))
-            console.print(f"{escape(system.title)} has been trained before")
+            console.print(f"{system.title} has been trained before")
         except RunError as error:
             missing.append(system)
-            console.print(f"{escape(system.title)} is not as it was left: {escape(str(error))}", soft_wrap=True)
+            console.print(f"{system.title} is not as it was left: {error}", soft_wrap=True)
     seconds: list[float] = []
     for number, system in enumerate(missing, start=1):
         rest = missing[number:]
         after = f"; after it {', '.join(other.title for other in rest)}" if rest else ""
-        console.rule(f"[bold]{escape(system.title)}[/bold] ({number} of {len(missing)} to train)", align="left")
-        console.print(f"now {escape(system.title + after)}{time_left(seconds, len(missing) - number + 1)}")
+        console.rule(Text.assemble((system.title, "bold"), f" ({number} of {len(missing)} to train)"), align="left")
+        console.print(f"now {system.title + after}{time_left(seconds, len(missing) - number + 1)}")
         start = time.monotonic()
         try:
             failure = run_process(folder.run(system).root, device)
         except KeyboardInterrupt:
-            console.print(f"stopped at {escape(system.title)}; the same command goes on with it")
+            console.print(f"stopped at {system.title}; the same command goes on with it")
             raise
         seconds.append(time.monotonic() - start)
         if failure is None:
@@ -83,7 +83,7 @@ def execute_comparison(
                 failure = str(error)
         if failure is not None:
             failures[system.name] = failure
-            console.print(f"[red]{escape(system.title)} failed[/red]: {escape(failure)}", soft_wrap=True)
+            console.announce(f"{system.title} failed:", failure, style="red")
         write_record(folder, make_record(systems, results, failures, command))
     record = make_record(systems, results, failures, command)
     write_record(folder, record)
@@ -94,13 +94,13 @@ def execute_comparison(
             draw_comparison(folder.panel, dataset, titles, drawn)
         # Readers raise whatever their libraries raise. The table is there, and must not get lost with the figure.
         except Exception as error:
-            console.print(f"the figure could not be drawn: {type(error).__name__}: {escape(str(error))}")
+            console.print(f"the figure could not be drawn: {type(error).__name__}: {error}")
     write_page(folder, record)
     console.rule()
     console.print(summary_table(record))
     for line in record.cautions:
-        console.print(f"- {escape(line)}", soft_wrap=True)
-    console.print(f"results in {escape(str(folder.root))}", soft_wrap=True)
+        console.print(f"- {line}", soft_wrap=True)
+    console.print(f"results in {folder.root}", soft_wrap=True)
     for path, what in (
         (folder.page, "table and figure on one page, to open in a browser"),
         (folder.table, "the table with its conditions"),

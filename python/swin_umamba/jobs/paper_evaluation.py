@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-
+from ..common.console import PlainConsole
 from ..common.typed_json import from_json
 from ..datasets import RawDataset
 from ..evaluation import EvaluationError, evaluate_folders
@@ -17,7 +15,7 @@ from ..runs.folder import RunFolder
 from ..runs.record import PaperEvaluation
 
 
-def evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: Console) -> dict[str, Any]:
+def evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: PlainConsole) -> dict[str, Any]:
     """Score the predictions of a run by both rules, print the scores and write them by case.
 
     Parameters
@@ -48,12 +46,12 @@ def evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: Consol
         except EvaluationError as error:
             # The run is done; its other scores must not get lost with this one.
             entries["not_evaluated"][key] = str(error)
-            console.print(f"no score by {what}: {escape(str(error))}")
+            console.print(f"no score by {what}: {error}")
             continue
         where = getattr(folder, key)
         evaluation.write(where)
         entries[key] = from_json(PaperEvaluation, evaluation.summary())
-        console.print(f"{what}: {_scores(entries[key])}, by case in {escape(str(where))}")
+        console.print(f"{what}: {_scores(entries[key])}, by case in {where}")
     return entries
 
 

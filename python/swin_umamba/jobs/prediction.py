@@ -44,7 +44,6 @@ def predict(request: PredictionRequest) -> None:
         Some images could not be predicted, or OUTPUT cannot be written to.
     """
     set_worker_defaults()
-    from rich.markup import escape
 
     from ..common.console import capture_output
     from ..common.progress import progress_bar
@@ -70,9 +69,9 @@ def predict(request: PredictionRequest) -> None:
             output.open(record, {"plans.json": model.plans, "dataset.json": model.dataset_json})
         except OSError as error:
             raise UserError(f"cannot write to OUTPUT {output.root}: {error.strerror}") from error
-        console.print(
-            f"[bold]predicting[/bold] with {model.trainer_name} of {escape(str(model.files[0]))} on {device}, "
-            f"images: {len(cases)}"
+        console.announce(
+            "predicting",
+            f"with {model.trainer_name} of {model.files[0]} on {device}, images: {len(cases)}",
         )
         with progress_bar(console) as bar:
             images, tiles = bar.add_task("images", total=len(cases)), bar.add_task("", total=100)
@@ -80,18 +79,18 @@ def predict(request: PredictionRequest) -> None:
 
             def show_progress() -> Iterator[InputCase]:
                 for number, case in enumerate(cases, start=1):
-                    bar.reset(tiles, description=escape(case.identifier))
+                    bar.reset(tiles, description=case.identifier)
                     yield case
                     bar.advance(images)
                     if not console.is_terminal:
-                        console.print(f"{number}/{len(cases)} {escape(case.identifier)}")
+                        console.print(f"{number}/{len(cases)} {case.identifier}")
 
             outcome = predict_cases(predictor, show_progress(), output, skip_existing=request.skip_existing)
         failed = {**incomplete, **outcome.failed}
         there = f", {len(outcome.skipped)} were there already" if outcome.skipped else ""
-        console.print(f"predicted {len(outcome.predicted)}{there}; predictions in {escape(str(output.root))}")
+        console.print(f"predicted {len(outcome.predicted)}{there}; predictions in {output.root}")
         for identifier, reason in failed.items():
-            console.print(f"[red]failed[/red] {escape(identifier)}: {escape(reason)}")
+            console.announce("failed", f"{identifier}: {reason}", style="red")
     if failed:
         raise RunError(
             f"{len(failed)} of {len(cases) + len(incomplete)} images could not be predicted: {', '.join(failed)} "

@@ -32,9 +32,9 @@ def prepare(request: PreparationRequest) -> None:
         written to by another process.
     """
     # Imported late: the help of all commands should not wait for the image libraries.
-    from rich.console import Console
     from rich.table import Table
 
+    from ..common.console import PlainConsole
     from ..common.progress import progress_bar
     from ..prepare import abdomen_mr, endoscopy, microscopy
     from ..prepare.preparation import check_destination, default_workers, write_dataset
@@ -45,7 +45,7 @@ def prepare(request: PreparationRequest) -> None:
         raise UserError(f"{request.destination} is a file; give a folder as DST")
     if request.full_size and request.dataset != "endoscopy":
         raise UserError(f"--full-size is for endoscopy, not for {request.dataset}")
-    console = Console(highlight=False)
+    console = PlainConsole()
     console.print(f"checking {request.source}", soft_wrap=True)
     options = {"full_size": True} if request.full_size else {}
     module = dict(zip(DATASETS, (abdomen_mr, endoscopy, microscopy), strict=True))[request.dataset]

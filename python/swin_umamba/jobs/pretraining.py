@@ -20,8 +20,8 @@ from ..runs.kind import want_run_of
 
 if TYPE_CHECKING:
     import torch
-    from rich.console import Console
 
+    from ..common.console import PlainConsole
     from ..pretraining.run import PretrainingFolder
 
 
@@ -57,14 +57,13 @@ def pretrain(request: PretrainingRequest) -> None:
 
 
 def _run(request: PretrainingRequest, processes: Processes, locks: contextlib.ExitStack) -> None:
-    from rich.console import Console
-
+    from ..common.console import PlainConsole
     from ..pretraining.run import PretrainingFolder, execute_run
 
     data = Path(request.said["data"]).expanduser().resolve()
     said = {**request.said, "data": str(data)}
     folder = PretrainingFolder((request.output or Path("results") / f"pretrain-{data.name}").expanduser().resolve())
-    console = Console(soft_wrap=True, highlight=False, quiet=not processes.is_first)
+    console = PlainConsole(soft_wrap=True, quiet=not processes.is_first)
     settings = processes.first_does(lambda: _settle(said, request.resume, folder, processes.world_size, locks, console))
     if settings is None:
         return
@@ -83,7 +82,7 @@ def _settle(
     folder: PretrainingFolder,
     world_size: int,
     locks: contextlib.ExitStack,
-    console: Console,
+    console: PlainConsole,
 ) -> PretrainingSettings | None:
     """Find out what to do; of a run to resume, lock the results folder until its end; ``None`` where all is done."""
     data = Path(said["data"])
@@ -106,7 +105,7 @@ def _settle(
     return settings
 
 
-def _show_former(said: Mapping[str, Any], folder: PretrainingFolder, console: Console) -> None:
+def _show_former(said: Mapping[str, Any], folder: PretrainingFolder, console: PlainConsole) -> None:
     """Show a finished run of the same settings; raise `UserError` for any other."""
     from ..pretraining.run import show_finished
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ..checkpoints.report import LoadReport
+from ..common.console import PlainConsole
 from ..common.progress import clock
 from ..common.typed_json import from_json, read_json
 from ..datasets import Case, RawDataset
@@ -94,7 +93,7 @@ def make_record(
     )
 
 
-def show_results(console: Console, dataset: RawDataset, folder: RunFolder, record: RunRecord) -> None:
+def show_results(console: PlainConsole, dataset: RawDataset, folder: RunFolder, record: RunRecord) -> None:
     """Print the scores of the held-out cases and the files of the run."""
     if scores := record.held_out:
         table = Table(title=f"{scores.cases} held-out cases, mean ± standard deviation over cases")
@@ -103,11 +102,11 @@ def show_results(console: Console, dataset: RawDataset, folder: RunFolder, recor
         table.add_column(f"NSD, tolerance {record.settings.nsd_tolerance:g}", justify="right")
         metrics = list(scores.by_metric.values())
         for name in dataset.classes:
-            table.add_row(escape(name), *(_plus_minus(metric.per_class[name]) for metric in metrics))
+            table.add_row(name, *(_plus_minus(metric.per_class[name]) for metric in metrics))
         table.add_section()
         table.add_row("mean", *map(_plus_minus, metrics))
         console.print(table)
-    console.print(f"finished in {clock(record.seconds.total)}; results in {escape(str(folder.root))}")
+    console.print(f"finished in {clock(record.seconds.total)}; results in {folder.root}")
     files = describe_files(folder)
     width = max(len(path.name) for path, _ in files)
     for path, what in files:

@@ -6,9 +6,9 @@ import importlib.metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from ..common.console import PlainConsole
 from ..common.errors import UserError
 from ..common.files import write_json
 from ..networks.build import build_model
@@ -31,8 +31,8 @@ def count_table2(file: Path | None) -> None:
     """
     if file is not None and not file.parent.is_dir():
         raise UserError(f"--json {file}: the folder {file.parent} does not exist")
-    counts = _count_all(Console(stderr=True, highlight=False))
-    Console(highlight=False).print(_table(counts))
+    counts = _count_all(PlainConsole(stderr=True))
+    PlainConsole().print(_table(counts))
     if file is None:
         return
     try:
@@ -41,7 +41,7 @@ def count_table2(file: Path | None) -> None:
         raise UserError(f"--json {file}: cannot write it: {error.strerror}") from error
 
 
-def _count_all(console: Console) -> dict[str, Complexity]:
+def _count_all(console: PlainConsole) -> dict[str, Complexity]:
     from ..complexity.counting import count_complexity
 
     counts = {}

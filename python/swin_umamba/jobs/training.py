@@ -30,8 +30,8 @@ from .launch import launch
 
 if TYPE_CHECKING:
     import torch
-    from rich.console import Console
 
+    from ..common.console import PlainConsole
     from ..trainers.observer import Observer
 
 
@@ -239,12 +239,12 @@ def _execute(
     job: _Job,
     dataset: RawDataset | None,
     device: torch.device,
-    console: Console,
+    console: PlainConsole,
     processes: Processes,
     observers: Sequence[Observer],
 ) -> None:
     if dataset is None:
-        console.print("[bold]preparing the sample data set[/bold] (slices of MNI ICBM152, from nilearn)")
+        console.announce("preparing the sample data set", "(slices of MNI ICBM152, from nilearn)")
         dataset = processes.first_does(lambda: open_raw_dataset(prepare_sample(job.folder.raw)))
     # Imported here: nnU-Net takes seconds to import, and reads its environment when it is imported.
     from .training_pipeline import execute_run

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.markup import escape
 
+from ..common.console import PlainConsole
 from ..common.errors import RunError
 from ..common.processes import Processes
 from ..common.progress import progress_bar
@@ -44,7 +43,7 @@ def execute_run(
     settings: Settings,
     folder: RunFolder,
     device: torch.device,
-    console: Console,
+    console: PlainConsole,
     processes: Processes,
     observers: Sequence[Observer] = (),
 ) -> None:
@@ -148,21 +147,26 @@ def held_out_cases(dataset: RawDataset, settings: Settings, trainer: PaperTraine
 
 
 def _train(
-    trainer: PaperTrainer, settings: Settings, console: Console, processes: Processes, observers: Sequence[Observer]
+    trainer: PaperTrainer,
+    settings: Settings,
+    console: PlainConsole,
+    processes: Processes,
+    observers: Sequence[Observer],
 ) -> None:
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     plan = trainer.configuration_manager
     shared = f", shared by {processes.world_size} processes" if processes.world_size > 1 else ""
-    console.print(
-        f"[bold]training[/bold] {settings.model} ({parameters / 1e6:.1f} million parameters) on {trainer.device}: "
+    console.announce(
+        "training",
+        f"{settings.model} ({parameters / 1e6:.1f} million parameters) on {trainer.device}: "
         f"{settings.epochs} epochs of {settings.iterations} iterations, batch {plan.batch_size}{shared}, "
-        f"patch {'×'.join(map(str, plan.patch_size))}, learning rate {trainer.initial_lr:g}"
+        f"patch {'×'.join(map(str, plan.patch_size))}, learning rate {trainer.initial_lr:g}",
     )
     if trainer.current_epoch:
         console.print(f"resumed after epoch {trainer.current_epoch} of {settings.epochs}")
     elif settings.pretrained is not None:
         trainer.load_pretrained_encoder()
-        console.print(escape(str(trainer.pretrained_report)))
+        console.print(str(trainer.pretrained_report))
     if trainer.current_epoch >= settings.epochs:
         return
     if not processes.is_first:
@@ -193,7 +197,7 @@ def _predict_and_score(
     folder: RunFolder,
     cases: list[Case],
     device: torch.device,
-    console: Console,
+    console: PlainConsole,
     seconds: dict[str, float],
 ) -> dict[str, CaseScores]:
     if not cases:
@@ -209,11 +213,11 @@ def _predict_and_score(
 
 @contextlib.contextmanager
 def _phase(
-    console: Console, title: str, seconds: dict[str, float], name: str
+    console: PlainConsole, title: str, seconds: dict[str, float], name: str
 ) -> Iterator[Callable[[int], Callable[[], None]]]:
     """Announce a phase and time it; what it yields starts a progress bar and gives the function that advances it."""
     start = time.monotonic()
-    console.print(f"[bold]{title}[/bold]")
+    console.announce(title)
     with progress_bar(console) as bar:
 
         def count(total: int) -> Callable[[], None]:

@@ -6,10 +6,8 @@ import time
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
-from rich.progress import TextColumn
-
-from ..common.progress import clock, progress_bar
+from ..common.console import PlainConsole
+from ..common.progress import PlainColumn, clock, progress_bar
 from ..trainers.progress import SMOOTHING
 
 
@@ -28,12 +26,12 @@ class PretrainingProgress:
         Training steps of one epoch.
     """
 
-    def __init__(self, console: Console, epochs: int, finished_epochs: int, steps: int) -> None:
+    def __init__(self, console: PlainConsole, epochs: int, finished_epochs: int, steps: int) -> None:
         self.console = console
         self.epochs = epochs
         self.finished_epochs = finished_epochs
         self.loss: float | None = None
-        self._bar = progress_bar(console, TextColumn("loss {task.fields[loss]}"))
+        self._bar = progress_bar(console, PlainColumn("loss {task.fields[loss]}"))
         self._task = self._bar.add_task("steps", total=epochs * steps, completed=finished_epochs * steps, loss="-")
 
     def __enter__(self) -> PretrainingProgress:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.markup import escape
 
 from ..checkpoints import read_checkpoint
 from ..checkpoints.writing import write_checkpoint
+from ..common.console import PlainConsole
 from ..common.errors import UserError
 from ..common.files import write_json
 from ..common.processes import Processes
@@ -41,7 +40,7 @@ def execute_run(
     processes: Processes,
     device: torch.device,
     workers: int,
-    console: Console,
+    console: PlainConsole,
     begin: Callable[[], None],
 ) -> dict[str, Any]:
     """Check the images, train what is left to train, and write the weights.
@@ -106,7 +105,7 @@ def execute_run(
     return metrics
 
 
-def show_finished(folder: PretrainingFolder, console: Console) -> None:
+def show_finished(folder: PretrainingFolder, console: PlainConsole) -> None:
     """Show the results of a finished run; raise `UserError` if its ``metrics.json`` is damaged."""
     try:
         last = json.loads(folder.metrics.read_text(encoding="utf-8"))["history"][-1]
@@ -124,12 +123,12 @@ def show_finished(folder: PretrainingFolder, console: Console) -> None:
     _show_weights(folder, console)
 
 
-def _show_weights(folder: PretrainingFolder, console: Console) -> None:
-    console.print(f"[bold]weights[/bold] {escape(str(folder.weights))}, averaged {folder.averaged_weights.name}")
+def _show_weights(folder: PretrainingFolder, console: PlainConsole) -> None:
+    console.announce("weights", f"{folder.weights}, averaged {folder.averaged_weights.name}")
 
 
 def _open_checked(
-    settings: PretrainingSettings, processes: Processes, console: Console, begin: Callable[[], None]
+    settings: PretrainingSettings, processes: Processes, console: PlainConsole, begin: Callable[[], None]
 ) -> ImageFolder:
     def list_images() -> ImageFolder:
         return open_image_folder(Path(settings.data), settings.validation_fraction, settings.seed)
@@ -137,9 +136,10 @@ def _open_checked(
     def check() -> None:
         images = list_images()
         total = len(images.training) + len(images.validation)
-        console.print(
-            f"[bold]checking[/bold] {total} images of {len(images.classes)} classes: {len(images.training)} for "
-            f"training, {len(images.validation)} for validation"
+        console.announce(
+            "checking",
+            f"{total} images of {len(images.classes)} classes: {len(images.training)} for "
+            f"training, {len(images.validation)} for validation",
         )
         if settings.batch_size > len(images.training):
             raise UserError(
@@ -151,7 +151,7 @@ def _open_checked(
         if small:
             console.print(
                 f"{len(small)} images are smaller than {settings.image_size}×{settings.image_size} and will be "
-                f"enlarged, for instance {escape(str(small[0]))}"
+                f"enlarged, for instance {small[0]}"
             )
         begin()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import TaskID, TextColumn
+from rich.progress import TaskID
 
-from ..common.progress import clock, progress_bar
+from ..common.console import PlainConsole
+from ..common.progress import PlainColumn, clock, progress_bar
 from .observer import Observer
 
 # Weight of the newest iteration in the loss that is shown.
@@ -30,12 +30,12 @@ class TrainingProgress(Observer):
         Training and validation iterations of one epoch together.
     """
 
-    def __init__(self, console: Console, epochs: int, finished_epochs: int, steps: int) -> None:
+    def __init__(self, console: PlainConsole, epochs: int, finished_epochs: int, steps: int) -> None:
         self.console = console
         self.epochs = epochs
         self.finished_epochs = finished_epochs
         self.loss: float | None = None
-        self._bar = progress_bar(console, TextColumn("loss {task.fields[loss]}"))
+        self._bar = progress_bar(console, PlainColumn("loss {task.fields[loss]}"))
         self._task: TaskID = self._bar.add_task(
             self._title(finished_epochs), total=epochs * steps, completed=finished_epochs * steps, loss="-"
         )
