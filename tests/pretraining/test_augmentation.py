@@ -83,7 +83,7 @@ def test_an_item_depends_on_seed_epoch_and_index_alone(stripes):
 
 def test_the_batches_of_all_processes_are_those_of_one():
     alone = TrainingBatches(23, 6, seed=0)
-    shares = [TrainingBatches(23, 6, seed=0, rank=rank, processes=3) for rank in range(3)]
+    shares = [TrainingBatches(23, 6, seed=0, rank=rank, world_size=3) for rank in range(3)]
     for epoch in (0, 1):
         for batches in (alone, *shares):
             batches.epoch = epoch

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 class TrainingRequest:
     """What the user asks of ``swin-umamba train``, whose help says what each field is.
 
-    ``said`` has the fields of `Settings` that the user gave a value, the paths in it as the user wrote them. ``prog`` is
-    the name by which the processes of ``devices`` speak.
+    ``said`` has the fields of `Settings` that the user gave a value, its paths as the user wrote them. ``prog`` is the
+    name by which the processes of ``devices`` speak.
     """
 
     said: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -73,17 +73,17 @@ class TrainingBatches(Sampler[list[Key]]):
     count : int
         Number of images.
     batch_size : int
-        Of all processes together; a multiple of ``processes``.
+        Of all processes together; a multiple of ``world_size``.
     seed : int
-    rank, processes : int
+    rank, world_size : int
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, processes: int = 1) -> None:
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
         self.count = count
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
-        self.processes = processes
+        self.world_size = world_size
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -93,15 +93,15 @@ class TrainingBatches(Sampler[list[Key]]):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist()
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             batch = order[start : start + self.batch_size]
-            yield [(self.epoch, index) for index in batch[self.rank :: self.processes]]
+            yield [(self.epoch, index) for index in batch[self.rank :: self.world_size]]
 
 
 class ValidationBatches(Sampler[list[Key]]):
     """Every image once, over all processes together; parameters as of `TrainingBatches`."""
 
-    def __init__(self, count: int, batch_size: int, rank: int = 0, processes: int = 1) -> None:
-        self.indices = range(rank, count, processes)
-        self.share = batch_size // processes
+    def __init__(self, count: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        self.indices = range(rank, count, world_size)
+        self.share = batch_size // world_size
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.share)
