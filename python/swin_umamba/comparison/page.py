@@ -5,24 +5,15 @@ from __future__ import annotations
 import base64
 from urllib.parse import quote
 
-import jinja2
 from markupsafe import Markup
 
 from ..common.files import replace_atomically
+from ..common.pages import Pages
 from .folder import ComparisonFolder
 from .record import ComparisonRecord, FinishedRow
 from .report import explanations, table_columns, table_row
 
-_TEMPLATES = jinja2.Environment(
-    # The style sheet is that of the runs' pages.
-    loader=jinja2.ChoiceLoader(
-        [jinja2.PackageLoader("swin_umamba.comparison"), jinja2.PackageLoader("swin_umamba.report")]
-    ),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_PAGES = Pages("swin_umamba.comparison")
 
 
 def write_page(folder: ComparisonFolder, record: ComparisonRecord) -> None:
@@ -43,14 +34,14 @@ def write_page(folder: ComparisonFolder, record: ComparisonRecord) -> None:
         }
         for row in record.systems
     ]
-    page = _TEMPLATES.get_template("comparison.html.j2").render(
+    page = _PAGES.render(
+        "comparison.html.j2",
         title=f"Comparison on {record.dataset or 'the data set'}",
-        style=Markup(_TEMPLATES.loader.get_source(_TEMPLATES, "page.css")[0]),
         record=record,
         columns=table_columns(record),
         rows=rows,
         explanations=explanations(record),
-        panel=None if picture is None else "data:image/png;base64," + base64.b64encode(picture).decode(),
+        panel=None if picture is None else Markup("data:image/png;base64," + base64.b64encode(picture).decode()),
     )
     with replace_atomically(folder.page) as file:
         file.write(page.encode())

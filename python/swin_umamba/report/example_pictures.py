@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from ..common.errors import UserError
@@ -23,7 +24,7 @@ from .score_tables import ScoreTable
 class Picture:
     """A PNG as a data URL, with its caption and what a screen reader says instead."""
 
-    url: str
+    url: Markup
     caption: str
     alt: str
     width: int
@@ -104,7 +105,7 @@ def _show(dataset: RawDataset, case: Case, predictions: Path, place: str, scores
 def _picture(picture: np.ndarray, caption: str, alt: str) -> Picture:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "png", optimize=True)
-    url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    url = Markup("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode())
     return Picture(url, caption, alt, width=picture.shape[1], height=picture.shape[0])
 
 

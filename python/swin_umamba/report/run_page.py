@@ -7,10 +7,10 @@ import hashlib
 import math
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from ..common.files import replace_atomically
+from ..common.pages import Pages
 from ..common.progress import clock
 from ..common.setting_kinds import spell
 from ..figures import class_colour, numbers_classes
@@ -27,13 +27,7 @@ from .score_tables import STATISTICS, make_paper_scores, make_score_tables
 # More or longer names of classes stand upright above their columns.
 MOST_LEVEL_NAMES, LONGEST_LEVEL_NAME = 4, 20
 
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("swin_umamba.report"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_PAGES = Pages("swin_umamba.report")
 
 
 def write_page(run: Path, path: Path | None = None) -> Path:
@@ -69,10 +63,10 @@ def render_page(run: FinishedRun) -> str:
     record = run.record
     tables = make_score_tables(record.held_out)
     classes = list(tables[0].per_class) if tables else []
-    script = _asset("sort_tables.js")
-    return _TEMPLATES.get_template("page.html.j2").render(
+    script = _PAGES.source("sort_tables.js")
+    return _PAGES.render(
+        "page.html.j2",
         title=f"{record.model} on {record.dataset}",
-        style=Markup(_asset("page.css")),
         script=Markup(script),
         # The page may run this script and no other, and fetch nothing.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -96,10 +90,6 @@ def render_page(run: FinishedRun) -> str:
         commands=make_commands(run),
         files=[(file.name, what) for file, what in describe_files(run.folder) if file != run.folder.report],
     )
-
-
-def _asset(name: str) -> str:
-    return _TEMPLATES.loader.get_source(_TEMPLATES, name)[0]
 
 
 def _settings_in_words(record: RunRecord) -> dict[str, str]:
