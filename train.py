@@ -5,4 +5,4 @@ import sys
 from swin_umamba.train import main
 
 if __name__ == "__main__":
-    sys.exit(main(prog="train.py"))
+    sys.exit(main(prog="python train.py"))

@@ -30,5 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
         module.add_arguments(commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY))
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        # argparse would name the help of all commands, where none of a command's options are.
+        commands.choices[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     return execute(COMMANDS[args.command].run, args, f"{parser.prog} {args.command}")

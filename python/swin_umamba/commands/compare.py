@@ -33,8 +33,8 @@ name more of them. A system that fails is named in the table, and the others go 
 Exit codes: 0 done, 1 a system failed, 2 wrong input (nothing was trained), 130 interrupted.
 
 examples:
-  swin-umamba compare --models nnunet,swin-umamba-d
-  swin-umamba compare 702 --pretrained vssmtiny_dp01_ckpt_epoch_292.pth --scratch --device cuda
+  %(prog)s --models nnunet,swin-umamba-d
+  %(prog)s 702 --pretrained vssmtiny_dp01_ckpt_epoch_292.pth --scratch --device cuda
 """
 
 

@@ -20,8 +20,8 @@ Exit codes: 0 done, 1 some images could not be predicted and are named, 2 wrong 
 130 interrupted.
 
 examples:
-  swin-umamba predict images predictions --checkpoint results/Dataset152_MNITissue-swin-umamba-d/checkpoint.pth
-  swin-umamba predict scan.nii.gz predictions --checkpoint checkpoint.pth --probabilities --overlays --device cuda
+  %(prog)s images predictions --checkpoint results/Dataset152_MNITissue-swin-umamba-d/checkpoint.pth
+  %(prog)s scan.nii.gz predictions --checkpoint checkpoint.pth --probabilities --overlays --device cuda
 """
 
 

@@ -31,7 +31,7 @@ checkpoint_latest.pth, which --resume goes on from.
 Exit codes: 0 done, 1 a run that failed, 2 wrong input (nothing was trained), 130 interrupted.
 
 examples:
-  python -m swin_umamba.pretrain imagenet --batch-size 256 --device cuda
+  %(prog)s imagenet --batch-size 256 --device cuda
   torchrun --nproc-per-node 8 -m swin_umamba.pretrain imagenet --batch-size 1024
   python train.py nnUNet_raw/Dataset702_AbdomenMR --pretrained results/pretrain-imagenet/vmamba_tiny.pth
 """

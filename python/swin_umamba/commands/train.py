@@ -35,10 +35,10 @@ some CUDA kernels add in no fixed order; there, the seed fixes the initial weigh
 Exit codes: 0 done, 1 a run that failed, 2 wrong input (nothing was trained), 130 interrupted.
 
 examples:
-  python train.py
-  python train.py --resume
-  python train.py 702 --model swin-umamba --device cuda
-  python train.py nnUNet_raw/Dataset101_Liver --device cuda --devices 2
+  %(prog)s
+  %(prog)s --resume
+  %(prog)s 702 --model swin-umamba --device cuda
+  %(prog)s nnUNet_raw/Dataset101_Liver --device cuda --devices 2
   torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m swin_umamba.train 702
 """
 

@@ -1,0 +1,51 @@
+"""What all commands share: versions, help, and errors that name the right help."""
+
+import importlib.metadata
+import runpy
+import sys
+
+import pytest
+from swin_umamba.commands import cli
+
+VERSION = f"swin-umamba {importlib.metadata.version('swin-umamba-ext')}\n"
+
+
+def run(capsys, *words):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(words))
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in cli.COMMANDS)], ids=lambda words: " ".join(words))
+def test_every_command_has_a_version_and_a_help(capsys, words):
+    assert run(capsys, *words, "--version") == (0, VERSION, "")
+    code, out, err = run(capsys, *words, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(" ".join(["usage: swin-umamba", *words]))
+    assert "%(prog)" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["train", "--bogus\nx"], "swin-umamba train: error: unrecognized arguments: --bogus x"),
+        (["predict"], "swin-umamba predict: error: the following arguments are required: INPUT, OUTPUT, --checkpoint"),
+        (["train", "--epochs", "0"], "swin-umamba train: error: argument --epochs: must be"),
+        (["bogus"], "swin-umamba: error: argument COMMAND: invalid choice: 'bogus'"),
+    ],
+)
+def test_an_error_names_the_help_that_has_the_answer(capsys, words, error):
+    code, out, err = run(capsys, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(error)
+    name = "swin-umamba train" if words[0] == "train" else error.partition(":")[0]
+    assert err.endswith(f"(see {name} --help)\n")
+
+
+def test_examples_use_the_name_of_the_program_as_it_was_called(capsys, monkeypatch):
+    assert "\n  swin-umamba train --resume\n" in run(capsys, "train", "--help")[1]
+    monkeypatch.setattr(sys, "argv", ["x", "--help"])
+    with pytest.raises(SystemExit):
+        runpy.run_module("swin_umamba.train", run_name="__main__")
+    assert "\n  python -m swin_umamba.train --resume\n" in capsys.readouterr().out
