@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..common.console import PlainConsole
+from ..jobs.evaluation import EvaluationRequest, evaluate
 
 SUMMARY = "score predictions against references: DSC and NSD of organs, instruments or any labels, F1 of cells"
 
@@ -72,78 +69,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Score, print the table, and write the files that were asked for.
-
-    Raises
-    ------
-    UserError
-        The input cannot be scored as it is.
-    """
-    # Imported late: the help of all commands should not wait for the image libraries.
-    from ..common.files import try_folder
-    from ..common.images.errors import EvaluationError
-    from ..common.images.label_files import CasePair
-    from ..common.progress import progress_bar
-    from ..evaluation.evaluation import evaluate_folders
-    from ..evaluation.scores import summary_table, summary_title
-
-    tolerance = None
-    if args.tolerance:
-        general = [value for name, value in args.tolerance if name is None]
-        named = {name: value for name, value in args.tolerance if name is not None}
-        if len(general) > 1 or len(general) + len(named) < len(args.tolerance):
-            raise EvaluationError("--tolerance was given twice for one label, or twice for all")
-        tolerance = named or general[0]
-        if general and named:
-            raise EvaluationError("--tolerance is one number for all labels, or NAME=NUMBER for some; not both")
-    if args.output is not None and args.output.exists() and not args.output.is_dir():
-        raise EvaluationError(f"--output {args.output} is a file; name a folder")
-    if args.output is not None:
-        # Before the scoring, which may take an hour.
-        with _told_as_wrong_output(args.output):
-            try_folder(args.output)
-
-    # On stderr, so that the table alone goes into a pipe.
-    messages = PlainConsole(stderr=True)
-
-    def show_progress(pairs: Sequence[CasePair]) -> Iterator[CasePair]:
-        with progress_bar(messages) as bar:
-            task = bar.add_task("scoring", total=len(pairs))
-            for pair in pairs:
-                yield pair
-                bar.advance(task)
-
-    evaluation = evaluate_folders(
-        args.reference,
-        args.prediction,
-        args.metric,
-        as_published=args.as_published,
-        tolerance=tolerance,
-        dataset_json=args.dataset_json,
-        reference_masks=args.reference_masks,
-        prediction_masks=args.prediction_masks,
-        check_position=not args.ignore_position,
-        progress=show_progress,
+    """Score by `swin_umamba.jobs.evaluation.evaluate`, and raise what that raises."""
+    evaluate(
+        EvaluationRequest(
+            reference=args.reference,
+            prediction=args.prediction,
+            metric=args.metric,
+            as_published=args.as_published,
+            output=args.output,
+            tolerances=tuple(args.tolerance or ()),
+            dataset_json=args.dataset_json,
+            reference_masks=args.reference_masks,
+            prediction_masks=args.prediction_masks,
+            ignore_position=args.ignore_position,
+        )
     )
-    # A table cut to a pipe's 80 columns would lose digits.
-    console = PlainConsole(width=None if sys.stdout.isatty() else 120)
-    console.print(summary_title(evaluation))
-    console.print(summary_table(evaluation))
-    if evaluation.without_reference:
-        names = evaluation.without_reference
-        shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
-        messages.print(f"not scored, as they have no reference: {len(names)} predictions ({shown})", soft_wrap=True)
-    if args.output is not None:
-        with _told_as_wrong_output(args.output):
-            evaluation.write(args.output)
-        messages.print(f"wrote {args.output / 'cases.csv'} and {args.output / 'summary.json'}", soft_wrap=True)
-
-
-@contextlib.contextmanager
-def _told_as_wrong_output(output: Path) -> Iterator[None]:
-    from ..common.images.errors import EvaluationError
-
-    try:
-        yield
-    except OSError as error:
-        raise EvaluationError(f"cannot write to --output {output}: {error.strerror}; name another folder") from error
