@@ -118,7 +118,8 @@ py::dict selective_scan_backward(const Array& u, const Array& delta, const Float
   if (z) p.grad_z = like("z", *z);
   if (delta_bias) p.grad_delta_bias = like("delta_bias", *delta_bias);
   Floats workspace = floats({cuda::selective_scan_backward_workspace(p)});
-  check(cuda::selective_scan_backward(p, workspace.mutable_data(), nullptr));
+  p.workspace = workspace.mutable_data();
+  check(cuda::selective_scan_backward(p, nullptr));
   return gradients;
 }
 

@@ -38,6 +38,19 @@ static constexpr int64_t ss2d_saved_states(int64_t length) {
 using TaskBody = void (*)(int64_t begin, int64_t end, void* context);
 using ParallelFor = void (*)(int64_t tasks, TaskBody body, void* context);
 
+// Hands out the arrays of a workspace one after the other. Without one it counts: `used` elements are needed.
+template <class E>
+struct Workspace {
+  E* base = nullptr;
+  int64_t used = 0;
+
+  E* take(int64_t count) {
+    E* array = base ? base + used : nullptr;
+    used += count;
+    return array;
+  }
+};
+
 struct CrossScan {
   int64_t batch, channels, height, width;
   Type type;
@@ -67,17 +80,18 @@ struct SelectiveScanForward : SelectiveScan {
 };
 
 struct SelectiveScanBackward : SelectiveScan {
-  const void* states;           // as the forward pass saved them
-  const void* grad_out;         // (B, D, L)
+  void* workspace;       // compute, as many elements as the backend's selective_scan_backward_workspace
+  const void* states;    // as the forward pass saved them
+  const void* grad_out;  // (B, D, L)
   const void* grad_last_state;  // (B, D, N), compute; null: zero
   void* grad_u;                 // (B, D, L)
   void* grad_delta;             // (B, D, L)
-  void* grad_A;                 // (B, D, N), compute: one part per image, to be summed over B
-  void* grad_B;                 // (B, S, G, N, L) or, if constant, (B, D, N), compute
-  void* grad_C;                 // likewise; S = channel_parts(D / G): parts to be summed
-  void* grad_D;                 // (B, D), compute; null: not wanted
-  void* grad_z;                 // (B, D, L); null: not wanted
-  void* grad_delta_bias;        // (B, D), compute; null: not wanted
+  void* grad_A;                 // (D, N), compute
+  void* grad_B;                 // as B in shape and type
+  void* grad_C;                 // as C in shape and type
+  void* grad_D;                 // (D), compute; null without D
+  void* grad_z;                 // (B, D, L); null without z
+  void* grad_delta_bias;        // (D), compute; null without delta_bias
 };
 
 // Sums over channels (dB, dC) are made in parts of this many channels, each part by one task, and the
@@ -103,13 +117,6 @@ static constexpr int64_t pixel_parts(int64_t pixels) {
   return parts < kPixelParts ? parts : kPixelParts;
 }
 
-struct SumParts {
-  int64_t outer, count, inner;
-  Type type;          // of the sum; float64 if the parts are
-  const void* parts;  // (outer, count, inner), compute
-  void* sum;          // (outer, inner)
-};
-
 struct Ss2d {
   int64_t batch, height, width, dim, state, rank;
   Type type;
@@ -132,25 +139,16 @@ struct Ss2dForward : Ss2d {
 };
 
 struct Ss2dBackward : Ss2d {
-  void* workspace;  // compute, ss2d_backward_workspace elements
+  void* workspace;  // compute, as many elements as the backend's ss2d_backward_workspace
   const void* projected_x;
   const void* states;
   const void* grad_out;        // (B, H, W, D), compute
   void* grad_x;                // (B, H, W, D)
-  void* grad_x_proj_weight;    // (4, R+2N, D), compute; on the CPU pixel_parts(B*H*W) of them, to be summed
-  void* grad_dt_projs_weight;  // (B, 4, D, R), compute: one part per image
-  void* grad_dt_projs_bias;    // (B, 4, D), compute: one part per image
-  void* grad_A_logs;           // (B, 4, D, N), compute: one part per image
-  void* grad_Ds;               // (B, 4, D), compute: one part per image
+  void* grad_x_proj_weight;    // (4, R+2N, D), compute
+  void* grad_dt_projs_weight;  // (4, D, R), compute
+  void* grad_dt_projs_bias;    // (4, D), compute
+  void* grad_A_logs;           // (4, D, N), compute
+  void* grad_Ds;               // (4, D), compute
 };
-
-// One direction's sums of the projected gradient, (channel_sums, B, H*W, R+2N), and, where x is not of
-// compute type, the gradient of x before it is rounded.
-static inline int64_t ss2d_projected_sums(const Ss2d& p) {
-  return channel_sums(p.dim) * p.batch * p.length() * p.projected();
-}
-static inline int64_t ss2d_backward_workspace(const Ss2d& p) {
-  return ss2d_projected_sums(p) + (type_size(p.type) == 2 ? p.batch * p.length() * p.dim : 0);
-}
 
 }  // namespace swin_umamba

@@ -90,14 +90,6 @@ void use_threads(int threads) {
   thread_count() = threads;
 }
 
-// (outer, count, inner) -> `shape`, in `type`.
-Array sum_parts(const Array& parts, int64_t outer, int64_t count, const Shape& shape, Type type) {
-  Array sum = new_array(type, shape);
-  cpu_kernels(type).sum_parts({outer, count, sum.size() / outer, type, parts.data(), out(sum)},
-                              run_in_threads);
-  return sum;
-}
-
 Array cross_scan(const Array& x, int threads) {
   require_dimensions(x, "x", 4);
   const Type type = type_of(x, "x");
@@ -181,33 +173,27 @@ py::dict selective_scan_backward(const Array& grad_out, const Optional& grad_las
   p.grad_out = inputs.add(grad_out, "grad_out", sequence, p.type);
   p.grad_last_state = inputs.add(grad_last_state, "grad_last_state", matrices, compute);
 
-  const int64_t parts = channel_parts(p.dim / p.groups);
-  const Shape steps{p.batch, parts, p.groups, p.state, p.length};
+  const Shape matrix{p.dim, p.state}, steps{p.batch, p.groups, p.state, p.length};
+  const auto coefficient = [&](bool constant) {
+    return constant ? new_array(compute, matrix) : new_array(p.type, steps);
+  };
   Array grad_u = new_array(p.type, sequence), grad_delta = new_array(p.type, sequence);
-  Array grad_A = new_array(compute, matrices), grad_B = new_array(compute, p.constant_B ? matrices : steps);
-  Array grad_C = new_array(compute, p.constant_C ? matrices : steps);
-  Array grad_D = new_array(compute, {p.batch, D ? p.dim : 0}),
-        grad_z = new_array(p.type, z ? sequence : Shape{0});
-  Array grad_delta_bias = new_array(compute, {p.batch, delta_bias ? p.dim : 0});
+  Array grad_A = new_array(compute, matrix), grad_B = coefficient(p.constant_B);
+  Array grad_C = coefficient(p.constant_C), grad_D = new_array(compute, {D ? p.dim : 0});
+  Array grad_z = new_array(p.type, z ? sequence : Shape{0});
+  Array grad_delta_bias = new_array(compute, {delta_bias ? p.dim : 0});
+  Array workspace = new_array(compute, {cpu_kernels(p.type).selective_scan_backward_workspace(p)});
   p.grad_u = out(grad_u), p.grad_delta = out(grad_delta), p.grad_A = out(grad_A), p.grad_B = out(grad_B);
-  p.grad_C = out(grad_C), p.grad_D = out(grad_D), p.grad_z = out(grad_z),
-  p.grad_delta_bias = out(grad_delta_bias);
+  p.grad_C = out(grad_C), p.grad_D = out(grad_D), p.grad_z = out(grad_z);
+  p.grad_delta_bias = out(grad_delta_bias), p.workspace = out(workspace);
   cpu_kernels(p.type).selective_scan_backward(p, run_in_threads);
 
-  const auto over_images = [&](const Array& images, const Shape& shape) {
-    return sum_parts(images, 1, p.batch, shape, compute);
-  };
-  const auto coefficient = [&](const Array& sums, bool constant) {
-    return constant ? over_images(sums, {p.dim, p.state})
-                    : sum_parts(sums, p.batch, parts, {p.batch, p.groups, p.state, p.length}, p.type);
-  };
   py::dict gradients;
-  gradients["u"] = grad_u, gradients["delta"] = grad_delta;
-  gradients["A"] = over_images(grad_A, {p.dim, p.state});
-  gradients["B"] = coefficient(grad_B, p.constant_B), gradients["C"] = coefficient(grad_C, p.constant_C);
-  if (D) gradients["D"] = over_images(grad_D, {p.dim});
+  gradients["u"] = grad_u, gradients["delta"] = grad_delta, gradients["A"] = grad_A;
+  gradients["B"] = grad_B, gradients["C"] = grad_C;
+  if (D) gradients["D"] = grad_D;
   if (z) gradients["z"] = grad_z;
-  if (delta_bias) gradients["delta_bias"] = over_images(grad_delta_bias, {p.dim});
+  if (delta_bias) gradients["delta_bias"] = grad_delta_bias;
   return gradients;
 }
 
@@ -260,27 +246,19 @@ py::dict ss2d_backward(const Array& grad_y, const Array& projected_x, const Arra
   p.projected_x = inputs.add(projected_x, "projected_x", {K, B, p.length(), p.projected()}, compute);
   p.states = inputs.add(states, "states", {K, B, ss2d_saved_states(p.length()), p.state, D}, compute);
 
-  Array workspace = new_array(compute, {ss2d_backward_workspace(p)});
-  const py::ssize_t parts = pixel_parts(B * p.length());
-  Array grad_x = new_array(p.type, shape_of(x));
-  Array grad_x_proj = new_array(compute, {parts, K, p.projected(), D});
-  Array grad_dt_projs = new_array(compute, {B, K, D, p.rank}), grad_bias = new_array(compute, {B, K, D});
-  Array grad_A_logs = new_array(compute, {B, K, D, p.state}), grad_Ds = new_array(compute, {B, K, D});
+  Array workspace = new_array(compute, {cpu_kernels(p.type).ss2d_backward_workspace(p)});
+  Array grad_x = new_array(p.type, shape_of(x)), grad_x_proj = new_array(compute, {K, p.projected(), D});
+  Array grad_dt_projs = new_array(compute, {K, D, p.rank}), grad_bias = new_array(compute, {K, D});
+  Array grad_A_logs = new_array(compute, {K * D, p.state}), grad_Ds = new_array(compute, {K * D});
   p.workspace = out(workspace), p.grad_x = out(grad_x), p.grad_x_proj_weight = out(grad_x_proj);
   p.grad_dt_projs_weight = out(grad_dt_projs), p.grad_dt_projs_bias = out(grad_bias);
   p.grad_A_logs = out(grad_A_logs), p.grad_Ds = out(grad_Ds);
   cpu_kernels(p.type).ss2d_backward(p, run_in_threads);
 
-  const auto over_images = [&](const Array& images, const Shape& shape) {
-    return sum_parts(images, 1, B, shape, compute);
-  };
   py::dict gradients;
-  gradients["x"] = grad_x;
-  gradients["x_proj_weight"] = sum_parts(grad_x_proj, 1, parts, {K, p.projected(), D}, compute);
-  gradients["dt_projs_weight"] = over_images(grad_dt_projs, {K, D, p.rank});
-  gradients["dt_projs_bias"] = over_images(grad_bias, {K, D});
-  gradients["A_logs"] = over_images(grad_A_logs, {K * D, p.state});
-  gradients["Ds"] = over_images(grad_Ds, {K * D});
+  gradients["x"] = grad_x, gradients["x_proj_weight"] = grad_x_proj;
+  gradients["dt_projs_weight"] = grad_dt_projs, gradients["dt_projs_bias"] = grad_bias;
+  gradients["A_logs"] = grad_A_logs, gradients["Ds"] = grad_Ds;
   return gradients;
 }
 

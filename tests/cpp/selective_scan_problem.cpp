@@ -4,7 +4,6 @@
 
 #include "kernels/cpu/kernels.h"
 #include "python/threads.h"
-#include "sum_of_parts.h"
 
 namespace swin_umamba::tests {
 
@@ -75,32 +74,31 @@ Arrays run_kernels(const ScanSizes& s, const Arrays& in) {
   const Array states(compute, s.batch * saved_states(s.length) * matrix);
   Arrays results = run_forward(s, in, states.data());
 
-  const int64_t parts = channel_parts(s.channels), steps = s.batch * s.groups * s.state * s.length;
-  const Array grad_u(s.type, sequence), grad_delta(s.type, sequence), grad_A(compute, s.batch * matrix);
-  const Array grad_B(compute, s.constant_B ? s.batch * matrix : parts * steps);
-  const Array grad_C(compute, s.constant_C ? s.batch * matrix : parts * steps);
-  const Array grad_D(compute, s.D ? s.batch * dim : 0), grad_z(s.type, s.z ? sequence : 0);
-  const Array grad_delta_bias(compute, s.delta_bias ? s.batch * dim : 0);
+  const int64_t steps = s.batch * s.groups * s.state * s.length;
+  const Array grad_u(s.type, sequence), grad_delta(s.type, sequence), grad_A(compute, matrix);
+  const Array grad_B(s.constant_B ? compute : s.type, s.constant_B ? matrix : steps);
+  const Array grad_C(s.constant_C ? compute : s.type, s.constant_C ? matrix : steps);
+  const Array grad_D(compute, s.D ? dim : 0), grad_z(s.type, s.z ? sequence : 0);
+  const Array grad_delta_bias(compute, s.delta_bias ? dim : 0);
   SelectiveScanBackward backward{};
   static_cast<SelectiveScan&>(backward) = problem(s, in);
-  backward.states = states.data(), backward.grad_out = in.at("grad_out").data();
+  const Array workspace(compute, cpu_kernels(s.type).selective_scan_backward_workspace(backward));
+  backward.workspace = workspace.data(), backward.states = states.data(),
+  backward.grad_out = in.at("grad_out").data();
   if (s.grad_last_state) backward.grad_last_state = in.at("grad_last_state").data();
   backward.grad_u = grad_u.data(), backward.grad_delta = grad_delta.data(), backward.grad_A = grad_A.data();
   backward.grad_B = grad_B.data(), backward.grad_C = grad_C.data(), backward.grad_D = grad_D.data();
   backward.grad_z = grad_z.data(), backward.grad_delta_bias = grad_delta_bias.data();
   cpu_kernels(s.type).selective_scan_backward(backward, run_in_threads);
 
-  const auto coefficient = [&](const Array& array, bool constant) {
-    return constant ? sum_of_parts(1, s.batch, array, compute) : sum_of_parts(s.batch, parts, array, s.type);
-  };
   results.insert({{"grad_u", grad_u},
                   {"grad_delta", grad_delta},
-                  {"grad_A", sum_of_parts(1, s.batch, grad_A, compute)},
-                  {"grad_B", coefficient(grad_B, s.constant_B)},
-                  {"grad_C", coefficient(grad_C, s.constant_C)}});
-  if (s.D) results.emplace("grad_D", sum_of_parts(1, s.batch, grad_D, compute));
+                  {"grad_A", grad_A},
+                  {"grad_B", grad_B},
+                  {"grad_C", grad_C}});
+  if (s.D) results.emplace("grad_D", grad_D);
   if (s.z) results.emplace("grad_z", grad_z);
-  if (s.delta_bias) results.emplace("grad_delta_bias", sum_of_parts(1, s.batch, grad_delta_bias, compute));
+  if (s.delta_bias) results.emplace("grad_delta_bias", grad_delta_bias);
   return results;
 }
 

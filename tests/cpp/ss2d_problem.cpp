@@ -2,7 +2,6 @@
 
 #include "kernels/cpu/kernels.h"
 #include "python/threads.h"
-#include "sum_of_parts.h"
 
 namespace swin_umamba::tests {
 
@@ -64,13 +63,12 @@ Arrays run_kernels(const ImageSizes& s, const Arrays& in) {
   const Array states(compute, K * s.batch * ss2d_saved_states(s.pixels()) * s.state * s.dim);
   Arrays results = run_forward(s, in, projected.data(), states.data());
 
-  const int64_t parts = pixel_parts(s.batch * s.pixels());
-  const Array grad_x(s.type, image), grad_x_proj(compute, parts * K * s.projected() * s.dim);
-  const Array grad_dt_projs(compute, s.batch * K * s.rank * s.dim), grad_bias(compute, s.batch * K * s.dim);
-  const Array grad_A_logs(compute, s.batch * K * s.dim * s.state), grad_Ds(compute, s.batch * K * s.dim);
+  const Array grad_x(s.type, image), grad_x_proj(compute, K * s.projected() * s.dim);
+  const Array grad_dt_projs(compute, K * s.rank * s.dim), grad_bias(compute, K * s.dim);
+  const Array grad_A_logs(compute, K * s.dim * s.state), grad_Ds(compute, K * s.dim);
   Ss2dBackward backward{};
   static_cast<Ss2d&>(backward) = problem(s, in);
-  const Array workspace(compute, ss2d_backward_workspace(backward));
+  const Array workspace(compute, cpu_kernels(s.type).ss2d_backward_workspace(backward));
   backward.workspace = workspace.data(), backward.projected_x = projected.data();
   backward.states = states.data(), backward.grad_out = in.at("grad_out").data();
   backward.grad_x = grad_x.data(), backward.grad_x_proj_weight = grad_x_proj.data();
@@ -79,11 +77,11 @@ Arrays run_kernels(const ImageSizes& s, const Arrays& in) {
   cpu_kernels(s.type).ss2d_backward(backward, run_in_threads);
 
   results.insert({{"grad_x", grad_x},
-                  {"grad_x_proj_weight", sum_of_parts(1, parts, grad_x_proj, compute)},
-                  {"grad_dt_projs_weight", sum_of_parts(1, s.batch, grad_dt_projs, compute)},
-                  {"grad_dt_projs_bias", sum_of_parts(1, s.batch, grad_bias, compute)},
-                  {"grad_A_logs", sum_of_parts(1, s.batch, grad_A_logs, compute)},
-                  {"grad_Ds", sum_of_parts(1, s.batch, grad_Ds, compute)}});
+                  {"grad_x_proj_weight", grad_x_proj},
+                  {"grad_dt_projs_weight", grad_dt_projs},
+                  {"grad_dt_projs_bias", grad_bias},
+                  {"grad_A_logs", grad_A_logs},
+                  {"grad_Ds", grad_Ds}});
   return results;
 }
 

@@ -1,6 +1,6 @@
 // Selective scan on the CPU.
+#include "../../kernels/cpu/kernels.h"
 #include "../problems.h"
-#include "sum_parts.h"
 
 namespace swin_umamba {
 namespace {
@@ -28,44 +28,28 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> selec
   static_cast<SelectiveScan&>(p) =
       selective_scan_problem(u, delta, A, B, C, D, z, delta_bias, delta_softplus);
   const ScalarType dtype = u.scalar_type(), compute = compute_dtype(p.type);
-  const Type compute_type = p.type == Type::kFloat64 ? Type::kFloat64 : Type::kFloat32;
   require(grad_out, "grad_out", {p.batch, p.dim, p.length}, dtype);
   require(states, "states", {p.batch, saved_states(p.length), p.state, p.dim}, compute);
   if (grad_last_state) require(*grad_last_state, "grad_last_state", {p.batch, p.dim, p.state}, compute);
   p.states = data(states), p.grad_out = data(grad_out), p.grad_last_state = data(grad_last_state);
 
-  const int64_t parts = channel_parts(p.dim / p.groups);
-  const auto coefficient_parts = [&](bool constant) {
-    return constant ? new_tensor(u, {p.batch, p.dim, p.state}, compute)
-                    : new_tensor(u, {p.batch, parts, p.groups, p.state, p.length}, compute);
+  const auto coefficient = [&](bool constant) {
+    return constant ? new_tensor(u, {p.dim, p.state}, compute)
+                    : new_tensor(u, {p.batch, p.groups, p.state, p.length}, dtype);
   };
   Tensor grad_u = new_tensor(u, {p.batch, p.dim, p.length}, dtype);
   Tensor grad_delta = new_tensor(u, {p.batch, p.dim, p.length}, dtype);
-  Tensor grad_A = new_tensor(u, {p.batch, p.dim, p.state}, compute);
-  Tensor grad_B = coefficient_parts(p.constant_B), grad_C = coefficient_parts(p.constant_C);
-  Tensor grad_D = new_tensor(u, {p.batch, D ? p.dim : 0}, compute);
+  Tensor grad_A = new_tensor(u, {p.dim, p.state}, compute);
+  Tensor grad_B = coefficient(p.constant_B), grad_C = coefficient(p.constant_C);
+  Tensor grad_D = new_tensor(u, {D ? p.dim : 0}, compute);
   Tensor grad_z = z ? new_tensor(u, {p.batch, p.dim, p.length}, dtype) : new_tensor(u, {0}, dtype);
-  Tensor grad_delta_bias = new_tensor(u, {p.batch, delta_bias ? p.dim : 0}, compute);
+  Tensor grad_delta_bias = new_tensor(u, {delta_bias ? p.dim : 0}, compute);
+  Tensor workspace = new_tensor(u, {cpu_kernels(p.type).selective_scan_backward_workspace(p)}, compute);
   p.grad_u = out(grad_u), p.grad_delta = out(grad_delta), p.grad_A = out(grad_A), p.grad_B = out(grad_B);
   p.grad_C = out(grad_C), p.grad_D = out(grad_D), p.grad_z = out(grad_z),
-  p.grad_delta_bias = out(grad_delta_bias);
+  p.grad_delta_bias = out(grad_delta_bias), p.workspace = out(workspace);
   cpu_kernels(p.type).selective_scan_backward(p, torch_threads);
-
-  const auto over_images = [&](const Tensor& images, std::vector<int64_t> sizes) {
-    return sum_parts(images, 1, p.batch, std::move(sizes), compute_type);
-  };
-  const auto coefficient = [&](const Tensor& sums, bool constant) {
-    return constant ? over_images(sums, {p.dim, p.state})
-                    : sum_parts(sums, p.batch, parts, {p.batch, p.groups, p.state, p.length}, p.type);
-  };
-  return {grad_u,
-          grad_delta,
-          over_images(grad_A, {p.dim, p.state}),
-          coefficient(grad_B, p.constant_B),
-          coefficient(grad_C, p.constant_C),
-          D ? over_images(grad_D, {p.dim}) : new_tensor(u, {0}, compute),
-          grad_z,
-          delta_bias ? over_images(grad_delta_bias, {p.dim}) : new_tensor(u, {0}, compute)};
+  return {grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_z, grad_delta_bias};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Fused 2-D selective scan on the CPU.
+#include "../../kernels/cpu/kernels.h"
 #include "../problems.h"
-#include "sum_parts.h"
 
 namespace swin_umamba {
 namespace {
@@ -25,36 +25,24 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
   Ss2dBackward p{};
   static_cast<Ss2d&>(p) = ss2d_problem(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds);
   const ScalarType compute = compute_dtype(p.type);
-  const Type compute_type = p.type == Type::kFloat64 ? Type::kFloat64 : Type::kFloat32;
   const int64_t B = p.batch, D = p.dim, K = kDirections;
   require(grad_y, "grad_y", {B, p.height, p.width, D}, compute);
   require(projected_x, "projected_x", {K, B, p.length(), p.projected()}, compute);
   require(states, "states", {K, B, ss2d_saved_states(p.length()), p.state, D}, compute);
   p.grad_out = data(grad_y), p.projected_x = data(projected_x), p.states = data(states);
 
-  Tensor workspace = new_tensor(x, {ss2d_backward_workspace(p)}, compute);
+  Tensor workspace = new_tensor(x, {cpu_kernels(p.type).ss2d_backward_workspace(p)}, compute);
   Tensor grad_x = new_tensor(x, {B, p.height, p.width, D}, x.scalar_type());
-  const int64_t parts = pixel_parts(B * p.length());
-  Tensor grad_x_proj = new_tensor(x, {parts, K, p.projected(), D}, compute);
-  Tensor grad_dt_projs = new_tensor(x, {B, K, D, p.rank}, compute);
-  Tensor grad_bias = new_tensor(x, {B, K, D}, compute);
-  Tensor grad_A_logs = new_tensor(x, {B, K, D, p.state}, compute);
-  Tensor grad_Ds = new_tensor(x, {B, K, D}, compute);
+  Tensor grad_x_proj = new_tensor(x, {K, p.projected(), D}, compute);
+  Tensor grad_dt_projs = new_tensor(x, {K, D, p.rank}, compute);
+  Tensor grad_bias = new_tensor(x, {K, D}, compute);
+  Tensor grad_A_logs = new_tensor(x, {K * D, p.state}, compute);
+  Tensor grad_Ds = new_tensor(x, {K * D}, compute);
   p.workspace = out(workspace), p.grad_x = out(grad_x), p.grad_x_proj_weight = out(grad_x_proj);
   p.grad_dt_projs_weight = out(grad_dt_projs), p.grad_dt_projs_bias = out(grad_bias);
   p.grad_A_logs = out(grad_A_logs), p.grad_Ds = out(grad_Ds);
   cpu_kernels(p.type).ss2d_backward(p, torch_threads);
-  workspace = Tensor();  // before the sums take memory
-
-  const auto over_images = [&](const Tensor& images, std::vector<int64_t> sizes) {
-    return sum_parts(images, 1, B, std::move(sizes), compute_type);
-  };
-  return {grad_x,
-          sum_parts(grad_x_proj, 1, parts, {K, p.projected(), D}, compute_type),
-          over_images(grad_dt_projs, {K, D, p.rank}),
-          over_images(grad_bias, {K, D}),
-          over_images(grad_A_logs, {K * D, p.state}),
-          over_images(grad_Ds, {K * D})};
+  return {grad_x, grad_x_proj, grad_dt_projs, grad_bias, grad_A_logs, grad_Ds};
 }
 
 }  // namespace

@@ -40,6 +40,4 @@ inline void check_launch(const char* error) {
   STD_TORCH_CHECK(error == nullptr, "swin_umamba on CUDA: ", error);
 }
 
-inline float* floats(Tensor& tensor) { return static_cast<float*>(out(tensor)); }
-
 }  // namespace swin_umamba

@@ -50,8 +50,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> selec
   Tensor workspace = new_tensor(u, {cuda::selective_scan_backward_workspace(p)}, compute);
   p.grad_u = out(grad_u), p.grad_delta = out(grad_delta), p.grad_A = out(grad_A), p.grad_B = out(grad_B);
   p.grad_C = out(grad_C), p.grad_D = out(grad_D), p.grad_z = out(grad_z);
-  p.grad_delta_bias = out(grad_delta_bias);
-  check_launch(cuda::selective_scan_backward(p, floats(workspace), device.stream()));
+  p.grad_delta_bias = out(grad_delta_bias), p.workspace = out(workspace);
+  check_launch(cuda::selective_scan_backward(p, device.stream()));
   return {grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_z, grad_delta_bias};
 }
 
