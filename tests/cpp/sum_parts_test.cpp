@@ -3,8 +3,8 @@
 
 #include "compare.h"
 #include "kernels/cpu/kernels.h"
-#include "python/threads.h"
 #include "tests.h"
+#include "threads.h"
 
 namespace swin_umamba::tests {
 namespace {
