@@ -37,7 +37,8 @@ struct Workspace {
   E* base = nullptr;
   int64_t used = 0;
 
-  E* take(int64_t count) {
+  // Inlined, so that no processor is given code of an instruction set that it lacks.
+  [[gnu::always_inline]] E* take(int64_t count) {
     E* array = base ? base + used : nullptr;
     used += count;
     return array;

@@ -23,8 +23,10 @@ std::vector<Tensor> solve(P& p, const std::vector<Optional>& inputs) {
   std::vector<Given> arrays;
   arrays.reserve(inputs.size());
   for (const Input& input : p.inputs()) arrays.push_back(given(inputs[arrays.size()], input.name));
-  const std::string wrong = take_inputs(p, backend, arrays);
-  STD_TORCH_CHECK(wrong.empty(), "swin_umamba: ", wrong, "; call swin_umamba_ext's functions instead");
+  const Wrong wrong = take_inputs(p, backend, arrays);
+  STD_TORCH_CHECK(wrong.what.empty(), "swin_umamba: ", wrong.name,
+                  wrong.name.empty() ? "" : " has a wrong shape or dtype: it ", wrong.what,
+                  "; call swin_umamba_ext's functions instead");
 
   std::vector<Tensor> results;
   for (const Output& output : p.outputs()) {

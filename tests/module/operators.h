@@ -60,8 +60,8 @@ py::dict solve(P& p, const Backend& backend, py::kwargs& arguments) {
   }
   if (py::len(arguments) > 0)
     throw py::type_error("unexpected arguments: " + std::string(py::str(py::list(arguments))));
-  if (const std::string wrong = take_inputs(p, backend, arrays); !wrong.empty())
-    throw std::invalid_argument(wrong);
+  if (const Wrong wrong = take_inputs(p, backend, arrays); !wrong.what.empty())
+    throw std::invalid_argument(wrong.name + (wrong.name.empty() ? "" : " ") + wrong.what);
 
   py::dict results;
   for (const Output& output : p.outputs()) {
