@@ -80,7 +80,8 @@ struct CrossMerge : CrossScan {
 
 struct SelectiveScan : Problem {
   int64_t batch, dim, length, state, groups;
-  int64_t saved;  // states of a sequence that are kept for the backward pass, as the backend chooses
+  int64_t saved;  // states of a sequence, each at the start of some chunk, for the backward pass: the
+                  // backend's choice
   bool softplus;
   bool constant_B, constant_C;
   const void *u, *delta, *A, *B, *C, *D, *z, *delta_bias;
@@ -161,7 +162,7 @@ static constexpr int64_t pixel_parts(int64_t pixels) {
 struct Ss2d : Problem {
   int64_t batch, height, width, dim, state, rank;
   int64_t saved;          // as in SelectiveScan
-  bool pixels_outermost;  // in projected_x, which has every pixel's dt before expansion, B and C
+  bool pixels_outermost;  // in projected_x, every pixel's dt before expansion, B and C: the backend's choice
   const void *x, *x_proj_weight, *dt_projs_weight, *dt_projs_bias, *A_logs, *Ds;
 
   constexpr int64_t length() const { return height * width; }

@@ -8,7 +8,7 @@ namespace swin_umamba {
 struct Cpu {
   ParallelFor parallel;
 
-  // Chooses how the arrays lie that the backward pass takes over from the forward pass; sizes are known.
+  // Chooses the shapes of what the forward pass saves for the backward pass; sizes are known.
   static void lay_out(Problem&) {}
   static void lay_out(SelectiveScan& p) { p.saved = saved_states(p.length); }
   static void lay_out(Ss2d& p) { p.saved = ss2d_saved_states(p.length()), p.pixels_outermost = false; }

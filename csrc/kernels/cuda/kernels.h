@@ -2,12 +2,8 @@
 //
 // Each function queues kernels on `stream` of the current device and returns null, or says what is
 // wrong. Nothing here allocates, synchronizes or copies to the host, so that calls can be captured in
-// a CUDA graph. Workspaces are float32 and come from the caller.
-//
-// The problems are those of problem.h with these differences: data are float32, bfloat16 or float16
-// (cross_scan and cross_merge also take float64);
-//   states       at the start of every kCudaChunk steps but the first, for ss2d at any size;
-//   projected_x  (B, H*W, 4, R+2N): one matrix product of x with the weights of all directions.
+// a CUDA graph. Workspaces are float32 and come from the caller; data are float32, bfloat16 or float16, of
+// cross_scan and cross_merge also float64.
 #pragma once
 
 #include "../problem.h"
