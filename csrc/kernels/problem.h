@@ -1,20 +1,13 @@
-// The sizes and pointers of one problem, shared by every backend. Plain data: no torch, no Python.
-// Functions are constexpr where device code calls them (nvcc --expt-relaxed-constexpr).
-//
-// All arrays are contiguous in the order that their comment gives. "compute" is float, or double
-// when `type` is float64; parameters, states and sums are held in it whatever `type` is.
+// The problems that the kernels solve, shared by every backend: sizes, pointers and the list of the arrays
+// that these point to. Plain data: no torch, no Python. Functions are constexpr where device code calls them
+// (nvcc --expt-relaxed-constexpr).
 #pragma once
 
-#include <cstdint>
+#include <string>
+
+#include "arrays.h"
 
 namespace swin_umamba {
-
-enum class Type : int { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2, kFloat64 = 3 };
-
-// In bytes.
-static inline int64_t type_size(Type type) {
-  return type == Type::kFloat64 ? 8 : type == Type::kFloat32 ? 4 : 2;
-}
 
 constexpr int kDirections = 4;
 
@@ -38,46 +31,109 @@ static constexpr int64_t ss2d_saved_states(int64_t length) {
 using TaskBody = void (*)(int64_t begin, int64_t end, void* context);
 using ParallelFor = void (*)(int64_t tasks, TaskBody body, void* context);
 
-struct CrossScan {
-  int64_t batch, channels, height, width;
-  Type type;
-  const void* input;  // cross_scan: (B, C, H, W); cross_merge: (B, 4, C, H*W)
-  void* output;       // the other one
+// Hands out the arrays of a workspace one after the other. Without one it counts: `used` elements are needed.
+template <class E>
+struct Workspace {
+  E* base = nullptr;
+  int64_t used = 0;
+
+  // Inlined, so that no processor is given code of an instruction set that it lacks.
+  [[gnu::always_inline]] E* take(int64_t count) {
+    E* array = base ? base + used : nullptr;
+    used += count;
+    return array;
+  }
 };
 
-struct SelectiveScan {
+struct Problem {
+  Type type;        // of the data
+  void* workspace;  // as many elements of compute type as the backend says
+
+  constexpr Type compute() const { return compute_type(type); }
+  // Completes the sizes that arrays have told, or says what is wrong with them.
+  std::string complete() { return {}; }
+};
+
+struct CrossScan : Problem {
+  int64_t batch, channels, height, width;
+  const void* input;
+  void* output;
+
+  std::vector<Input> inputs() { return {{"x", &input, &type, {&batch, &channels, &height, &width}}}; }
+  std::vector<Output> outputs() {
+    return {{"y", &output, type, {batch, kDirections, channels, height * width}}};
+  }
+};
+
+// Height and width are given.
+struct CrossMerge : CrossScan {
+  std::vector<Input> inputs() {
+    return {{"y", &input, &type, {&batch, kDirections, &channels, height * width}}};
+  }
+  std::vector<Output> outputs() { return {{"x", &output, type, {batch, channels, height, width}}}; }
+  std::string complete() {
+    if (height > 0 && width > 0) return {};
+    return "height and width must be at least 1, got " + std::to_string(height) + " and " +
+           std::to_string(width);
+  }
+};
+
+struct SelectiveScan : Problem {
   int64_t batch, dim, length, state, groups;
-  Type type;
+  int64_t saved;  // states of a sequence, each at the start of some chunk, for the backward pass: the
+                  // backend's choice
   bool softplus;
-  bool constant_B, constant_C;  // (D, N) in compute type instead of (B, G, N, L) in `type`
-  const void* u;                // (B, D, L)
-  const void* delta;            // (B, D, L)
-  const void* A;                // (D, N), compute
-  const void* B;
-  const void* C;
-  const void* D;           // (D), compute; null: no skip
-  const void* z;           // (B, D, L); null: no gate
-  const void* delta_bias;  // (D), compute; null: none
+  bool constant_B, constant_C;
+  const void *u, *delta, *A, *B, *C, *D, *z, *delta_bias;
+
+  std::vector<Input> inputs() {
+    const Shape steps{batch, &groups, state, length}, matrix{dim, state};
+    return {{"u", &u, &type, {&batch, &dim, &length}},
+            {"delta", &delta, type, {batch, dim, length}},
+            {"A", &A, compute(), {dim, &state}},
+            {"B", &B, constant_B ? compute() : type, constant_B ? matrix : steps},
+            {"C", &C, constant_C ? compute() : type, constant_C ? matrix : steps},
+            {"D", &D, compute(), {dim}, true},
+            {"z", &z, type, {batch, dim, length}, true},
+            {"delta_bias", &delta_bias, compute(), {dim}, true}};
+  }
+  Shape states_shape(bool save = true) const { return {batch, save ? saved : 0, state, dim}; }
+  std::string complete() {
+    if (constant_B && constant_C) groups = 1;
+    if (dim % groups == 0) return {};
+    return "the groups of B and C must divide the " + std::to_string(dim) + " channels, got " +
+           std::to_string(groups);
+  }
 };
 
 struct SelectiveScanForward : SelectiveScan {
-  void* out;         // (B, D, L)
-  void* last_state;  // (B, D, N), compute
-  void* states;      // (B, saved_states(L), N, D), compute; null: not wanted
+  bool save_states = true;
+  void *out, *last_state;
+  void* states;  // null: none to save
+
+  std::vector<Output> outputs() {
+    return {{"out", &out, type, {batch, dim, length}},
+            {"last_state", &last_state, compute(), {batch, dim, state}},
+            {"states", &states, compute(), states_shape(save_states)}};
+  }
 };
 
 struct SelectiveScanBackward : SelectiveScan {
-  const void* states;           // as the forward pass saved them
-  const void* grad_out;         // (B, D, L)
-  const void* grad_last_state;  // (B, D, N), compute; null: zero
-  void* grad_u;                 // (B, D, L)
-  void* grad_delta;             // (B, D, L)
-  void* grad_A;                 // (B, D, N), compute: one part per image, to be summed over B
-  void* grad_B;                 // (B, S, G, N, L) or, if constant, (B, D, N), compute
-  void* grad_C;                 // likewise; S = channel_parts(D / G): parts to be summed
-  void* grad_D;                 // (B, D), compute; null: not wanted
-  void* grad_z;                 // (B, D, L); null: not wanted
-  void* grad_delta_bias;        // (B, D), compute; null: not wanted
+  const void *states, *grad_out;
+  const void* grad_last_state;  // null: zero
+  void *grad_u, *grad_delta, *grad_A, *grad_B, *grad_C, *grad_D, *grad_z, *grad_delta_bias;
+
+  std::vector<Input> inputs() {
+    std::vector<Input> inputs = SelectiveScan::inputs();
+    inputs.push_back({"states", &states, compute(), states_shape()});
+    inputs.push_back({"grad_out", &grad_out, type, {batch, dim, length}});
+    inputs.push_back({"grad_last_state", &grad_last_state, compute(), {batch, dim, state}, true});
+    return inputs;
+  }
+  std::vector<Output> outputs() {
+    return gradients_of(SelectiveScan::inputs(), {&grad_u, &grad_delta, &grad_A, &grad_B, &grad_C, &grad_D,
+                                                  &grad_z, &grad_delta_bias});
+  }
 };
 
 // Sums over channels (dB, dC) are made in parts of this many channels, each part by one task, and the
@@ -103,54 +159,57 @@ static constexpr int64_t pixel_parts(int64_t pixels) {
   return parts < kPixelParts ? parts : kPixelParts;
 }
 
-struct SumParts {
-  int64_t outer, count, inner;
-  Type type;          // of the sum; float64 if the parts are
-  const void* parts;  // (outer, count, inner), compute
-  void* sum;          // (outer, inner)
-};
-
-struct Ss2d {
+struct Ss2d : Problem {
   int64_t batch, height, width, dim, state, rank;
-  Type type;
-  const void* x;                // (B, H, W, D)
-  const void* x_proj_weight;    // (4, R+2N, D), compute
-  const void* dt_projs_weight;  // (4, D, R), compute
-  const void* dt_projs_bias;    // (4, D), compute
-  const void* A_logs;           // (4, D, N), compute
-  const void* Ds;               // (4, D), compute
+  int64_t saved;          // as in SelectiveScan
+  bool pixels_outermost;  // in projected_x, every pixel's dt before expansion, B and C: the backend's choice
+  const void *x, *x_proj_weight, *dt_projs_weight, *dt_projs_bias, *A_logs, *Ds;
 
   constexpr int64_t length() const { return height * width; }
   constexpr int64_t projected() const { return rank + 2 * state; }
+
+  std::vector<Input> inputs() {
+    return {{"x", &x, &type, {&batch, &height, &width, &dim}},
+            {"x_proj_weight", &x_proj_weight, compute(), {kDirections, projected(), dim}},
+            {"dt_projs_weight", &dt_projs_weight, compute(), {kDirections, dim, &rank}},
+            {"dt_projs_bias", &dt_projs_bias, compute(), {kDirections, dim}},
+            {"A_logs", &A_logs, compute(), {kDirections * dim, &state}},
+            {"Ds", &Ds, compute(), {kDirections * dim}}};
+  }
+  Shape projected_shape() const {
+    return pixels_outermost ? Shape{batch, length(), kDirections, projected()}
+                            : Shape{kDirections, batch, length(), projected()};
+  }
+  Shape states_shape(bool save = true) const { return {kDirections, batch, save ? saved : 0, state, dim}; }
 };
 
 struct Ss2dForward : Ss2d {
-  void* workspace;    // CUDA alone: cuda::ss2d_forward_workspace floats
-  void* projected_x;  // (4, B, H*W, R+2N), compute: every pixel's dt before expansion, B and C
-  void* states;       // (4, B, ss2d_saved_states(H*W), N, D), compute; null: not wanted
-  void* out;          // (B, H, W, D), compute
+  bool save_states = true;
+  void *out, *projected_x;
+  void* states;  // null: none to save
+
+  std::vector<Output> outputs() {
+    return {{"y", &out, compute(), {batch, height, width, dim}},
+            {"projected_x", &projected_x, compute(), projected_shape()},
+            {"states", &states, compute(), states_shape(save_states)}};
+  }
 };
 
 struct Ss2dBackward : Ss2d {
-  void* workspace;  // compute, ss2d_backward_workspace elements
-  const void* projected_x;
-  const void* states;
-  const void* grad_out;        // (B, H, W, D), compute
-  void* grad_x;                // (B, H, W, D)
-  void* grad_x_proj_weight;    // (4, R+2N, D), compute; on the CPU pixel_parts(B*H*W) of them, to be summed
-  void* grad_dt_projs_weight;  // (B, 4, D, R), compute: one part per image
-  void* grad_dt_projs_bias;    // (B, 4, D), compute: one part per image
-  void* grad_A_logs;           // (B, 4, D, N), compute: one part per image
-  void* grad_Ds;               // (B, 4, D), compute: one part per image
-};
+  const void *projected_x, *states, *grad_out;
+  void *grad_x, *grad_x_proj_weight, *grad_dt_projs_weight, *grad_dt_projs_bias, *grad_A_logs, *grad_Ds;
 
-// One direction's sums of the projected gradient, (channel_sums, B, H*W, R+2N), and, where x is not of
-// compute type, the gradient of x before it is rounded.
-static inline int64_t ss2d_projected_sums(const Ss2d& p) {
-  return channel_sums(p.dim) * p.batch * p.length() * p.projected();
-}
-static inline int64_t ss2d_backward_workspace(const Ss2d& p) {
-  return ss2d_projected_sums(p) + (type_size(p.type) == 2 ? p.batch * p.length() * p.dim : 0);
-}
+  std::vector<Input> inputs() {
+    std::vector<Input> inputs = Ss2d::inputs();
+    inputs.push_back({"projected_x", &projected_x, compute(), projected_shape()});
+    inputs.push_back({"states", &states, compute(), states_shape()});
+    inputs.push_back({"grad_y", &grad_out, compute(), {batch, height, width, dim}});
+    return inputs;
+  }
+  std::vector<Output> outputs() {
+    return gradients_of(Ss2d::inputs(), {&grad_x, &grad_x_proj_weight, &grad_dt_projs_weight,
+                                         &grad_dt_projs_bias, &grad_A_logs, &grad_Ds});
+  }
+};
 
 }  // namespace swin_umamba

@@ -1,74 +1,41 @@
-// What every operator needs of tensors: checks of direct calls, pointers, new tensors, threads.
-//
-// The Python functions check first and speak to the user; these checks keep a direct call of
-// torch.ops.swin_umamba.* from reading out of bounds.
+// Tensors as the arrays of a problem.
 #pragma once
 
 #include <dlfcn.h>
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
 #include <exception>
-#include <initializer_list>
-#include <mutex>
-#include <new>
 #include <optional>
-#include <sstream>
-#include <string>
-#include <vector>
 
-#include "../kernels/problem.h"
+#include "../kernels/given.h"
 
 namespace swin_umamba {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-inline Type data_type(const Tensor& tensor, const char* name) {
-  switch (tensor.scalar_type()) {
-    case ScalarType::Float:
-      return Type::kFloat32;
-    case ScalarType::BFloat16:
-      return Type::kBFloat16;
-    case ScalarType::Half:
-      return Type::kFloat16;
-    case ScalarType::Double:
-      return Type::kFloat64;
-    default:
-      STD_TORCH_CHECK(false, name, " must be float32, bfloat16, float16 or float64");
-  }
+inline ScalarType scalar_type(Type type) {
+  return type == Type::kFloat64    ? ScalarType::Double
+         : type == Type::kFloat32  ? ScalarType::Float
+         : type == Type::kBFloat16 ? ScalarType::BFloat16
+                                   : ScalarType::Half;
 }
 
-inline ScalarType compute_dtype(Type type) {
-  return type == Type::kFloat64 ? ScalarType::Double : ScalarType::Float;
-}
-
-inline void require(const Tensor& tensor, const char* name, std::initializer_list<int64_t> sizes,
-                    ScalarType dtype) {
-  bool same = tensor.dim() == int64_t(sizes.size());
-  int64_t i = 0;
-  for (int64_t size : sizes) same = same && tensor.size(i++) == size;
-  STD_TORCH_CHECK(same, "swin_umamba: ", name,
-                  " has a wrong shape; call swin_umamba_ext's functions instead");
-  STD_TORCH_CHECK(tensor.scalar_type() == dtype, "swin_umamba: ", name,
-                  " has a wrong dtype; call swin_umamba_ext's functions instead");
-  STD_TORCH_CHECK(tensor.is_contiguous(), "swin_umamba: ", name,
+inline Given given(const std::optional<Tensor>& tensor, const char* name) {
+  if (!tensor) return {};
+  Given array{true, tensor->const_data_ptr(), {}, std::vector<int64_t>(tensor->dim())};
+  for (size_t i = 0; i < array.shape.size(); ++i) array.shape[i] = tensor->size(int64_t(i));
+  STD_TORCH_CHECK(tensor->is_contiguous(), "swin_umamba: ", name,
                   " must be contiguous; call swin_umamba_ext's functions instead");
+  const ScalarType dtype = tensor->scalar_type();
+  for (Type type : {Type::kFloat32, Type::kBFloat16, Type::kFloat16, Type::kFloat64}) {
+    array.type = type;
+    if (dtype == scalar_type(type)) return array;
+  }
+  STD_TORCH_CHECK(false, "swin_umamba: ", name, " must be float32, bfloat16, float16 or float64");
 }
-
-inline void require_dim(const Tensor& tensor, const char* name, int64_t dim) {
-  STD_TORCH_CHECK(tensor.dim() == dim && tensor.numel() > 0, "swin_umamba: ", name, " must have ", dim,
-                  " dimensions and not be empty");
-}
-
-inline const void* data(const Tensor& tensor) { return tensor.const_data_ptr(); }
-inline const void* data(const std::optional<Tensor>& tensor) {
-  return tensor ? tensor->const_data_ptr() : nullptr;
-}
-inline void* out(Tensor& tensor) { return tensor.numel() ? tensor.mutable_data_ptr() : nullptr; }
 
 // What torch said of the call that has failed last, in words; later versions than 2.10 can be asked.
 inline std::string torch_message() {
@@ -79,36 +46,17 @@ inline std::string torch_message() {
   return text && *text ? text : "out of memory?";
 }
 
-inline Tensor new_tensor(const Tensor& like, std::vector<int64_t> sizes, ScalarType dtype) {
+inline Tensor new_tensor(const Tensor& like, const std::vector<int64_t>& shape, Type type) {
   try {
-    return torch::stable::new_empty(like, sizes, dtype);
+    return torch::stable::new_empty(like, shape, scalar_type(type));
   } catch (const std::exception&) {
     // The stable ABI's own error names the call alone, and the user must see that memory is short.
-    std::ostringstream shape;
-    for (size_t i = 0; i < sizes.size(); ++i) shape << (i ? ", " : "") << sizes[i];
-    STD_TORCH_CHECK(false, "swin_umamba cannot have a new tensor of shape (", shape.str(),
-                    "): ", torch_message());
+    STD_TORCH_CHECK(false, "swin_umamba cannot have a new tensor of shape ", shape_text(shape), ": ",
+                    torch_message());
   }
 }
 
-// The kernels' tasks on torch's threads, so that torch.set_num_threads is obeyed.
-inline void torch_threads(int64_t tasks, TaskBody body, void* context) {
-  std::exception_ptr failure;
-  std::mutex mutex;
-  torch::stable::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
-    try {
-      body(begin, end, context);
-    } catch (...) {
-      const std::lock_guard<std::mutex> lock(mutex);
-      failure = std::current_exception();
-    }
-  });
-  if (!failure) return;
-  try {
-    std::rethrow_exception(failure);
-  } catch (const std::bad_alloc&) {
-    STD_TORCH_CHECK(false, "swin_umamba: out of memory for what one task of a kernel needs");
-  }
-}
+// Null if empty.
+inline void* data(Tensor& tensor) { return tensor.numel() ? tensor.mutable_data_ptr() : nullptr; }
 
 }  // namespace swin_umamba

@@ -70,12 +70,14 @@ def _(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds, save_states)
     batch, height, width, dim = x.shape
     compute, state = compute_dtype(x.dtype), A_logs.shape[1]
     length = height * width
-    projected = (checks.N_DIRECTIONS, batch, length, x_proj_weight.shape[1]) if save_states else (0,)
+    directions, rows, _ = x_proj_weight.shape
+    on_cuda = x.device.type == "cuda"
+    projected = (batch, length, directions, rows) if on_cuda else (directions, batch, length, rows)
     saved = ss2d_saved_states(length, x.device) if save_states else 0
     return (
         x.new_empty(batch, height, width, dim, dtype=compute),
-        x.new_empty(projected, dtype=compute),
-        x.new_empty(checks.N_DIRECTIONS, batch, saved, state, dim, dtype=compute),
+        x.new_empty(projected if save_states else 0, dtype=compute),
+        x.new_empty(directions, batch, saved, state, dim, dtype=compute),
     )
 
 

@@ -14,8 +14,6 @@
 namespace swin_umamba::tests {
 namespace {
 
-int64_t element_size(Type type) { return type == Type::kFloat64 ? 8 : type == Type::kFloat32 ? 4 : 2; }
-
 #if defined(SWIN_UMAMBA_SANITIZE)
 std::shared_ptr<void> allocate(int64_t bytes) { return {std::malloc(bytes), std::free}; }
 #else
@@ -60,11 +58,11 @@ int encode(double value, Format f) {
 }  // namespace
 
 Array::Array(Type type, int64_t count)
-    : type_(type), count_(count), memory_(allocate(count * element_size(type))) {
+    : type_(type), count_(count), memory_(allocate(count * type_size(type))) {
   std::memset(memory_.get(), 0xff, bytes());
 }
 
-int64_t Array::bytes() const { return count_ * element_size(type_); }
+int64_t Array::bytes() const { return count_ * type_size(type_); }
 
 double Array::operator[](int64_t index) const {
   switch (type_) {
@@ -110,19 +108,6 @@ Arrays as_double(const Arrays& arrays) {
   Arrays result;
   for (const auto& [name, array] : arrays) result.emplace(name, array.as(Type::kFloat64));
   return result;
-}
-
-const char* type_name(Type type) {
-  switch (type) {
-    case Type::kFloat64:
-      return "float64";
-    case Type::kFloat32:
-      return "float32";
-    case Type::kBFloat16:
-      return "bfloat16";
-    default:
-      return "float16";
-  }
 }
 
 Array Random::array(Type type, int64_t count, double low, double high) {

@@ -7,7 +7,7 @@
 #include <random>
 #include <string>
 
-#include "kernels/problem.h"
+#include "kernels/arrays.h"
 
 namespace swin_umamba::tests {
 
@@ -42,11 +42,6 @@ using Arrays = std::map<std::string, Array>;
 
 // The same numbers in float64.
 Arrays as_double(const Arrays& arrays);
-
-// The type of parameters, states and sums beside data of `type`.
-inline Type compute_type(Type type) { return type == Type::kFloat64 ? type : Type::kFloat32; }
-
-const char* type_name(Type type);
 
 // The same numbers on every platform, unlike the standard library's distributions.
 class Random {

@@ -1,8 +1,7 @@
 // Cross-scan and cross-merge of odd sizes against the index rule.
 #include "compare.h"
-#include "kernels/cpu/kernels.h"
 #include "kernels/directions.h"
-#include "python/threads.h"
+#include "run.h"
 #include "tests.h"
 
 namespace swin_umamba::tests {
@@ -18,20 +17,17 @@ struct Sizes {
   }
 };
 
-Array scan(const Sizes& s, const Array& image) {
-  Array walks(image.type(), kDirections * image.count());
-  cpu_kernels(image.type())
-      .cross_scan({s.batch, s.channels, s.height, s.width, image.type(), image.data(), walks.data()},
-                  run_in_threads);
-  return walks;
+template <class P>
+P problem(const Sizes& s, Type type) {
+  P p{};
+  p.batch = s.batch, p.channels = s.channels, p.height = s.height, p.width = s.width, p.type = type;
+  return p;
 }
-
+Array scan(const Sizes& s, const Array& image) {
+  return run(problem<CrossScan>(s, image.type()), {{"x", image}}).at("y");
+}
 Array merge(const Sizes& s, const Array& walks) {
-  Array image(walks.type(), walks.count() / kDirections);
-  cpu_kernels(walks.type())
-      .cross_merge({s.batch, s.channels, s.height, s.width, walks.type(), walks.data(), image.data()},
-                   run_in_threads);
-  return image;
+  return run(problem<CrossMerge>(s, walks.type()), {{"y", walks}}).at("x");
 }
 
 void check(const Sizes& s, Type type, Random& random) {

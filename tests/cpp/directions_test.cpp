@@ -2,6 +2,7 @@
 #include "kernels/directions.h"
 
 #include "compare.h"
+#include "kernels/problem.h"
 #include "tests.h"
 
 namespace swin_umamba::tests {

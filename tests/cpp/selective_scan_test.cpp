@@ -6,9 +6,9 @@
 #include "compare.h"
 #include "gradients.h"
 #include "kernels/cpu/kernels.h"
-#include "python/threads.h"
 #include "selective_scan_problem.h"
 #include "tests.h"
+#include "threads.h"
 
 namespace swin_umamba::tests {
 namespace {

@@ -14,13 +14,13 @@ struct ImageSizes {
   std::string describe() const;
 };
 
-// x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds and grad_out.
+// x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds and grad_y.
 Arrays random_inputs(const ImageSizes& sizes, Random& random);
 
-// out, and the gradient of each input under "grad_" and its name.
+// y, and the gradient of each input under "grad_" and its name.
 Arrays run_kernels(const ImageSizes& sizes, const Arrays& inputs);
 
-// out alone, without saving states for the backward kernel.
+// y alone, without saving states for the backward kernel.
 Arrays run_inference(const ImageSizes& sizes, const Arrays& inputs);
 
 }  // namespace swin_umamba::tests

@@ -3,15 +3,21 @@
 
 #include "compare.h"
 #include "kernels/cpu/kernels.h"
-#include "python/threads.h"
 #include "tests.h"
+#include "threads.h"
 
 namespace swin_umamba::tests {
 namespace {
 
 Array sum(int64_t outer, int64_t count, int64_t inner, Type type, const Array& parts) {
   Array result(type, outer * inner);
-  cpu_kernels(type).sum_parts({outer, count, inner, type, parts.data(), result.data()}, run_in_threads);
+  const auto place = [](const Array& array, int64_t index) {
+    return static_cast<char*>(array.data()) + index * array.bytes() / array.count();
+  };
+  for (int64_t o = 0; o < outer; ++o)
+    cpu_kernels(type).sum_parts({count, inner, type, place(parts, o * count * inner),
+                                 place(parts, (o * count + 1) * inner), place(result, o * inner)},
+                                run_in_threads);
   return result;
 }
 

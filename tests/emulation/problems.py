@@ -90,8 +90,8 @@ class ScanProblem:
         self.grad_out = normal(*sequence).to(data)
         self.grad_last_state = normal(self.batch, dim, self.state)
 
-    def arrays(self) -> list:
-        return [*map(to_numpy, self.tensors.values()), self.softplus]
+    def arrays(self) -> dict[str, object]:
+        return {n: to_numpy(t) for n, t in self.tensors.items()} | {"delta_softplus": self.softplus}
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         """Output, last state and the differentiable inputs, in float64."""
@@ -142,8 +142,9 @@ class ImageProblem:
         """(B, H*W, 4, R+2N), in float64."""
         return torch.einsum("blc,krc->blkr", self.x.double().flatten(1, 2), self.x_proj_weight.double())
 
-    def arrays(self) -> list[np.ndarray]:
-        return [*map(to_numpy, (self.x, self.x_proj_weight, *self.parameters.values()))]
+    def arrays(self) -> dict[str, np.ndarray]:
+        tensors = {"x": self.x, "x_proj_weight": self.x_proj_weight} | self.parameters
+        return {n: to_numpy(t) for n, t in tensors.items()}
 
     def forward(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Output and the differentiable inputs x, x_proj_weight and the rest, in float64."""

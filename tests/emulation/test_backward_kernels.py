@@ -14,9 +14,12 @@ from .test_forward_kernels import few, images, scans
 
 def scan_gradients(emulation, problem: ScanProblem, with_last_state: bool) -> dict[str, np.ndarray]:
     arrays = problem.arrays()
-    _, _, states = emulation.selective_scan_forward(*arrays)
-    last = to_numpy(problem.grad_last_state) if with_last_state else None
-    return emulation.selective_scan_backward(*arrays, states, to_numpy(problem.grad_out), last)
+    return emulation.selective_scan_backward(
+        states=emulation.selective_scan(**arrays)["states"],
+        grad_out=to_numpy(problem.grad_out),
+        grad_last_state=to_numpy(problem.grad_last_state) if with_last_state else None,
+        **arrays,
+    )
 
 
 def assert_scan_gradients(emulation, problem: ScanProblem, with_last_state: bool) -> None:
@@ -54,8 +57,10 @@ def test_selective_scan_gives_the_same_bits(emulation, problem):
 
 def image_gradients(emulation, problem: ImageProblem, multiprocessors: int) -> dict[str, np.ndarray]:
     arrays = problem.arrays()
-    _, *saved = emulation.ss2d_forward(*arrays, multiprocessors)
-    return emulation.ss2d_backward(*arrays, *saved, to_numpy(problem.grad_out), multiprocessors)
+    saved = emulation.ss2d(**arrays, multiprocessors=multiprocessors)
+    del saved["y"]
+    grad_y = to_numpy(problem.grad_out)
+    return emulation.ss2d_backward(grad_y=grad_y, **saved, **arrays, multiprocessors=multiprocessors)
 
 
 def assert_image_gradients(emulation, problem: ImageProblem, multiprocessors: int) -> None:

@@ -26,11 +26,11 @@ def test_cross_scan_and_merge(emulation, batch, channels, height, width, dtype, 
     data = torch.float64 if dtype == "float64" else DTYPES[dtype]
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(batch, channels, height, width, generator=generator).to(data)
-    scanned = emulation.cross_scan(to_numpy(x))
+    scanned = emulation.cross_scan(x=to_numpy(x))["y"]
     np.testing.assert_array_equal(scanned, to_numpy(reference.cross_scan(x)))
 
     y = torch.randn(batch, 4, channels, height * width, generator=generator).to(data)
-    merged = emulation.cross_merge(to_numpy(y), height, width)
+    merged = emulation.cross_merge(y=to_numpy(y), height=height, width=width)["x"]
     wanted = reference.cross_merge(y.double(), height, width)
     assert_close("cross_merge", merged, wanted, "float32" if dtype == "float64" else dtype)
 
@@ -56,10 +56,11 @@ scans = st.builds(
 @few
 @given(scans)
 def test_selective_scan(emulation, problem):
-    out, last_state, states = emulation.selective_scan_forward(*problem.arrays())
+    results = emulation.selective_scan(**problem.arrays())
+    states = results["states"]
     wanted, wanted_last, _ = problem.forward()
-    assert_close("out", out, wanted.detach(), problem.dtype)
-    assert_close("last_state", last_state, wanted_last.detach())
+    assert_close("out", results["out"], wanted.detach(), problem.dtype)
+    assert_close("last_state", results["last_state"], wanted_last.detach())
     if states.shape[1]:
         cut = ScanProblem(**{n: getattr(problem, n) for n in problem.__dataclass_fields__ if n != "tensors"})
         steps = 64 * states.shape[1]
@@ -72,12 +73,11 @@ def test_selective_scan(emulation, problem):
 
 def test_a_growing_decay_leaves_a_zero_state_zero(emulation):
     """exp(12) is a number, and its 8th power, the decay over the steps of a warp, is infinite."""
-    u = torch.zeros(1, 1, 20)
-    u[..., 15:] = 1
     ones, A = torch.ones(1, 1, 20), torch.full((1, 1), 12.0)
-    B = ones[:, None]
-    out, *_ = emulation.selective_scan_forward(*map(to_numpy, (u, ones, A, B, B)), None, None, None, False)
-    assert_close("out", out, reference.selective_scan(*(t.double() for t in (u, ones, A, B, B))), "float32")
+    tensors = {"u": torch.zeros(1, 1, 20), "delta": ones, "A": A, "B": ones[:, None], "C": ones[:, None]}
+    tensors["u"][..., 15:] = 1
+    out = emulation.selective_scan(**{n: to_numpy(t) for n, t in tensors.items()})["out"]
+    assert_close("out", out, reference.selective_scan(**{n: t.double() for n, t in tensors.items()}), "float32")
 
 
 images = st.builds(
@@ -97,21 +97,20 @@ images = st.builds(
 @few
 @given(images, st.sampled_from([1, 3, 1000]))
 def test_ss2d(emulation: ModuleType, problem: ImageProblem, multiprocessors: int):
-    y, projected, _ = emulation.ss2d_forward(*problem.arrays(), multiprocessors)
-    assert_close("y", y, problem.forward()[0].detach())
-    assert_close("projected_x", projected, problem.project())
+    results = emulation.ss2d(**problem.arrays(), multiprocessors=multiprocessors)
+    assert_close("y", results["y"], problem.forward()[0].detach())
+    assert_close("projected_x", results["projected_x"], problem.project())
 
 
 @pytest.mark.parametrize("multiprocessors", [1, 2, 1000])
 def test_ss2d_shares_out_the_directions(emulation, multiprocessors):
     problem = ImageProblem(batch=2, height=9, width=15, dim=17, state=16, rank=6)
-    y, *_ = emulation.ss2d_forward(*problem.arrays(), multiprocessors)
+    y = emulation.ss2d(**problem.arrays(), multiprocessors=multiprocessors)["y"]
     assert_close("y", y, problem.forward()[0].detach())
 
 
 def test_float64_is_left_to_the_cpu(emulation):
     problem = ScanProblem(batch=1, groups=1, channels_per_group=1, length=1, state=1)
-    arrays = problem.arrays()
-    arrays[0] = arrays[0].astype(np.float64)
+    arrays = {n: a.astype(np.float64) if isinstance(a, np.ndarray) else a for n, a in problem.arrays().items()}
     with pytest.raises(RuntimeError, match="float64"):
-        emulation.selective_scan_forward(*arrays)
+        emulation.selective_scan(**arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,34 +11,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .conftest import build
+from ..kernels.build import build_module
 from .problems import ImageProblem, ScanProblem, to_numpy
 
 RUN = """
-import importlib.util, sys
-import numpy as np
-spec = importlib.util.spec_from_file_location("_emulation", sys.argv[1])
-m = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(m)
+import pickle, sys
+sys.path.insert(0, sys.argv[1])
+import swin_umamba_emulation as m
 """
 KERNELS = """
-arrays = dict(np.load(sys.argv[2], allow_pickle=True))
-scan, image = list(arrays["scan"]), list(arrays["image"])
-x = arrays["x"]
+x, scan, scan_gradients, image, grad_y = pickle.load(open(sys.argv[2], "rb"))
 height, width = x.shape[2:]
-m.cross_merge(m.cross_scan(x), height, width)
-_, _, states = m.selective_scan_forward(*scan)
-m.selective_scan_backward(*scan, states, arrays["scan_grad"], arrays["last_grad"])
+m.cross_merge(**m.cross_scan(x=x), height=height, width=width)
+m.selective_scan_backward(states=m.selective_scan(**scan)["states"], **scan_gradients, **scan)
 for multiprocessors in (1, 1000):
-    _, *saved = m.ss2d_forward(*image, multiprocessors)
-    m.ss2d_backward(*image, *saved, arrays["image_grad"], multiprocessors)
+    saved = m.ss2d(**image, multiprocessors=multiprocessors)
+    del saved["y"]
+    m.ss2d_backward(grad_y=grad_y, **saved, **image, multiprocessors=multiprocessors)
 print("all kernels ran")
 """
 
 
 @pytest.fixture(scope="module")
-def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("sanitized"), "-DSWIN_UMAMBA_SANITIZE=ON")
+def sanitized() -> Path:
+    return build_module("swin_umamba_emulation", "sanitized-emulation", "-DSWIN_UMAMBA_SANITIZE=ON")
 
 
 def run_sanitized(module: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -52,7 +49,7 @@ def run_sanitized(module: Path, code: str, *arguments: str) -> subprocess.Comple
         "ASAN_OPTIONS": options,
         "PYTHONMALLOC": "malloc",  # Python's own small blocks would hide an overflow
     }
-    command = [sys.executable, "-c", RUN + code, str(module), *arguments]
+    command = [sys.executable, "-c", RUN + code, str(module.parent), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -66,17 +63,10 @@ def test_outside_global_memory_is_found(sanitized):
 def test_kernels_stay_inside_their_arrays(sanitized, tmp_path):
     scan = ScanProblem(batch=2, groups=2, channels_per_group=9, length=131, state=17, constant_C=True)
     image = ImageProblem(batch=2, height=7, width=13, dim=11, state=16, rank=3)
-    objects = {"scan": np.empty(9, object), "image": np.empty(6, object)}
-    objects["scan"][:] = scan.arrays()
-    objects["image"][:] = image.arrays()
-    np.savez(
-        tmp_path / "problems.npz",
-        **objects,
-        x=np.random.default_rng(0).normal(size=(1, 3, 35, 67)),
-        scan_grad=to_numpy(scan.grad_out),
-        last_grad=to_numpy(scan.grad_last_state),
-        image_grad=to_numpy(image.grad_out),
-    )
-    done = run_sanitized(sanitized, KERNELS, str(tmp_path / "problems.npz"))
+    gradients = {"grad_out": to_numpy(scan.grad_out), "grad_last_state": to_numpy(scan.grad_last_state)}
+    x = np.random.default_rng(0).normal(size=(1, 3, 35, 67))
+    problems = (x, scan.arrays(), gradients, image.arrays(), to_numpy(image.grad_out))
+    (tmp_path / "problems").write_bytes(pickle.dumps(problems))
+    done = run_sanitized(sanitized, KERNELS, str(tmp_path / "problems"))
     assert done.returncode == 0, done.stderr
     assert "all kernels ran" in done.stdout

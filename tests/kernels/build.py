@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -47,13 +49,15 @@ def build(name: str, target: str, *options: str) -> Path:
     return folder
 
 
-def build_module() -> Path:
-    """Build the module over numpy and return its path."""
+def build_module(target: str, folder: str = "release", *options: str) -> Path:
+    """Build a module over numpy (``tests/module``) and return its path."""
     pybind11 = pytest.importorskip("pybind11")
-    folder = build(
-        "release",
-        "python_module",
-        f"-DPython_EXECUTABLE={sys.executable}",
-        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-    )
-    return next((folder / "python").glob("swin_umamba_kernels.*"))
+    python = (f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}")
+    return next((build(folder, target, *python, *options) / "python").glob(f"{target.removesuffix('_module')}.*"))
+
+
+def load_module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.name.partition(".")[0], path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

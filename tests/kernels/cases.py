@@ -146,9 +146,9 @@ def run_scan(kernels: object, inputs: dict[str, Tensor | None], softplus: bool, 
     arrays = {n: to_numpy(t) for n, t in inputs.items()}
     grads = {n: arrays.pop(n) for n in ("grad_out", "grad_last_state")}
     options = {"delta_softplus": softplus, "threads": threads}
-    out, last_state, states = kernels.selective_scan(**arrays, **options)
-    gradients = kernels.selective_scan_backward(**grads, states=states, **arrays, **options)
-    return {"out": out, "last_state": last_state} | {f"grad {n}": g for n, g in gradients.items()}
+    results = kernels.selective_scan(**arrays, **options)
+    gradients = kernels.selective_scan_backward(**grads, states=results.pop("states"), **arrays, **options)
+    return results | {f"grad {n}": g for n, g in gradients.items()}
 
 
 def reference_scan(softplus: bool) -> Callable[..., Results]:
@@ -190,9 +190,10 @@ def image_inputs(
 def run_ss2d(kernels: object, inputs: dict[str, Tensor], threads: int) -> dict[str, np.ndarray]:
     arrays = {n: to_numpy(t) for n, t in inputs.items()}
     grad_y = arrays.pop("grad_y")
-    y, projected_x, states = kernels.ss2d(**arrays, threads=threads)
-    gradients = kernels.ss2d_backward(grad_y, projected_x, states, **arrays, threads=threads)
-    return {"y": y} | {f"grad {n}": g for n, g in gradients.items()}
+    results = kernels.ss2d(**arrays, threads=threads)
+    saved = {n: results.pop(n) for n in ("projected_x", "states")}
+    gradients = kernels.ss2d_backward(grad_y=grad_y, **saved, **arrays, threads=threads)
+    return results | {f"grad {n}": g for n, g in gradients.items()}
 
 
 def reference_ss2d(**inputs: Tensor) -> Results:

@@ -52,7 +52,7 @@ class Kernels:
 
 @pytest.fixture(scope="session")
 def module() -> Path:
-    return build_module()
+    return build_module("swin_umamba_kernels_module")
 
 
 @pytest.fixture(scope="session")

@@ -14,18 +14,18 @@ def kernels(kernel_sets):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("x", "threads", "message"),
     [
-        ((np.zeros((2, 3, 4), np.float32),), r"x must have 4 dimensions and not be empty, got shape \(2, 3, 4\)"),
-        ((np.zeros((2, 3, 0, 4), np.float32),), r"x must have 4 dimensions and not be empty, got shape \(2, 3, 0, 4\)"),
-        ((np.zeros((1, 1, 2, 2), np.int32),), "x must be float32, float64, float16 or uint16 .* got int32"),
-        ((np.zeros((1, 1, 2, 2), np.complex64),), "x must be float32, .* got complex64"),
-        ((np.zeros((1, 1, 2, 2), np.float32), 0), "threads must be from 1 to 256, got 0"),
+        (np.zeros((2, 3, 4), np.float32), 1, r"x must have 4 dimensions and not be empty, got shape \(2, 3, 4\)"),
+        (np.zeros((2, 3, 0, 4), np.float32), 1, r"x must have 4 dimensions and not be empty, got shape \(2, 3, 0, 4\)"),
+        (np.zeros((1, 1, 2, 2), np.int32), 1, "x must be float32, float64, float16 or uint16 .* got int32"),
+        (np.zeros((1, 1, 2, 2), np.complex64), 1, "x must be float32, .* got complex64"),
+        (np.zeros((1, 1, 2, 2), np.float32), 0, "threads must be from 1 to 256, got 0"),
     ],
 )
-def test_cross_scan(kernels, arguments, message):
+def test_cross_scan(kernels, x, threads, message):
     with pytest.raises(ValueError, match=message):
-        kernels.cross_scan(*arguments)
+        kernels.cross_scan(x=x, threads=threads)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_cross_scan(kernels, arguments, message):
 )
 def test_cross_merge(kernels, height, width, message):
     with pytest.raises(ValueError, match=message):
-        kernels.cross_merge(np.zeros((2, 4, 3, 20), np.float32), height, width)
+        kernels.cross_merge(y=np.zeros((2, 4, 3, 20), np.float32), height=height, width=width)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_cross_merge(kernels, height, width, message):
 def test_selective_scan(kernels, name, change, message):
     inputs = scan_inputs(2, 2, 3, 70, 3)
     arrays = {n: to_numpy(t) for n, t in inputs.items()}
-    arrays["states"] = kernels.selective_scan(**{n: a for n, a in arrays.items() if "grad_" not in n})[2]
+    arrays["states"] = kernels.selective_scan(**{n: a for n, a in arrays.items() if "grad_" not in n})["states"]
     arrays[name] = change(arrays[name])
     with pytest.raises(ValueError, match=message):
         kernels.selective_scan_backward(**arrays)

@@ -45,9 +45,9 @@ def test_cross_scan_and_merge(kernel_sets, batch, channels, height, width, dtype
     y = torch.randn(batch, 4, channels, height * width, generator=generator).to(DTYPES[dtype])
     for kernels in kernel_sets:
         for count in (1, threads):
-            scanned = to_torch(kernels.cross_scan(to_numpy(x), threads=count))
+            scanned = to_torch(kernels.cross_scan(x=to_numpy(x), threads=count)["y"])
             assert torch.equal(scanned, reference.cross_scan(x)), kernels.name
-            merged = to_torch(kernels.cross_merge(to_numpy(y), height, width, threads=count))
+            merged = to_torch(kernels.cross_merge(y=to_numpy(y), height=height, width=width, threads=count)["x"])
             assert torch.equal(merged, reference.cross_merge(y, height, width)), kernels.name
 
 

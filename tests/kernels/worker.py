@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import pickle
 import sys
+from pathlib import Path
 
 
 def main(path: str) -> None:
-    spec = importlib.util.spec_from_file_location("swin_umamba_kernels", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(Path(path).parent))
+    module = importlib.import_module(Path(path).name.partition(".")[0])
     while True:
         try:
             name, arguments, options = pickle.load(sys.stdin.buffer)

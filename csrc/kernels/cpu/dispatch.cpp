@@ -21,15 +21,17 @@ bool has_f16c() {
 }
 #endif
 
-#define SWIN_KERNELS(isa)        \
-  {#isa,                         \
-   isa::cross_scan,              \
-   isa::cross_merge,             \
-   isa::selective_scan_forward,  \
-   isa::selective_scan_backward, \
-   isa::ss2d_forward,            \
-   isa::ss2d_backward,           \
-   isa::sum_parts}
+#define SWIN_KERNELS(isa)                  \
+  {#isa,                                   \
+   isa::cross_scan,                        \
+   isa::cross_merge,                       \
+   isa::selective_scan_forward,            \
+   isa::selective_scan_backward,           \
+   isa::ss2d_forward,                      \
+   isa::ss2d_backward,                     \
+   isa::sum_parts,                         \
+   isa::selective_scan_backward_workspace, \
+   isa::ss2d_backward_workspace}
 
 struct Entry {
   CpuKernels kernels;

@@ -5,6 +5,15 @@
 
 namespace swin_umamba {
 
+// (count, size) numbers in compute type -> their sum, (size) of `type`, in order. The first part lies alone;
+// its place may be that of the sum.
+struct SumParts {
+  int64_t count, size;
+  Type type;
+  const void *first, *others;
+  void* sum;
+};
+
 struct CpuKernels {
   const char* name;
   void (*cross_scan)(const CrossScan&, ParallelFor);
@@ -14,6 +23,9 @@ struct CpuKernels {
   void (*ss2d_forward)(const Ss2dForward&, ParallelFor);
   void (*ss2d_backward)(const Ss2dBackward&, ParallelFor);
   void (*sum_parts)(const SumParts&, ParallelFor);
+  // Elements of compute type; the problems need no arrays yet.
+  int64_t (*selective_scan_backward_workspace)(const SelectiveScanBackward&);
+  int64_t (*ss2d_backward_workspace)(const Ss2dBackward&);
 };
 
 // The widest set that the processor has, or the one that the environment variable SWIN_UMAMBA_CPU
@@ -33,6 +45,8 @@ const char* available_cpu_kernels();
   void ss2d_forward(const Ss2dForward&, ParallelFor);                      \
   void ss2d_backward(const Ss2dBackward&, ParallelFor);                    \
   void sum_parts(const SumParts&, ParallelFor);                            \
+  int64_t selective_scan_backward_workspace(const SelectiveScanBackward&); \
+  int64_t ss2d_backward_workspace(const Ss2dBackward&);                    \
   }
 
 SWIN_DECLARE_KERNELS(portable)

@@ -4,9 +4,35 @@
 
 #include "kernels.h"
 #include "scan_block.h"
+#include "sum_parts.h"
 
 namespace swin_umamba::SWIN_ISA {
 namespace {
+
+// The gradients that are sums over tasks. A part is of one image, of B and C that vary with time it is of
+// kChannelsPerPart channels of a group.
+template <class V>
+struct Gradients {
+  Parts<V> A, B, C, D, delta_bias;
+
+  Gradients(Workspace<Element<V>>& workspace, const SelectiveScanBackward& p)
+      : A(workspace, p.grad_A, compute_type<V>(), p.batch, p.dim * p.state),
+        B(coefficient(workspace, p, p.constant_B, p.grad_B)),
+        C(coefficient(workspace, p, p.constant_C, p.grad_C)),
+        D(workspace, p.grad_D, compute_type<V>(), p.batch, p.D ? p.dim : 0),
+        delta_bias(workspace, p.grad_delta_bias, compute_type<V>(), p.batch, p.delta_bias ? p.dim : 0) {}
+
+  void add(ParallelFor parallel) const {
+    for (const Parts<V>* parts : {&A, &B, &C, &D, &delta_bias}) parts->add(parallel);
+  }
+
+ private:
+  static Parts<V> coefficient(Workspace<Element<V>>& workspace, const SelectiveScanBackward& p, bool constant,
+                              void* sum) {
+    if (constant) return {workspace, sum, compute_type<V>(), p.batch, p.dim * p.state};
+    return {workspace, sum, p.type, channel_parts(p.dim / p.groups), p.batch * p.groups * p.state * p.length};
+  }
+};
 
 template <class V>
 class PartTask {
@@ -15,8 +41,10 @@ class PartTask {
   static constexpr int64_t W = Lanes<V>::kCount;
 
  public:
-  PartTask(const SelectiveScanBackward& p, int64_t image, int64_t group, int64_t part)
+  PartTask(const SelectiveScanBackward& p, const Gradients<V>& gradients, int64_t image, int64_t group,
+           int64_t part)
       : p_(p),
+        gradients_(gradients),
         image_(image),
         group_(group),
         part_index_(part),
@@ -57,8 +85,8 @@ class PartTask {
       sums_.scan(blocks_, block_count_, steps, {B_, row_, nullptr}, {C_, row_, nullptr}, p_.constant_B,
                  p_.constant_C, p_.z != nullptr);
       for (int64_t b = 0; b < block_count_; ++b) store_block(blocks_[b], start, steps);
-      if (!p_.constant_B) store_sums(sums_.sum_B, p_.grad_B, start, steps);
-      if (!p_.constant_C) store_sums(sums_.sum_C, p_.grad_C, start, steps);
+      if (!p_.constant_B) store_sums(sums_.sum_B, gradients_.B, start, steps);
+      if (!p_.constant_C) store_sums(sums_.sum_C, gradients_.C, start, steps);
     }
     for (int64_t b = 0; b < block_count_; ++b) store_parameters(blocks_[b]);
   }
@@ -82,11 +110,9 @@ class PartTask {
       for (int64_t r = 0; base && r < rows; ++r)
         ahead.add(static_cast<const char*>(base) + ((row + r) * L + first) * bytes, (end - first) * bytes);
     };
-    const int64_t parts = channel_parts(p_.dim / p_.groups), N = p_.state;
-    const int64_t group = (image_ * p_.groups + group_) * N;
-    const int64_t sums = ((image_ * parts + part_index_) * p_.groups + group_) * N;
-    if (!p_.constant_B) add(p_.B, size, N, group), add(p_.grad_B, sizeof(E), N, sums);
-    if (!p_.constant_C) add(p_.C, size, N, group), add(p_.grad_C, sizeof(E), N, sums);
+    const int64_t N = p_.state, group = (image_ * p_.groups + group_) * N;
+    if (!p_.constant_B) add(p_.B, size, N, group), add(gradients_.B[part_index_], sizeof(E), N, group);
+    if (!p_.constant_C) add(p_.C, size, N, group), add(gradients_.C[part_index_], sizeof(E), N, group);
     for (int64_t b = 0; b < block_count_; ++b) {
       const int64_t row = image_ * p_.dim + blocks_[b].channel;
       for (const void* array : {p_.u, p_.delta, p_.grad_out, static_cast<const void*>(p_.grad_u),
@@ -169,24 +195,27 @@ class PartTask {
     store_channel_rows(chunk.gdt, p_.grad_delta, p_.type, at(x, start), L, steps, x.count);
   }
 
-  void store_sums(const E* sums, void* to, int64_t start, int64_t steps) {
-    const int64_t L = p_.length, N = p_.state, parts = channel_parts(p_.dim / p_.groups);
-    const int64_t base = ((image_ * parts + part_index_) * p_.groups + group_) * N * L + start;
+  void store_sums(const E* sums, const Parts<V>& to, int64_t start, int64_t steps) {
+    const int64_t L = p_.length, N = p_.state, base = (image_ * p_.groups + group_) * N * L + start;
     for (int64_t n = 0; n < N; n += W)
-      store_channel_rows(reinterpret_cast<const V*>(sums + n), to, kCompute, base + n * L, L, steps, N - n,
-                         row_ / W);
+      store_channel_rows(reinterpret_cast<const V*>(sums + n), to[part_index_], kCompute, base + n * L, L,
+                         steps, N - n, row_ / W);
   }
 
   void store_parameters(BackwardBlock<V>& x) {
-    const int64_t N = p_.state, vector = image_ * p_.dim + x.channel;
-    store_channel_rows(x.gA, p_.grad_A, kCompute, vector * N, N, N, x.count);
-    if (p_.constant_B) store_channel_rows(x.gconstant_B, p_.grad_B, kCompute, vector * N, N, N, x.count);
-    if (p_.constant_C) store_channel_rows(x.gconstant_C, p_.grad_C, kCompute, vector * N, N, N, x.count);
-    if (p_.grad_D) write(p_.grad_D, kCompute, vector, x.gD, x.count);
-    if (p_.grad_delta_bias) write(p_.grad_delta_bias, kCompute, vector, x.gdelta_bias, x.count);
+    const int64_t N = p_.state;
+    const auto store_matrix = [&](const V* gradient, const Parts<V>& to) {
+      store_channel_rows(gradient, to[image_], kCompute, x.channel * N, N, N, x.count);
+    };
+    store_matrix(x.gA, gradients_.A);
+    if (p_.constant_B) store_matrix(x.gconstant_B, gradients_.B);
+    if (p_.constant_C) store_matrix(x.gconstant_C, gradients_.C);
+    if (p_.D) write(gradients_.D[image_], kCompute, x.channel, x.gD, x.count);
+    if (p_.delta_bias) write(gradients_.delta_bias[image_], kCompute, x.channel, x.gdelta_bias, x.count);
   }
 
   const SelectiveScanBackward& p_;
+  const Gradients<V>& gradients_;
   const int64_t image_, group_, part_index_, row_;
   int64_t block_count_;
   Scratch scratch_;
@@ -198,13 +227,27 @@ class PartTask {
 
 template <class V>
 void run(const SelectiveScanBackward& p, ParallelFor parallel) {
+  Workspace<Element<V>> workspace{static_cast<Element<V>*>(p.workspace)};
+  const Gradients<V> gradients(workspace, p);
   const int64_t parts = channel_parts(p.dim / p.groups);
-  for_each_task(parallel, p.batch * p.groups * parts, [&p, parts](int64_t task) {
-    PartTask<V>(p, task / parts / p.groups, task / parts % p.groups, task % parts).run();
+  for_each_task(parallel, p.batch * p.groups * parts, [&](int64_t task) {
+    PartTask<V>(p, gradients, task / parts / p.groups, task / parts % p.groups, task % parts).run();
   });
+  gradients.add(parallel);
+}
+
+template <class V>
+int64_t workspace_size(const SelectiveScanBackward& p) {
+  Workspace<Element<V>> workspace;
+  Gradients<V>(workspace, p);
+  return workspace.used;
 }
 
 }  // namespace
+
+int64_t selective_scan_backward_workspace(const SelectiveScanBackward& p) {
+  return p.type == Type::kFloat64 ? workspace_size<double>(p) : workspace_size<Float>(p);
+}
 
 void selective_scan_backward(const SelectiveScanBackward& p, ParallelFor parallel) {
 #if defined(SWIN_WITH_DOUBLE)

@@ -3,16 +3,50 @@
 // Direction after direction: (a) scan tasks, each a few neighbouring parts of the channels of one image, walk
 // the chunks backwards (recurrence.h) and leave their sum of the gradient of the projected pixels; (b) a few
 // pixels at a time, these sums are added and taken back through the projection, to the image and its weight.
+#include <initializer_list>
+
 #include "gemm.h"
 #include "image_rows.h"
 #include "kernels.h"
 #include "scan_block.h"
+#include "sum_parts.h"
 
 namespace swin_umamba::SWIN_ISA {
 namespace {
 
 constexpr int64_t kPixelRows = 64;
 constexpr int64_t kPanel = 48;
+
+// What the workspace holds: one direction's sums of the projected gradient, the gradient of x before it is
+// rounded to a half type, and the gradients of parameters that are sums over tasks. A part is of one image,
+// of x_proj_weight it is of some pixels.
+template <class V>
+struct Arrays {
+  Element<V>* grad_projected;  // (channel_sums, B, H*W, R+2N)
+  Element<V>* grad_x;          // (B, H*W, D)
+  Parts<V> x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds;
+
+  Arrays(Workspace<Element<V>>& workspace, const Ss2dBackward& p)
+      : grad_projected(workspace.take(channel_sums(p.dim) * p.batch * p.length() * p.projected())),
+        grad_x(p.type == compute_type<V>() ? static_cast<Element<V>*>(p.grad_x)
+                                           : workspace.take(p.batch * p.length() * p.dim)),
+        x_proj_weight(workspace, p.grad_x_proj_weight, compute_type<V>(), pixel_parts(p.batch * p.length()),
+                      kDirections * p.projected() * p.dim),
+        dt_projs_weight(parameter(workspace, p, p.grad_dt_projs_weight, p.rank)),
+        dt_projs_bias(parameter(workspace, p, p.grad_dt_projs_bias, 1)),
+        A_logs(parameter(workspace, p, p.grad_A_logs, p.state)),
+        Ds(parameter(workspace, p, p.grad_Ds, 1)) {}
+
+  void add(ParallelFor parallel) const {
+    for (const Parts<V>* parts : {&x_proj_weight, &dt_projs_weight, &dt_projs_bias, &A_logs, &Ds})
+      parts->add(parallel);
+  }
+
+ private:
+  static Parts<V> parameter(Workspace<Element<V>>& workspace, const Ss2dBackward& p, void* sum, int64_t row) {
+    return {workspace, sum, compute_type<V>(), p.batch, kDirections * p.dim * row};
+  }
+};
 
 template <class V>
 class PartTask {
@@ -23,8 +57,10 @@ class PartTask {
 
  public:
   // `grad_projected` (H*W, R+2N) is added to, unless the part is the first of its sum.
-  PartTask(const Ss2dBackward& p, int k, int64_t image, int64_t part, E* grad_projected, bool first_of_sum)
+  PartTask(const Ss2dBackward& p, const Arrays<V>& arrays, int k, int64_t image, int64_t part,
+           E* grad_projected, bool first_of_sum)
       : p_(p),
+        arrays_(arrays),
         k_(k),
         image_(image),
         first_(part * kChannelsPerPart),
@@ -71,9 +107,8 @@ class PartTask {
       add_to_image(steps);
       store_projected(steps);
     }
-    const int64_t at = (image_ * kDirections + k_) * p_.dim + first_;
-    transpose_matrix<V>(static_cast<E*>(p_.grad_dt_projs_weight) + at * R, R, grad_dt_projs_, R, channels_,
-                        block_count_ * W);
+    transpose_matrix<V>(arrays_.dt_projs_weight[image_] + (k_ * p_.dim + first_) * R, R, grad_dt_projs_, R,
+                        channels_, block_count_ * W);
     for (int64_t b = 0; b < block_count_; ++b) store_parameters(blocks_[b]);
   }
 
@@ -114,7 +149,7 @@ class PartTask {
       sums_.ahead.add(static_cast<const char*>(p_.x) + at * type_size(p_.type),
                       channels * type_size(p_.type));
       sums_.ahead.add(static_cast<const E*>(p_.grad_out) + at, channels * sizeof(E));
-      sums_.ahead.add(static_cast<const E*>(p_.grad_x) + at, channels * sizeof(E));
+      sums_.ahead.add(arrays_.grad_x + at, channels * sizeof(E));
       sums_.ahead.add(rows_ + pixel * p_.projected(), p_.projected() * sizeof(E));
     }
     for (int64_t b = 0; chunk > 1 && !rescanned_ && b < block_count_; ++b)
@@ -148,7 +183,7 @@ class PartTask {
       for (int64_t b = 0; b < block_count_; ++b) {
         const BackwardBlock<V>& x = blocks_[b];
         const V gu = x.chunk->gdtu[t];
-        E* to = static_cast<E*>(p_.grad_x) + (image_ * p_.length() + pixels_[t]) * p_.dim + x.channel;
+        E* to = arrays_.grad_x + (image_ * p_.length() + pixels_[t]) * p_.dim + x.channel;
         store_some(to, k_ == 0 ? gu : load_some(to, x.count) + gu, x.count);
       }
   }
@@ -208,14 +243,15 @@ class PartTask {
   }
 
   void store_parameters(BackwardBlock<V>& x) {
-    const int64_t N = p_.state, vector = (image_ * kDirections + k_) * p_.dim + x.channel;
+    const int64_t N = p_.state, vector = k_ * p_.dim + x.channel;
     for (int64_t n = 0; n < N; ++n) x.gA[n] *= x.decay.A[n];  // A = -exp(A_logs)
-    store_channel_rows(x.gA, p_.grad_A_logs, kCompute, vector * N, N, N, x.count);
-    write(p_.grad_Ds, kCompute, vector, x.gD, x.count);
-    write(p_.grad_dt_projs_bias, kCompute, vector, x.gdelta_bias, x.count);
+    store_channel_rows(x.gA, arrays_.A_logs[image_], kCompute, vector * N, N, N, x.count);
+    write(arrays_.Ds[image_], kCompute, vector, x.gD, x.count);
+    write(arrays_.dt_projs_bias[image_], kCompute, vector, x.gdelta_bias, x.count);
   }
 
   const Ss2dBackward& p_;
+  const Arrays<V>& arrays_;
   const int k_;
   const int64_t image_, first_, channels_, block_count_;
   const E* rows_;
@@ -233,10 +269,10 @@ class PartTask {
 
 // Some columns (channels) of one part of the pixels in one direction: adds up the sums over channels, takes
 // them through x_proj_weight[k] (R+2N, D) to the image, and sums the gradient of that weight. After the last
-// direction the gradient of x goes to `rounded`, if that is wanted.
+// direction the gradient of x is rounded, if x is of a half type.
 template <class V>
-void project_back(const Ss2dBackward& p, int k, const Element<V>* sums, int64_t part, int64_t column,
-                  int64_t columns, void* rounded) {
+void project_back(const Ss2dBackward& p, const Arrays<V>& arrays, int k, int64_t part, int64_t column,
+                  int64_t columns) {
   using E = Element<V>;
   const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length(), parts = pixel_parts(pixels);
   const int64_t blocks = (pixels + kPixelRows - 1) / kPixelRows;
@@ -247,8 +283,10 @@ void project_back(const Ss2dBackward& p, int k, const Element<V>* sums, int64_t 
   E* copy = scratch.take<E>(copied);
   E* grad_projected = scratch.take<E>(summed);
   const E* weight = static_cast<const E*>(p.x_proj_weight) + k * P * D + column;
-  E* grad_weight = static_cast<E*>(p.grad_x_proj_weight) + (part * kDirections + k) * P * D + column;
-  E* grad_x = static_cast<E*>(p.grad_x) + column;
+  E* grad_weight = arrays.x_proj_weight[part] + k * P * D + column;
+  E* grad_x = arrays.grad_x + column;
+  const E* sums = arrays.grad_projected;
+  const bool rounds = p.type != compute_type<V>() && k == kDirections - 1;
   for (int64_t first = begin; first < end; first += kPixelRows) {
     const int64_t rows = minimum(kPixelRows, end - first);
     copy_row<V>(grad_projected, sums + first * P, rows * P);
@@ -258,40 +296,49 @@ void project_back(const Ss2dBackward& p, int k, const Element<V>* sums, int64_t 
     int64_t row;
     const E* x = image_rows<V>(p.x, p.type, D, first, rows, column, columns, copy, row);
     gemm<V>(P, columns, rows, {grad_projected, 1, P}, x, row, grad_weight, D, first > begin);
-    for (int64_t r = first; rounded && k == kDirections - 1 && r < first + rows; ++r)
-      narrow_row(rounded, p.type, r * D + column, grad_x + r * D, columns);
+    for (int64_t r = first; rounds && r < first + rows; ++r)
+      narrow_row(p.grad_x, p.type, r * D + column, grad_x + r * D, columns);
   }
 }
 
 template <class V>
-void run(Ss2dBackward p, ParallelFor parallel) {
+void run(const Ss2dBackward& p, ParallelFor parallel) {
   using E = Element<V>;
+  Workspace<E> workspace{static_cast<E*>(p.workspace)};
+  const Arrays<V> arrays(workspace, p);
   const int64_t D = p.dim, sums = channel_sums(D), together = parts_per_sum(D);
   const int64_t parts = pixel_parts(p.batch * p.length());
   // Where there are few pixels, few channels in a task.
   const int64_t columns = round_up((D * parts + kPixelParts - 1) / kPixelParts, kPanel);
   const int64_t panels = (D + columns - 1) / columns;
-  E* grad_projected = static_cast<E*>(p.workspace);
-  void* rounded = nullptr;
-  if (p.type != compute_type<V>()) {
-    rounded = p.grad_x;
-    p.grad_x = grad_projected + ss2d_projected_sums(p);
-  }
   for (int k = 0; k < kDirections; ++k) {
     for_each_task(parallel, p.batch * sums, [&](int64_t task) {
       const int64_t image = task / sums, sum = task % sums;
-      E* to = grad_projected + (sum * p.batch + image) * p.length() * p.projected();
+      E* to = arrays.grad_projected + (sum * p.batch + image) * p.length() * p.projected();
       const int64_t first = sum * together, end = minimum(first + together, channel_parts(D));
-      for (int64_t part = first; part < end; ++part) PartTask<V>(p, k, image, part, to, part == first).run();
+      for (int64_t part = first; part < end; ++part)
+        PartTask<V>(p, arrays, k, image, part, to, part == first).run();
     });
     for_each_task(parallel, parts * panels, [&](int64_t task) {
       const int64_t column = task % panels * columns;
-      project_back<V>(p, k, grad_projected, task / panels, column, minimum(columns, D - column), rounded);
+      project_back<V>(p, arrays, k, task / panels, column, minimum(columns, D - column));
     });
   }
+  arrays.add(parallel);
+}
+
+template <class V>
+int64_t workspace_size(const Ss2dBackward& p) {
+  Workspace<Element<V>> workspace;
+  Arrays<V>(workspace, p);
+  return workspace.used;
 }
 
 }  // namespace
+
+int64_t ss2d_backward_workspace(const Ss2dBackward& p) {
+  return p.type == Type::kFloat64 ? workspace_size<double>(p) : workspace_size<Float>(p);
+}
 
 void ss2d_backward(const Ss2dBackward& p, ParallelFor parallel) {
 #if defined(SWIN_WITH_DOUBLE)

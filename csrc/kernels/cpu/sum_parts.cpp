@@ -1,7 +1,7 @@
 // Adds parts in order: the end of every reduction that tasks share.
-#include "kernels.h"
+#include "sum_parts.h"
+
 #include "parallel.h"
-#include "tile.h"
 
 namespace swin_umamba::SWIN_ISA {
 namespace {
@@ -10,15 +10,13 @@ template <class V>
 void run(const SumParts& p, ParallelFor parallel) {
   using E = Element<V>;
   constexpr int64_t kSlice = 4096;
-  const int64_t slices = (p.inner + kSlice - 1) / kSlice;
-  for_each_task(parallel, p.outer * slices, [&p, slices](int64_t task) {
-    const int64_t outer = task / slices, first = task % slices * kSlice;
-    const E* parts = static_cast<const E*>(p.parts) + outer * p.count * p.inner;
-    for (int64_t i = first; i < minimum(p.inner, first + kSlice); i += Lanes<V>::kCount) {
-      V sum{};
-      for (int64_t part = 0; part < p.count; ++part)
-        sum += load_some(parts + part * p.inner + i, p.inner - i);
-      write(p.sum, p.type, outer * p.inner + i, sum, p.inner - i);
+  for_each_task(parallel, (p.size + kSlice - 1) / kSlice, [&p](int64_t task) {
+    const E* others = static_cast<const E*>(p.others);
+    for (int64_t i = task * kSlice; i < minimum(p.size, (task + 1) * kSlice); i += Lanes<V>::kCount) {
+      V sum = V{} + load_some(static_cast<const E*>(p.first) + i, p.size - i);
+      for (int64_t part = 0; part < p.count - 1; ++part)
+        sum += load_some(others + part * p.size + i, p.size - i);
+      write(p.sum, p.type, i, sum, p.size - i);
     }
   });
 }

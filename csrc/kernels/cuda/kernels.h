@@ -2,18 +2,8 @@
 //
 // Each function queues kernels on `stream` of the current device and returns null, or says what is
 // wrong. Nothing here allocates, synchronizes or copies to the host, so that calls can be captured in
-// a CUDA graph. Workspaces are float32 and come from the caller.
-//
-// The problems are those of problem.h with these differences: data are float32, bfloat16 or float16
-// (cross_scan and cross_merge also take float64); gradients are final, summed over parts and images:
-//   states                 at the start of every kCudaChunk steps but the first, for ss2d at any size;
-//   SelectiveScanBackward  grad_A (D, N), grad_D (D), grad_delta_bias (D): float32;
-//                          grad_B, grad_C: as B and C in shape and type;
-//   Ss2dForward            projected_x is (B, H*W, 4, R+2N): one matrix product of x with the weights of
-//                          all directions; workspace is ss2d_forward_workspace(p, ...) floats;
-//   Ss2dBackward           grad_x is of the type of x; grad_dt_projs_weight, grad_dt_projs_bias,
-//                          grad_A_logs, grad_Ds: as the parameters in shape; workspace is
-//                          ss2d_backward_workspace(p, ...) floats.
+// a CUDA graph. Workspaces are float32 and come from the caller; data are float32, bfloat16 or float16, of
+// cross_scan and cross_merge also float64.
 #pragma once
 
 #include "../problem.h"
@@ -30,7 +20,7 @@ const char* cross_merge(const CrossScan& p, Stream stream);
 const char* selective_scan_forward(const SelectiveScanForward& p, Stream stream);
 
 int64_t selective_scan_backward_workspace(const SelectiveScan& p);
-const char* selective_scan_backward(const SelectiveScanBackward& p, float* workspace, Stream stream);
+const char* selective_scan_backward(const SelectiveScanBackward& p, Stream stream);
 
 // `multiprocessors` of the device decides how the work is divided among blocks where there is little of it:
 // how many directions one block scans after another, and with it how much is written before the merge (0, 2
@@ -60,7 +50,12 @@ const char* multiply_nn(const MatrixProduct& p, int multiprocessors, Stream stre
 // left (inner, rows) float32, right (inner, columns) of `type`, out float32.
 const char* multiply_tn(const MatrixProduct& p, int multiprocessors, Stream stream);
 
-// Parts are float32.
+struct SumParts {
+  int64_t outer, count, inner;
+  Type type;           // of the sum
+  const float* parts;  // (outer, count, inner)
+  void* sum;           // (outer, inner)
+};
 const char* sum_parts(const SumParts& p, Stream stream);
 
 // Of the current device.

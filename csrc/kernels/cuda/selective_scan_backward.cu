@@ -28,22 +28,17 @@ struct Arguments {
   float* tile_rows;          // (B, tiles, rows, D)
   float* image_rows;         // (B, rows, D)
 
-  // Takes the arrays from `workspace`; returns how many floats they are.
-  int64_t place(float* workspace) {
+  // Takes the arrays from the workspace; returns how many floats they are.
+  int64_t place() {
+    Workspace<float> workspace{static_cast<float*>(p.workspace)};
     const int64_t tiles = divide_up(p.length, kTile), rows = Rows(p).count();
     const int64_t matrix = channel_parts(p.dim / p.groups) * p.batch * p.groups * p.state * p.length;
-    int64_t used = 0;
-    const auto take = [&](int64_t count) {
-      float* array = workspace ? workspace + used : nullptr;
-      used += count;
-      return array;
-    };
-    adjoint = take(p.batch * (tiles - 1) * p.state * p.dim);
-    parts_B = take(p.constant_B ? 0 : matrix);
-    parts_C = take(p.constant_C ? 0 : matrix);
-    tile_rows = take(p.batch * tiles * rows * p.dim);
-    image_rows = take(p.batch * rows * p.dim);
-    return used;
+    adjoint = workspace.take(p.batch * (tiles - 1) * p.state * p.dim);
+    parts_B = workspace.take(p.constant_B ? 0 : matrix);
+    parts_C = workspace.take(p.constant_C ? 0 : matrix);
+    tile_rows = workspace.take(p.batch * tiles * rows * p.dim);
+    image_rows = workspace.take(p.batch * rows * p.dim);
+    return workspace.used;
   }
 };
 
@@ -380,13 +375,13 @@ __global__ void __launch_bounds__(kFinishThreads) finish_kernel(Arguments argume
 int64_t selective_scan_backward_workspace(const SelectiveScan& p) {
   Arguments arguments{};
   static_cast<SelectiveScan&>(arguments.p) = p;
-  return arguments.place(nullptr);
+  return arguments.place();
 }
 
-const char* selective_scan_backward(const SelectiveScanBackward& p, float* workspace, Stream stream) {
+const char* selective_scan_backward(const SelectiveScanBackward& p, Stream stream) {
   Arguments arguments{};
   arguments.p = p;
-  arguments.place(workspace);
+  arguments.place();
   const int64_t tiles = divide_up(p.length, kTile), parts = channel_parts(p.dim / p.groups),
                 rows = Rows(p).count();
   SharedSize size, adjoint_size;

@@ -36,31 +36,24 @@ struct Arguments {
   int64_t pixels() const { return p.batch * p.length(); }
   int64_t numbers() const { return kDirections * p.projected(); }
 
-  // Takes the arrays from `workspace`; returns how many floats they are.
-  int64_t place(float* workspace, int multiprocessors) {
+  // Takes the arrays from the workspace; returns how many floats they are.
+  int64_t place(int multiprocessors) {
     const int64_t channel_tiles = divide_up(p.dim, kChannels), rows = Rows(p).count();
     // The fewer parts the less is written, but two blocks for each multiprocessor come first.
     for (tiles_per_part = 24; tiles_per_part > 6; tiles_per_part /= 2)
       if (divide_up(channel_tiles, tiles_per_part) * p.batch * tiles() >= 2 * multiprocessors) break;
     parts = int(divide_up(channel_tiles, tiles_per_part));
-    int64_t used = 0;
-    const auto take = [&](int64_t count) {
-      float* array = workspace ? workspace + used : nullptr;
-      used += count;
-      return array;
-    };
-    grad_projected_x = take(pixels() * numbers());
-    grad_x = p.type == Type::kFloat32 ? static_cast<float*>(p.grad_x) : take(pixels() * p.dim);
-    const int64_t scans = used;
-    product_parts = take(larger(product_workspace(pixels(), p.dim, numbers(), multiprocessors),
-                                product_workspace(numbers(), p.dim, pixels(), multiprocessors)));
-    const int64_t products_end = used;
-    used = scans;
-    adjoint = take(kDirections * p.batch * (tiles() - 1) * p.state * p.dim);
-    projected_parts = parts == 1 ? grad_projected_x : take(parts * pixels() * numbers());
-    tile_rows = take(p.batch * tiles() * rows * p.dim);
-    image_rows = take(kDirections * p.batch * rows * p.dim);
-    return larger(used, products_end);
+    Workspace<float> workspace{static_cast<float*>(p.workspace)};
+    grad_projected_x = workspace.take(pixels() * numbers());
+    grad_x = p.type == Type::kFloat32 ? static_cast<float*>(p.grad_x) : workspace.take(pixels() * p.dim);
+    Workspace<float> products = workspace;
+    product_parts = products.take(larger(product_workspace(pixels(), p.dim, numbers(), multiprocessors),
+                                         product_workspace(numbers(), p.dim, pixels(), multiprocessors)));
+    adjoint = workspace.take(kDirections * p.batch * (tiles() - 1) * p.state * p.dim);
+    projected_parts = parts == 1 ? grad_projected_x : workspace.take(parts * pixels() * numbers());
+    tile_rows = workspace.take(p.batch * tiles() * rows * p.dim);
+    image_rows = workspace.take(kDirections * p.batch * rows * p.dim);
+    return larger(workspace.used, products.used);
   }
 
  private:
@@ -448,14 +441,14 @@ const char* run_products(const Arguments& arguments, int multiprocessors, Stream
 int64_t ss2d_backward_workspace(const Ss2d& p, int multiprocessors) {
   Arguments arguments{};
   static_cast<Ss2d&>(arguments.p) = p;
-  return arguments.place(nullptr, multiprocessors);
+  return arguments.place(multiprocessors);
 }
 
 const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, Stream stream) {
   if (const char* error = check_image(p)) return error;
   Arguments arguments{};
   arguments.p = p;
-  arguments.place(static_cast<float*>(p.workspace), multiprocessors);
+  arguments.place(multiprocessors);
   const char* error = nullptr;
   if (arguments.tiles() > 1) {
     SharedSize size;

@@ -176,6 +176,9 @@ struct TileReader {
 };
 
 inline const char* check_image(const Ss2d& p) {
+  if (p.type == Type::kFloat64)
+    return "ss2d takes float32, bfloat16 and float16, not float64; for gradient checks in float64 move the "
+           "tensors to the CPU";
   return p.length() > 2147483647 ? "ss2d on CUDA takes images of at most 2^31 - 1 pixels" : nullptr;
 }
 

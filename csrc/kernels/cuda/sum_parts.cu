@@ -11,7 +11,7 @@ __global__ void __launch_bounds__(kSumThreads) sum_kernel(SumParts p) {
   const int64_t index = int64_t(blockIdx.x) * kSumThreads + threadIdx.x;
   if (index >= p.outer * p.inner) return;
   const int64_t outer = index / p.inner, inner = index % p.inner;
-  const float* part = static_cast<const float*>(p.parts) + outer * p.count * p.inner + inner;
+  const float* part = p.parts + outer * p.count * p.inner + inner;
   float sum = 0;
 #pragma unroll 8
   for (int64_t i = 0; i < p.count; ++i) sum += part[i * p.inner];

@@ -1,17 +1,16 @@
-// Where CUDA kernels run: the device of the tensors, its current stream.
-#pragma once
+// The operators on CUDA: on the device of the tensors and its current stream.
+#include "../operators.h"
 
-#include <dlfcn.h>
 #include <torch/csrc/stable/accelerator.h>
 
-#include "../../kernels/cuda/kernels.h"
-#include "../tensors.h"
+#include "../../kernels/cuda/backend.h"
 
 namespace swin_umamba {
+namespace {
 
 // The current stream, from torch's CUDA library. That library is loaded wherever this one is, but its names
 // are not visible to others, and this library is also built beside a torch that lacks it: hence no linking.
-inline cuda::Stream current_stream(int32_t device) {
+cuda::Stream current_stream(int32_t device) {
   using Get = AOTITorchError (*)(int32_t device, void** stream);
   static const Get get = [] {
     void* library = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
@@ -24,22 +23,15 @@ inline cuda::Stream current_stream(int32_t device) {
   return static_cast<cuda::Stream>(stream);
 }
 
-// Makes the device of `tensor` current for its lifetime.
-class __attribute__((visibility("hidden"))) OnDeviceOf {
+// The device of a tensor is the current one as long as this lives.
+class TorchCuda : torch::stable::accelerator::DeviceGuard, public Cuda {
  public:
-  explicit OnDeviceOf(const Tensor& tensor) : index_(tensor.get_device_index()), guard_(index_) {}
-
-  cuda::Stream stream() const { return current_stream(index_); }
-
- private:
-  int32_t index_;
-  torch::stable::accelerator::DeviceGuard guard_;
+  explicit TorchCuda(const Tensor& tensor)
+      : DeviceGuard(tensor.get_device_index()),
+        Cuda{cuda::multiprocessors(), current_stream(tensor.get_device_index())} {}
 };
 
-inline void check_launch(const char* error) {
-  STD_TORCH_CHECK(error == nullptr, "swin_umamba on CUDA: ", error);
-}
-
-inline float* floats(Tensor& tensor) { return static_cast<float*>(out(tensor)); }
-
+}  // namespace
 }  // namespace swin_umamba
+
+STABLE_TORCH_LIBRARY_IMPL(swin_umamba, CUDA, m) { swin_umamba::implement<swin_umamba::TorchCuda>(m); }

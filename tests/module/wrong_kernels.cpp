@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "../kernels/cuda/tensor_cores.h"
+#include "kernels/cuda/tensor_cores.h"
 
 namespace swin_umamba::cuda {
 namespace {

@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "../kernels/problem.h"
+#include "kernels/problem.h"
 
 namespace swin_umamba {
 

@@ -1,0 +1,31 @@
+// The CPU backend as adapters use it.
+#pragma once
+
+#include "kernels.h"
+
+namespace swin_umamba {
+
+struct Cpu {
+  ParallelFor parallel;
+
+  // Chooses the shapes of what the forward pass saves for the backward pass; sizes are known.
+  static void lay_out(Problem&) {}
+  static void lay_out(SelectiveScan& p) { p.saved = saved_states(p.length); }
+  static void lay_out(Ss2d& p) { p.saved = ss2d_saved_states(p.length()), p.pixels_outermost = false; }
+
+  // Elements of the workspace; inputs are known.
+  static int64_t workspace(const Problem&) { return 0; }
+  static int64_t workspace(const SelectiveScanBackward& p) {
+    return cpu_kernels(p.type).selective_scan_backward_workspace(p);
+  }
+  static int64_t workspace(const Ss2dBackward& p) { return cpu_kernels(p.type).ss2d_backward_workspace(p); }
+
+  void run(const CrossScan& p) const { cpu_kernels(p.type).cross_scan(p, parallel); }
+  void run(const CrossMerge& p) const { cpu_kernels(p.type).cross_merge(p, parallel); }
+  void run(const SelectiveScanForward& p) const { cpu_kernels(p.type).selective_scan_forward(p, parallel); }
+  void run(const SelectiveScanBackward& p) const { cpu_kernels(p.type).selective_scan_backward(p, parallel); }
+  void run(const Ss2dForward& p) const { cpu_kernels(p.type).ss2d_forward(p, parallel); }
+  void run(const Ss2dBackward& p) const { cpu_kernels(p.type).ss2d_backward(p, parallel); }
+};
+
+}  // namespace swin_umamba

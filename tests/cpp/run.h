@@ -1,0 +1,74 @@
+// A problem's kernel, run on arrays by name; the problem has its sizes and options.
+#pragma once
+
+#include <utility>
+
+#include "array.h"
+#include "kernels/cpu/backend.h"
+#include "threads.h"
+
+namespace swin_umamba::tests {
+
+// How many elements an array of a problem has.
+template <class Pointer>
+int64_t count(const ArrayOf<Pointer>& array) {
+  int64_t count = 1;
+  for (const Told<int64_t>& size : array.shape) count *= size.value;
+  return count;
+}
+
+// Those inputs of `p` that have a range, with random numbers from it.
+template <class P>
+Arrays random_arrays(P p, const std::map<std::string, std::pair<double, double>>& ranges, Random& random) {
+  Arrays arrays;
+  for (const Input& input : p.inputs())
+    if (const auto range = ranges.find(input.name); range != ranges.end())
+      arrays.emplace(input.name,
+                     random.array(input.type.value, count(input), range->second.first, range->second.second));
+  return arrays;
+}
+
+// The results by name.
+template <class P>
+Arrays run(P p, const Arrays& inputs) {
+  const Cpu cpu{run_in_threads};
+  cpu.lay_out(p);
+  for (const Input& input : p.inputs())
+    *input.data = inputs.count(input.name) ? inputs.at(input.name).data() : nullptr;
+  Arrays results;
+  for (const Output& output : p.outputs()) {
+    if (!output.data) continue;
+    const Array array(output.type.value, count(output));
+    *output.data = array.data();
+    results.emplace(output.name, array);
+  }
+  const Array workspace(p.compute(), cpu.workspace(p));
+  p.workspace = workspace.data();
+  cpu.run(p);
+  return results;
+}
+
+inline Arrays without_saved(Arrays results) {
+  results.erase("states");
+  results.erase("projected_x");
+  return results;
+}
+
+// Of the forward pass alone, which then saves no states.
+template <class Forward>
+Arrays infer(Forward p, const Arrays& inputs) {
+  p.save_states = false;
+  return without_saved(run(p, inputs));
+}
+
+// Of both passes; the gradient of an input is "grad_" and its name.
+template <class Forward, class Backward>
+Arrays run_both(const Forward& forward, const Backward& backward, Arrays inputs) {
+  Arrays results = run(forward, inputs);
+  inputs.insert(results.begin(), results.end());
+  results = without_saved(results);
+  for (const auto& [name, array] : run(backward, inputs)) results.emplace("grad_" + name, array);
+  return results;
+}
+
+}  // namespace swin_umamba::tests

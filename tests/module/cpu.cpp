@@ -1,0 +1,28 @@
+// The Python module `swin_umamba_kernels`: the CPU kernels over numpy arrays.
+#include "../cpp/threads.h"
+#include "kernels/cpu/backend.h"
+#include "operators.h"
+
+namespace swin_umamba::tests {
+namespace {
+
+// Option `threads`, 1 unless it is given.
+struct NumpyCpu : Cpu {
+  explicit NumpyCpu(py::kwargs& arguments) : Cpu{run_in_threads} {
+    const int threads = take(arguments, "threads", 1);
+    if (threads < 1 || threads > 256)
+      throw std::invalid_argument("threads must be from 1 to 256, got " + std::to_string(threads));
+    thread_count() = threads;
+  }
+};
+
+}  // namespace
+}  // namespace swin_umamba::tests
+
+PYBIND11_MODULE(swin_umamba_kernels, m) {
+  using namespace swin_umamba;
+  m.def("available_cpu_kernels", available_cpu_kernels,
+        "Instruction sets to be had here, separated by spaces.");
+  m.def("cpu_kernels", [] { return cpu_kernels(Type::kFloat32).name; }, "The instruction set in use.");
+  tests::define_operators<tests::NumpyCpu>(m);
+}
