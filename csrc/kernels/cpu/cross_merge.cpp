@@ -1,6 +1,5 @@
 // Cross-merge, the adjoint of the cross-scan: four walks are put back in place and added, in compute
 // type, always in the order (0 + 2) + (1 + 3).
-#include "kernels.h"
 #include "parallel.h"
 #include "tile.h"
 
@@ -45,8 +44,7 @@ void run(const CrossScan& p, ParallelFor parallel) {
 }  // namespace
 
 void cross_merge(const CrossScan& p, ParallelFor parallel) {
-  if (p.type == Type::kFloat64) return run<double>(p, parallel);
-  run<Float>(p, parallel);
+  for_compute_type(p.type, [&](auto v) { run<decltype(v)>(p, parallel); });
 }
 
 }  // namespace swin_umamba::SWIN_ISA

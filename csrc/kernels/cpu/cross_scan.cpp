@@ -1,6 +1,5 @@
 // Cross-scan: each image plane is written in the four scan orders. Every walk is written from one end to the
 // other, which memory takes faster than short pieces far apart.
-#include "kernels.h"
 #include "parallel.h"
 #include "tile.h"
 

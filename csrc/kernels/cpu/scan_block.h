@@ -132,29 +132,13 @@ struct BackwardBlock {
   }
 };
 
-// The sums over the lanes of kCount vectors.
-SWIN_INLINE Float sum_each(Float (&r)[kWidth]) {
-#if defined(__AVX512F__)
-  __m512 fold[4];
-  for (int i = 0; i < 4; ++i) {
-    const auto halves = [&](int a, int b) {
-      return _mm512_add_ps(_mm512_shuffle_f32x4((__m512)r[a], (__m512)r[b], 0x44),
-                           _mm512_shuffle_f32x4((__m512)r[a], (__m512)r[b], 0xee));
-    };
-    const __m512 x = halves(i, i + 4), y = halves(i + 8, i + 12);
-    fold[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
-  }
-  const auto quarters = [](__m512 a, __m512 b) {
-    return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
-  };
-  const __m512 x = quarters(fold[0], fold[1]), y = quarters(fold[2], fold[3]);
-  return (Float)_mm512_add_ps(_mm512_shuffle_ps(x, y, 0x88), _mm512_shuffle_ps(x, y, 0xdd));
-#else
+// The sums over the lanes of as many vectors as there are lanes, for sets without a shorter way.
+template <int W>
+SWIN_INLINE Float sum_each(Float (&r)[W]) {
   transpose(r);
-  for (int half = kWidth / 2; half > 0; half /= 2)
+  for (int half = W / 2; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) r[i] += r[i + half];
   return r[0];
-#endif
 }
 SWIN_INLINE double sum_each(double (&r)[1]) { return r[0]; }
 

@@ -2,7 +2,6 @@
 // last to the first, each recomputed from its saved state (recurrence.h).
 #include <initializer_list>
 
-#include "kernels.h"
 #include "scan_block.h"
 #include "sum_parts.h"
 
@@ -246,14 +245,11 @@ int64_t workspace_size(const SelectiveScanBackward& p) {
 }  // namespace
 
 int64_t selective_scan_backward_workspace(const SelectiveScanBackward& p) {
-  return p.type == Type::kFloat64 ? workspace_size<double>(p) : workspace_size<Float>(p);
+  return for_compute_type(p.type, [&](auto v) { return workspace_size<decltype(v)>(p); });
 }
 
 void selective_scan_backward(const SelectiveScanBackward& p, ParallelFor parallel) {
-#if defined(SWIN_WITH_DOUBLE)
-  if (p.type == Type::kFloat64) return run<double>(p, parallel);
-#endif
-  run<Float>(p, parallel);
+  for_compute_type(p.type, [&](auto v) { run<decltype(v)>(p, parallel); });
 }
 
 }  // namespace swin_umamba::SWIN_ISA

@@ -2,7 +2,6 @@
 // sequence; the blocks of the part share the tiles of B and C.
 #include <initializer_list>
 
-#include "kernels.h"
 #include "scan_block.h"
 
 namespace swin_umamba::SWIN_ISA {
@@ -133,10 +132,7 @@ void run(const SelectiveScanForward& p, ParallelFor parallel) {
 }  // namespace
 
 void selective_scan_forward(const SelectiveScanForward& p, ParallelFor parallel) {
-#if defined(SWIN_WITH_DOUBLE)
-  if (p.type == Type::kFloat64) return run<double>(p, parallel);
-#endif
-  run<Float>(p, parallel);
+  for_compute_type(p.type, [&](auto v) { run<decltype(v)>(p, parallel); });
 }
 
 }  // namespace swin_umamba::SWIN_ISA

@@ -7,7 +7,6 @@
 
 #include "gemm.h"
 #include "image_rows.h"
-#include "kernels.h"
 #include "scan_block.h"
 #include "sum_parts.h"
 
@@ -337,14 +336,11 @@ int64_t workspace_size(const Ss2dBackward& p) {
 }  // namespace
 
 int64_t ss2d_backward_workspace(const Ss2dBackward& p) {
-  return p.type == Type::kFloat64 ? workspace_size<double>(p) : workspace_size<Float>(p);
+  return for_compute_type(p.type, [&](auto v) { return workspace_size<decltype(v)>(p); });
 }
 
 void ss2d_backward(const Ss2dBackward& p, ParallelFor parallel) {
-#if defined(SWIN_WITH_DOUBLE)
-  if (p.type == Type::kFloat64) return run<double>(p, parallel);
-#endif
-  run<Float>(p, parallel);
+  for_compute_type(p.type, [&](auto v) { run<decltype(v)>(p, parallel); });
 }
 
 }  // namespace swin_umamba::SWIN_ISA

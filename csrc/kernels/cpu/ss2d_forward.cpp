@@ -7,7 +7,6 @@
 // thread.
 #include "gemm.h"
 #include "image_rows.h"
-#include "kernels.h"
 #include "scan_block.h"
 
 namespace swin_umamba::SWIN_ISA {
@@ -173,10 +172,7 @@ void run(const Ss2dForward& p, ParallelFor parallel) {
 }  // namespace
 
 void ss2d_forward(const Ss2dForward& p, ParallelFor parallel) {
-#if defined(SWIN_WITH_DOUBLE)
-  if (p.type == Type::kFloat64) return run<double>(p, parallel);
-#endif
-  run<Float>(p, parallel);
+  for_compute_type(p.type, [&](auto v) { run<decltype(v)>(p, parallel); });
 }
 
 }  // namespace swin_umamba::SWIN_ISA
