@@ -92,6 +92,21 @@ SWIN_INLINE void store_lanes(uint16_t* p, const uint16_t (&lanes)[W], int64_t co
   for (int64_t i = 0; i < count; ++i) p[i] = lanes[i];
 }
 
+// Calls function(constant) with `type` as a constant.
+template <Type TYPE>
+struct TypeConstant {
+  static constexpr Type value = TYPE;
+};
+template <class Function>
+SWIN_INLINE void for_type(Type type, Function function) {
+  if (type == Type::kFloat32)
+    function(TypeConstant<Type::kFloat32>());
+  else if (type == Type::kBFloat16)
+    function(TypeConstant<Type::kBFloat16>());
+  else
+    function(TypeConstant<Type::kFloat16>());
+}
+
 // One vector from, or to, `index` elements into an array of type TYPE.
 template <Type TYPE>
 SWIN_INLINE Float read_full(const void* base, int64_t index) {
@@ -171,33 +186,22 @@ SWIN_INLINE void store_square(const Float* tile, void* base, int64_t offset, int
 SWIN_INLINE int64_t load_squares(Float* tile, const void* base, Type type, int64_t offset, int64_t stride,
                                  int64_t steps, int64_t tile_row) {
   int64_t t = 0;
-  if (type == Type::kFloat32)
+  for_type(type, [&](auto constant) {
     for (; t + kWidth <= steps; t += kWidth)
-      load_square<Type::kFloat32>(tile + t * tile_row, base, offset + t, stride, tile_row);
-  else if (type == Type::kBFloat16)
-    for (; t + kWidth <= steps; t += kWidth)
-      load_square<Type::kBFloat16>(tile + t * tile_row, base, offset + t, stride, tile_row);
-  else
-    for (; t + kWidth <= steps; t += kWidth)
-      load_square<Type::kFloat16>(tile + t * tile_row, base, offset + t, stride, tile_row);
+      load_square<decltype(constant)::value>(tile + t * tile_row, base, offset + t, stride, tile_row);
+  });
   return t;
 }
-SWIN_INLINE int64_t load_squares(double*, const void*, Type, int64_t, int64_t, int64_t, int64_t) { return 0; }
-
 SWIN_INLINE int64_t store_squares(const Float* tile, void* base, Type type, int64_t offset, int64_t stride,
                                   int64_t steps, int64_t tile_row) {
   int64_t t = 0;
-  if (type == Type::kFloat32)
+  for_type(type, [&](auto constant) {
     for (; t + kWidth <= steps; t += kWidth)
-      store_square<Type::kFloat32>(tile + t * tile_row, base, offset + t, stride, tile_row);
-  else if (type == Type::kBFloat16)
-    for (; t + kWidth <= steps; t += kWidth)
-      store_square<Type::kBFloat16>(tile + t * tile_row, base, offset + t, stride, tile_row);
-  else
-    for (; t + kWidth <= steps; t += kWidth)
-      store_square<Type::kFloat16>(tile + t * tile_row, base, offset + t, stride, tile_row);
+      store_square<decltype(constant)::value>(tile + t * tile_row, base, offset + t, stride, tile_row);
+  });
   return t;
 }
+SWIN_INLINE int64_t load_squares(double*, const void*, Type, int64_t, int64_t, int64_t, int64_t) { return 0; }
 SWIN_INLINE int64_t store_squares(const double*, void*, Type, int64_t, int64_t, int64_t, int64_t) {
   return 0;
 }
@@ -267,5 +271,29 @@ SWIN_INLINE void add_row(Element<V>* target, const Element<V>* source, int64_t c
   for (int64_t i = 0; i < count; i += W)
     store_some(target + i, load_some(target + i, count - i) + load_some(source + i, count - i), count - i);
 }
+
+// A row in memory to and from compute type, the type looked at once.
+SWIN_INLINE void widen_row(float* to, const void* base, Type type, int64_t index, int64_t count) {
+  for_type(type, [&](auto constant) {
+    int64_t i = 0;
+    for (; i + kWidth <= count; i += kWidth)
+      store<Float>(to + i, read_full<decltype(constant)::value>(base, index + i));
+    if (i == count) return;
+    Float rest;
+    read(rest, base, type, index + i, count - i);
+    store_some(to + i, rest, count - i);
+  });
+}
+SWIN_INLINE void narrow_row(void* base, Type type, int64_t index, const float* from, int64_t count) {
+  for_type(type, [&](auto constant) {
+    int64_t i = 0;
+    for (; i + kWidth <= count; i += kWidth)
+      write_full<decltype(constant)::value>(base, index + i, load<Float>(from + i));
+    if (i < count) write(base, type, index + i, load_some(from + i, count - i), count - i);
+  });
+}
+// float64 has no half type.
+SWIN_INLINE void widen_row(double*, const void*, Type, int64_t, int64_t) {}
+SWIN_INLINE void narrow_row(void*, Type, int64_t, const double*, int64_t) {}
 
 }  // namespace swin_umamba::SWIN_ISA
