@@ -3,6 +3,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "kernels.h"
 
@@ -35,36 +36,25 @@ namespace {
 }
 #endif
 
-struct Entry {
-  const CpuKernels& kernels;
-  bool runs;
-};
-
-// Narrowest first.
-const Entry* entries(int& count) {
-#define SWIN_SET(set, flags, runs) {set::kernels, bool(runs)},
-  static const Entry all[] = {
+// Those that this processor runs, narrowest first.
+const std::vector<const CpuKernels*>& available() {
+  static const std::vector<const CpuKernels*> sets = [] {
+    std::vector<const CpuKernels*> sets;
+#define SWIN_SET(set, flags, runs) \
+  if (runs) sets.push_back(&set::kernels);
 #include "instruction_sets.def"
-  };
-#undef SWIN_SET
-  count = int(sizeof all / sizeof all[0]);
-  return all;
+    return sets;
+  }();
+  return sets;
 }
 
 const CpuKernels& choose() {
-  int count;
-  const Entry* all = entries(count);
   const char* wanted = std::getenv("SWIN_UMAMBA_CPU");
-  if (wanted && *wanted) {
-    for (int i = 0; i < count; ++i)
-      if (std::strcmp(all[i].kernels.name, wanted) == 0 && all[i].runs) return all[i].kernels;
-    throw std::runtime_error(std::string("SWIN_UMAMBA_CPU is \"") + wanted +
-                             "\", but this build and processor have only: " + available_cpu_kernels());
-  }
-  int best = 0;
-  for (int i = 0; i < count; ++i)
-    if (all[i].runs) best = i;
-  return all[best].kernels;
+  if (!wanted || !*wanted) return *available().back();
+  for (const CpuKernels* kernels : available())
+    if (std::strcmp(kernels->name, wanted) == 0) return *kernels;
+  throw std::runtime_error(std::string("SWIN_UMAMBA_CPU is \"") + wanted +
+                           "\", but this build and processor have only: " + available_cpu_kernels());
 }
 
 }  // namespace
@@ -77,10 +67,8 @@ const CpuKernels& cpu_kernels(Type type) {
 const char* available_cpu_kernels() {
   static const std::string names = [] {
     std::string text;
-    int count;
-    const Entry* all = entries(count);
-    for (int i = 0; i < count; ++i)
-      if (all[i].runs) text += (text.empty() ? "" : " ") + std::string(all[i].kernels.name);
+    for (const CpuKernels* kernels : available())
+      text += (text.empty() ? "" : " ") + std::string(kernels->name);
     return text;
   }();
   return names.c_str();

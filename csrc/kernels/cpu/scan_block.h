@@ -2,9 +2,8 @@
 // backward pass over a part, the blocks that sum into the same dB and dC.
 #pragma once
 
-#include "parallel.h"
 #include "recurrence.h"
-#include "scratch.h"
+#include "task.h"
 #include "tile.h"
 
 namespace swin_umamba::SWIN_ISA {

@@ -150,7 +150,7 @@ void run(const SelectiveScanBackward& p, ParallelFor parallel) {
   Workspace<Element<V>> workspace{static_cast<Element<V>*>(p.workspace)};
   const Gradients<V> gradients(workspace, p);
   for_each_task(parallel, SequencePart<V, BackwardBlock<V>>::tasks(p),
-                [&](int64_t task) { run_task<BackwardTask<V>>(p, gradients, task); });
+                [&](int64_t task) { InScratch<BackwardTask<V>>(p, gradients, task)->run(); });
   gradients.add(parallel);
 }
 

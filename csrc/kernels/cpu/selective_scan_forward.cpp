@@ -64,7 +64,7 @@ void selective_scan_forward(const SelectiveScanForward& p, ParallelFor parallel)
   for_compute_type(p.type, [&](auto v) {
     using V = decltype(v);
     for_each_task(parallel, SequencePart<V, ForwardBlock<V>>::tasks(p),
-                  [&p](int64_t task) { run_task<ForwardTask<V>>(p, task); });
+                  [&p](int64_t task) { InScratch<ForwardTask<V>>(p, task)->run(); });
   });
 }
 

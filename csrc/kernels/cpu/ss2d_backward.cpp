@@ -185,58 +185,47 @@ class ScanTask {
   V* rescanned_;  // (chunks but the first, blocks, N)
 };
 
+template <class V>
+struct Projection {
+  ImageRows<V> x;
+  Element<V>* grad_projected;  // (kPixelRows, R+2N)
+
+  Projection(Scratch& scratch, const Ss2d& p, int64_t columns)
+      : x(scratch, p, kPixelRows, columns),
+        grad_projected(scratch.take<Element<V>>(kPixelRows * p.projected())) {}
+};
+
 // Some columns (channels) of one part of the pixels in one direction: adds up the sums over channels, takes
 // them through x_proj_weight[k] (R+2N, D) to the image, and sums the gradient of that weight. After the last
 // direction the gradient of x is rounded, if x is of a half type.
 template <class V>
-class ProjectionTask {
+void project_back(const Ss2dBackward& p, const Arrays<V>& arrays, int k, int64_t part, int64_t column,
+                  int64_t columns) {
   using E = Element<V>;
-
- public:
-  ProjectionTask(Scratch& scratch, const Ss2dBackward& p, const Arrays<V>& arrays, int k, int64_t part,
-                 int64_t column, int64_t columns)
-      : p_(p),
-        arrays_(arrays),
-        k_(k),
-        part_(part),
-        column_(column),
-        columns_(columns),
-        x_(scratch, p, kPixelRows, columns),
-        grad_projected_(scratch.take<E>(kPixelRows * p.projected())) {}
-
-  void run() {
-    const int64_t D = p_.dim, P = p_.projected(), pixels = p_.batch * p_.length(),
-                  parts = pixel_parts(pixels);
-    const int64_t blocks = (pixels + kPixelRows - 1) / kPixelRows;
-    const int64_t begin = blocks * part_ / parts * kPixelRows;
-    const int64_t end = minimum(blocks * (part_ + 1) / parts * kPixelRows, pixels);
-    const E* weight = static_cast<const E*>(p_.x_proj_weight) + k_ * P * D + column_;
-    E* grad_weight = arrays_.x_proj_weight[part_] + k_ * P * D + column_;
-    E* grad_x = arrays_.grad_x + column_;
-    const E* sums = arrays_.grad_projected;
-    const bool rounds = p_.type != compute_type<V>() && k_ == kDirections - 1;
-    for (int64_t first = begin; first < end; first += kPixelRows) {
-      const int64_t rows = minimum(kPixelRows, end - first);
-      copy_row<V>(grad_projected_, sums + first * P, rows * P);
-      for (int64_t other = 1; other < channel_sums(D); ++other)
-        add_row<V>(grad_projected_, sums + (other * pixels + first) * P, rows * P);
-      gemm<V>(rows, columns_, P, {grad_projected_, P, 1}, weight, D, grad_x + first * D, D, true);
-      int64_t row;
-      const E* x = x_.get(first, rows, column_, row);
-      gemm<V>(P, columns_, rows, {grad_projected_, 1, P}, x, row, grad_weight, D, first > begin);
-      for (int64_t r = first; rounds && r < first + rows; ++r)
-        narrow_row(p_.grad_x, p_.type, r * D + column_, grad_x + r * D, columns_);
-    }
+  const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length(), parts = pixel_parts(pixels);
+  const int64_t blocks = (pixels + kPixelRows - 1) / kPixelRows;
+  const int64_t begin = blocks * part / parts * kPixelRows;
+  const int64_t end = minimum(blocks * (part + 1) / parts * kPixelRows, pixels);
+  InScratch<Projection<V>> a(p, columns);
+  E* grad_projected = a->grad_projected;
+  const E* weight = static_cast<const E*>(p.x_proj_weight) + k * P * D + column;
+  E* grad_weight = arrays.x_proj_weight[part] + k * P * D + column;
+  E* grad_x = arrays.grad_x + column;
+  const E* sums = arrays.grad_projected;
+  const bool rounds = p.type != compute_type<V>() && k == kDirections - 1;
+  for (int64_t first = begin; first < end; first += kPixelRows) {
+    const int64_t rows = minimum(kPixelRows, end - first);
+    copy_row<V>(grad_projected, sums + first * P, rows * P);
+    for (int64_t other = 1; other < channel_sums(D); ++other)
+      add_row<V>(grad_projected, sums + (other * pixels + first) * P, rows * P);
+    gemm<V>(rows, columns, P, {grad_projected, P, 1}, weight, D, grad_x + first * D, D, true);
+    int64_t row;
+    const E* x = a->x.get(first, rows, column, row);
+    gemm<V>(P, columns, rows, {grad_projected, 1, P}, x, row, grad_weight, D, first > begin);
+    for (int64_t r = first; rounds && r < first + rows; ++r)
+      narrow_row(p.grad_x, p.type, r * D + column, grad_x + r * D, columns);
   }
-
- private:
-  const Ss2dBackward& p_;
-  const Arrays<V>& arrays_;
-  const int k_;
-  const int64_t part_, column_, columns_;
-  ImageRows<V> x_;
-  E* grad_projected_;
-};
+}
 
 template <class V>
 void run(const Ss2dBackward& p, ParallelFor parallel) {
@@ -254,11 +243,11 @@ void run(const Ss2dBackward& p, ParallelFor parallel) {
       E* to = arrays.grad_projected + (sum * p.batch + image) * p.length() * p.projected();
       const int64_t first = sum * together, end = minimum(first + together, channel_parts(D));
       for (int64_t part = first; part < end; ++part)
-        run_task<ScanTask<V>>(p, arrays, k, image, part, to, part == first);
+        InScratch<ScanTask<V>>(p, arrays, k, image, part, to, part == first)->run();
     });
     for_each_task(parallel, parts * panels, [&](int64_t task) {
       const int64_t column = task % panels * columns;
-      run_task<ProjectionTask<V>>(p, arrays, k, task / panels, column, minimum(columns, D - column));
+      project_back<V>(p, arrays, k, task / panels, column, minimum(columns, D - column));
     });
   }
   arrays.add(parallel);

@@ -14,41 +14,34 @@ namespace {
 constexpr int64_t kProjectedRows = 256;
 constexpr int64_t kProductPixels = 64;
 
+template <class V>
+struct Projection {
+  int64_t weight_row;
+  Element<V>* x_proj;  // (D, weight_row)
+  ImageRows<V> x;
+
+  Projection(Scratch& scratch, const Ss2d& p, int64_t rows)
+      : weight_row(round_up(p.projected(), Lanes<V>::kCount)),
+        x_proj(scratch.take<Element<V>>(p.dim * weight_row)),
+        x(scratch, p, rows, p.dim) {}
+};
+
 // `rows` pixels from `first` on in `directions` directions from `k` on.
 template <class V>
-class ProjectionTask {
+void project_pixels(const Ss2dForward& p, int k, int directions, int64_t first, int64_t rows) {
   using E = Element<V>;
-
- public:
-  ProjectionTask(Scratch& scratch, const Ss2dForward& p, int k, int directions, int64_t first, int64_t rows)
-      : p_(p),
-        k_(k),
-        directions_(directions),
-        first_(first),
-        rows_(rows),
-        weight_row_(round_up(p.projected(), Lanes<V>::kCount)),
-        x_proj_(scratch.take<E>(p.dim * weight_row_)),
-        x_(scratch, p, rows, p.dim) {}
-
-  void run() {
-    const int64_t D = p_.dim, P = p_.projected(), pixels = p_.batch * p_.length();
-    int64_t row;
-    const E* x = x_.get(first_, rows_, 0, row);
-    for (int k = k_; k < k_ + directions_; ++k) {
-      transpose_matrix<V>(x_proj_, weight_row_, static_cast<const E*>(p_.x_proj_weight) + k * D * P, P, D, D);
-      for (int64_t r = 0; r < rows_; r += kProductPixels)
-        gemm<V>(minimum(kProductPixels, rows_ - r), P, D, {x + r * row, row, 1}, x_proj_, weight_row_,
-                static_cast<E*>(p_.projected_x) + (k * pixels + first_ + r) * P, P, false);
-    }
+  const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length();
+  InScratch<Projection<V>> a(p, rows);
+  int64_t row;
+  const E* x = a->x.get(first, rows, 0, row);
+  for (const int end = k + directions; k < end; ++k) {
+    transpose_matrix<V>(a->x_proj, a->weight_row, static_cast<const E*>(p.x_proj_weight) + k * D * P, P, D,
+                        D);
+    for (int64_t r = 0; r < rows; r += kProductPixels)
+      gemm<V>(minimum(kProductPixels, rows - r), P, D, {x + r * row, row, 1}, a->x_proj, a->weight_row,
+              static_cast<E*>(p.projected_x) + (k * pixels + first + r) * P, P, false);
   }
-
- private:
-  const Ss2dForward& p_;
-  const int k_, directions_;
-  const int64_t first_, rows_, weight_row_;
-  E* x_proj_;
-  ImageRows<V> x_;
-};
+}
 
 template <class V>
 class ScanTask {
@@ -101,15 +94,15 @@ void run(const Ss2dForward& p, ParallelFor parallel) {
   const int together = blocks < 16 ? 1 : kDirections, tasks = kDirections / together;
   for_each_task(parallel, tasks * blocks, [&](int64_t task) {
     const int64_t first = task / tasks * kProjectedRows;
-    run_task<ProjectionTask<V>>(p, int(task % tasks) * together, together, first,
-                                minimum(kProjectedRows, pixels - first));
+    project_pixels<V>(p, int(task % tasks) * together, together, first,
+                      minimum(kProjectedRows, pixels - first));
   });
   for_each_range(parallel, p.batch * units, [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end;) {
       const int64_t image = unit / units, first = unit % units * kUnit;
       const int64_t left = minimum(end, (image + 1) * units) - unit;
       const int64_t channels = minimum(minimum(kChannelsPerPart, left * kUnit), p.dim - first);
-      run_task<ScanTask<V>>(p, image, first, channels);
+      InScratch<ScanTask<V>>(p, image, first, channels)->run();
       unit += (channels + kUnit - 1) / kUnit;
     }
   });

@@ -1,7 +1,7 @@
 // Adds parts in order: the end of every reduction that tasks share.
 #include "sum_parts.h"
 
-#include "parallel.h"
+#include "task.h"
 
 namespace swin_umamba::SWIN_ISA {
 namespace {

@@ -182,37 +182,20 @@ SWIN_INLINE void store_square(const Float* tile, void* base, int64_t offset, int
   for (int c = 0; c < kWidth; ++c) write_full<TYPE>(base, offset + c * stride, rows[c]);
 }
 
-// Those of `steps` steps; returns the number of steps done.
-SWIN_INLINE int64_t load_squares(Float* tile, const void* base, Type type, int64_t offset, int64_t stride,
-                                 int64_t steps, int64_t tile_row) {
-  int64_t t = 0;
-  for_type(type, [&](auto constant) {
-    for (; t + kWidth <= steps; t += kWidth)
-      load_square<decltype(constant)::value>(tile + t * tile_row, base, offset + t, stride, tile_row);
-  });
-  return t;
-}
-SWIN_INLINE int64_t store_squares(const Float* tile, void* base, Type type, int64_t offset, int64_t stride,
-                                  int64_t steps, int64_t tile_row) {
-  int64_t t = 0;
-  for_type(type, [&](auto constant) {
-    for (; t + kWidth <= steps; t += kWidth)
-      store_square<decltype(constant)::value>(tile + t * tile_row, base, offset + t, stride, tile_row);
-  });
-  return t;
-}
-SWIN_INLINE int64_t load_squares(double*, const void*, Type, int64_t, int64_t, int64_t, int64_t) { return 0; }
-SWIN_INLINE int64_t store_squares(const double*, void*, Type, int64_t, int64_t, int64_t, int64_t) {
-  return 0;
-}
-
 // Channels are rows of `stride` elements, steps are contiguous:
 // tile[t * tile_row] = { base[offset + c * stride + t] }_c.
 template <class V>
 void load_channel_rows(V* tile, const void* base, Type type, int64_t offset, int64_t stride, int64_t steps,
                        int64_t count, int64_t tile_row = 1) {
   constexpr int W = Lanes<V>::kCount;
-  int64_t t = count >= W ? load_squares(tile, base, type, offset, stride, steps, tile_row) : 0;
+  int64_t t = 0;
+  if constexpr (W > 1) {
+    const int64_t whole = count >= W ? steps / W * W : 0;
+    for_type(type, [&](auto constant) {
+      for (; t < whole; t += W)
+        load_square<decltype(constant)::value>(tile + t * tile_row, base, offset + t, stride, tile_row);
+    });
+  }
   for (; t < steps; t += W) {
     V rows[W] = {};
     const int64_t n = minimum<int64_t>(W, steps - t);
@@ -228,7 +211,14 @@ template <class V>
 void store_channel_rows(const V* tile, void* base, Type type, int64_t offset, int64_t stride, int64_t steps,
                         int64_t count, int64_t tile_row = 1) {
   constexpr int W = Lanes<V>::kCount;
-  int64_t t = count >= W ? store_squares(tile, base, type, offset, stride, steps, tile_row) : 0;
+  int64_t t = 0;
+  if constexpr (W > 1) {
+    const int64_t whole = count >= W ? steps / W * W : 0;
+    for_type(type, [&](auto constant) {
+      for (; t < whole; t += W)
+        store_square<decltype(constant)::value>(tile + t * tile_row, base, offset + t, stride, tile_row);
+    });
+  }
   for (; t < steps; t += W) {
     V rows[W] = {};
     const int64_t n = minimum<int64_t>(W, steps - t);
