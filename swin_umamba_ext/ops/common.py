@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-# kChunk, kCudaChunk (steps between two saved states) and kRescanned of csrc/kernels/problem.h.
+# kChunk (steps between two saved states) of csrc/kernels/cpu/tuning.h and csrc/kernels/cuda/kernels.h, and kRescanned.
 CHUNK = 16
 CUDA_CHUNK = 64
 RESCANNED = 128

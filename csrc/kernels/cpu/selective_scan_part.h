@@ -82,9 +82,9 @@ struct SequencePart {
     return {steps, {B, row, nullptr}, {C, row, nullptr}, ahead};
   }
 
-  // The states of all channels before a chunk but the first, (N, D), in an array (B, saved_states, N, D).
+  // The states of all channels before a chunk but the first, (N, D), in an array (B, p.saved, N, D).
   E* saved_state(const void* states, int64_t chunk) const {
-    const int64_t before = image * saved_states(p.length) + chunk - 1;
+    const int64_t before = image * p.saved + chunk - 1;
     return static_cast<E*>(const_cast<void*>(states)) + before * p.state * p.dim;
   }
 

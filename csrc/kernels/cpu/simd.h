@@ -16,6 +16,7 @@
 
 #include "../polynomials.h"
 #include "../problem.h"
+#include "tuning.h"
 
 // The namespace that keeps the copies compiled for each instruction set apart.
 #ifndef SWIN_ISA

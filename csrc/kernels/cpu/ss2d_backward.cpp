@@ -60,7 +60,7 @@ class ScanTask {
               minimum(kChannelsPerPart, p.dim - part * kChannelsPerPart)),
         grad_projected_(grad_projected),
         first_of_sum_(first_of_sum),
-        rescans_(saved_states(p.length()) > ss2d_saved_states(p.length())),
+        rescans_(saved_states(p.length()) > p.saved),
         grad_rank_(scratch.take<E>(kChunk * p.rank)),
         grad_dt_projs_(scratch.take<E>(p.rank * part_.row)),
         sums_(scratch, p.state),

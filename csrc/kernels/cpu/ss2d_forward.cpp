@@ -66,7 +66,7 @@ class ScanTask {
     const ChunkScan<V> scan = part_.gather(start, [](ForwardBlock<V>&, int64_t, int64_t) {});
     part_.look_ahead(start + scan.steps, {p_.out});
     part_.ahead.spread(kChunk * part_.block_count);
-    const bool saves = p_.states && ss2d_saved_states(p_.length()) > 0 && start > 0;
+    const bool saves = p_.states && p_.saved > 0 && start > 0;
     for (int64_t b = 0; b < part_.block_count; ++b) {
       ForwardBlock<V>& x = part_.blocks[b];
       if (saves) x.save_state(part_.saved_state(p_.states, start / kChunk), p_.state, p_.dim);

@@ -87,10 +87,9 @@ struct ImagePart {
 
   void start_block(int64_t b, int64_t steps) { blocks[b].start(steps, true, delta + b, block_count); }
 
-  // The states of all channels before a chunk but the first, (N, D), in an array (4, B, ss2d_saved_states, N,
-  // D).
+  // The states of all channels before a chunk but the first, (N, D), in an array (4, B, p.saved, N, D).
   E* saved_state(const void* states, int64_t chunk) const {
-    const int64_t before = (k * p.batch + image) * ss2d_saved_states(p.length()) + chunk - 1;
+    const int64_t before = (k * p.batch + image) * p.saved + chunk - 1;
     return static_cast<E*>(const_cast<void*>(states)) + before * p.state * p.dim;
   }
 

@@ -15,8 +15,7 @@
 
 namespace swin_umamba::cuda {
 
-constexpr int kTile = 64;
-static_assert(kTile == kCudaChunk, "a state is saved at the start of each tile");
+constexpr int kTile = kChunk;  // a state is saved at the start of each
 constexpr int kChannels = 8;
 constexpr int kQuarters = 4;
 constexpr int kStates = 4;  // of one thread
