@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from .build import ROOT
+from .build import ROOT, run
 from .conftest import Kernels
 
-# The lines of the list for x86-64: name, flags, condition.
-X86_SETS = re.findall(
-    r'SWIN_SET\((avx\w+), "(.*?)", (.*)\)', (ROOT / "csrc" / "kernels" / "cpu" / "instruction_sets.def").read_text()
-)
+LIST = (ROOT / "csrc" / "kernels" / "cpu" / "instruction_sets.def").read_text()
+# The sets for x86-64: name, flags, condition.
+X86_SETS = re.findall(r'SWIN_SET\((\w+), "(.*?)", (.*)\)', LIST.partition("__x86_64__")[2].partition("#endif")[0])
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -80,3 +79,14 @@ def test_cmake_and_setup_read_the_same_flags(module, monkeypatch):
     assert seen[str(ROOT / "csrc/kernels/cpu/dispatch.cpp")] == {frozenset(_code_flags(common))}
     for source in set((ROOT / "csrc/kernels/cpu").glob("*.cpp")) - {ROOT / "csrc/kernels/cpu/dispatch.cpp"}:
         assert seen[str(source)] == wanted, source
+
+
+def test_linker_cannot_give_code_of_one_set_to_another(module, kernel_sets):
+    for name in (kernels.name for kernels in kernel_sets):
+        objects = list((module.parents[1] / "CMakeFiles" / f"kernels_{name}.dir").rglob("*.o"))
+        assert objects
+        symbols = run(["nm", "--demangle", "--defined-only", *map(str, objects)]).stdout
+        visible = {line[19:] for line in symbols.splitlines() if line[17:18].isupper() and line[17:18] not in "RV"}
+        own = rf"(.* )?swin_umamba::{name}::"
+        assert visible
+        assert [symbol for symbol in visible if not re.match(own, symbol)] == []

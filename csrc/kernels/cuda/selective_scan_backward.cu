@@ -24,7 +24,7 @@ struct Rows {
 // A block sums dB and dC over a part of a group's channels, this many tiles; the parts are then added.
 constexpr int kTilesPerPart = 6;
 __host__ __device__ inline int64_t channel_parts(const SelectiveScan& p) {
-  return divide_up(tiles_per_group(p), kTilesPerPart);
+  return divide_up(p.dim / p.groups, kTilesPerPart * kChannels);
 }
 
 struct Arguments {
