@@ -135,7 +135,7 @@ def extensions() -> list:
         "swin_umamba_ext._C",
         sources("csrc/torch/*.cpp", "csrc/torch/cpu/*.cpp", "csrc/kernels/cpu/dispatch.cpp"),
         extra_compile_args={"cxx": cxx_flags},
-        depends=sources("csrc/**/*.h", INSTRUCTION_SETS),
+        depends=sources("csrc/**/*.h", "csrc/kernels/cpu/*.*"),
         py_limited_api=True,
     )
     cpu.kernel_sources = [s for s in sources("csrc/kernels/cpu/*.cpp") if not s.endswith("dispatch.cpp")]
