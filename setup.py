@@ -12,8 +12,8 @@ MAX_JOBS
 """
 
 import os
-import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -35,21 +35,7 @@ except ImportError as error:
 TORCH_TARGET_VERSION = "0x020a000000000000"
 PYTHON_TAG = "cp310"
 
-X86 = platform.machine().lower() in ("x86_64", "amd64")
-# name -> compiler flags. Each kernel source is compiled once for each, and one is chosen at run time.
-INSTRUCTION_SETS = {"portable": ["-DSWIN_WITH_DOUBLE"]}
-if X86:
-    INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma", "-mf16c"]
-    INSTRUCTION_SETS["avx512"] = [
-        *INSTRUCTION_SETS["avx2"],
-        *["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
-        *["-Wno-uninitialized", "-Wno-maybe-uninitialized"],  # false alarms of gcc 12's own avx512fintrin.h
-    ]
-# -Wno-psabi: the kernels' vectors never cross a library's border.
-CXX_FLAGS = ["-std=c++17", "-O3", "-g0", "-Wall", "-Wno-psabi", f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"]
-CXX_FLAGS.append(f"-ffile-prefix-map={ROOT}=.")  # no paths of this machine in the library
-if X86:
-    CXX_FLAGS.append("-DSWIN_X86")
+INSTRUCTION_SETS = "csrc/kernels/cpu/instruction_sets.def"
 NVCC_FLAGS = ["-std=c++17", "-O3", "--expt-relaxed-constexpr"]
 CUDA_HEADER = "include/cuda_runtime.h"
 CUDA_ARCHITECTURES = "8.0;8.6;8.9;9.0;10.0;12.0+PTX"
@@ -104,26 +90,39 @@ def want_cuda() -> bool:
     return wanted
 
 
-def check_compiler() -> None:
-    compiler = os.environ.get("CXX", "c++").split()[0]
+def check_compiler() -> list[str]:
+    compiler = os.environ.get("CXX", "c++").split()
     if sys.platform == "win32":
         sys.exit("swin-umamba-ext: the kernels need GCC or Clang; on Windows, build inside WSL 2.")
-    if shutil.which(compiler) is None:
+    if shutil.which(compiler[0]) is None:
         sys.exit(
-            f'swin-umamba-ext: no C++ compiler: "{compiler}" was not found. Install one (Debian, Ubuntu: apt install '
-            f"g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install) or set CXX to it."
+            f'swin-umamba-ext: no C++ compiler: "{compiler[0]}" was not found. Install one (Debian, Ubuntu: apt '
+            f"install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install) or set CXX to it."
         )
+    return compiler
+
+
+def compiler_flags() -> tuple[list[str], dict[str, list[str]]]:
+    """The flags of all C++ sources, and by name those that each instruction set of the compiler's target adds."""
+    preprocess = [*check_compiler(), "-E", "-P", "-xc++", INSTRUCTION_SETS]
+    done = subprocess.run(preprocess, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f'swin-umamba-ext: "{shlex.join(preprocess)}" failed: {done.stderr.strip()}. Set CXX to GCC or Clang.')
+    common = shlex.split(re.search(r'SWIN_FLAGS\("(.*?)"\)', done.stdout)[1])
+    common += ["-g0", f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"]
+    common.append(f"-ffile-prefix-map={ROOT}=.")  # no paths of this machine in the library
+    return common, {name: shlex.split(flags) for name, flags in re.findall(r'SWIN_SET\((\w+), "(.*?)"', done.stdout)}
 
 
 class BuildKernels(cpp_extension.BuildExtension):
-    """Compiles ``kernel_sources`` of an extension once for each instruction set, then the extension."""
+    """Compiles ``kernel_sources`` of an extension once for each of ``kernel_flags``, then the extension."""
 
     def build_extension(self, extension) -> None:
-        for name, flags in getattr(extension, "instruction_sets", {}).items():
+        for name, flags in getattr(extension, "kernel_flags", {}).items():
             arguments = {
                 "output_dir": str(Path(self.build_temp) / name),
                 "include_dirs": extension.include_dirs,
-                "extra_postargs": {"cxx": [*CXX_FLAGS, f"-DSWIN_ISA={name}", *flags]},
+                "extra_postargs": {"cxx": flags},
                 "depends": extension.depends,
             }
             extension.extra_objects += self.compiler.compile(extension.kernel_sources, **arguments)
@@ -131,22 +130,22 @@ class BuildKernels(cpp_extension.BuildExtension):
 
 
 def extensions() -> list:
-    check_compiler()
+    cxx_flags, instruction_sets = compiler_flags()
     cpu = cpp_extension.CppExtension(
         "swin_umamba_ext._C",
         sources("csrc/torch/*.cpp", "csrc/torch/cpu/*.cpp", "csrc/kernels/cpu/dispatch.cpp"),
-        extra_compile_args={"cxx": CXX_FLAGS},
-        depends=sources("csrc/**/*.h"),
+        extra_compile_args={"cxx": cxx_flags},
+        depends=sources("csrc/**/*.h", "csrc/kernels/cpu/*.*"),
         py_limited_api=True,
     )
     cpu.kernel_sources = [s for s in sources("csrc/kernels/cpu/*.cpp") if not s.endswith("dispatch.cpp")]
-    cpu.instruction_sets = INSTRUCTION_SETS
+    cpu.kernel_flags = {name: [*cxx_flags, f"-DSWIN_ISA={name}", *flags] for name, flags in instruction_sets.items()}
     built = [cpu]
     if want_cuda():
         cuda = cpp_extension.CUDAExtension(
             "swin_umamba_ext._cuda",
             sources("csrc/torch/cuda/*.cpp", "csrc/kernels/cuda/*.cu"),
-            extra_compile_args={"cxx": CXX_FLAGS, "nvcc": NVCC_FLAGS},
+            extra_compile_args={"cxx": cxx_flags, "nvcc": NVCC_FLAGS},
             depends=sources("csrc/**/*.h"),
             py_limited_api=True,
         )

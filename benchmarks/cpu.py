@@ -191,14 +191,8 @@ def section_scan() -> list[str]:
 
 def _limit_library() -> ctypes.CDLL:
     name = library.instruction_set()
-    flags = {
-        "portable": [],
-        "avx2": ["-mavx2", "-mfma", "-mf16c"],
-        "avx512": [
-            *["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"],
-            "-mprefer-vector-width=512",
-        ],
-    }[name]
+    sets = (HERE.parent / "csrc" / "kernels" / "cpu" / "instruction_sets.def").read_text()
+    flags = re.search(rf'SWIN_SET\({name}, "(.*?)"', sets)[1].split()
     target = Path(tempfile.mkdtemp()) / "limit.so"
     command = [os.environ.get("CXX", "c++"), "-std=c++17", "-O3", "-w", "-fPIC", "-shared", f"-DSWIN_ISA={name}"]
     subprocess.run([*command, *flags, str(HERE / "cpu_limit.cpp"), "-o", str(target)], check=True)

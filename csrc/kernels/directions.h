@@ -1,4 +1,5 @@
-// The four scan orders: the only place that knows them.
+// The four scan orders, for the scans of images. cross_scan and cross_merge copy whole planes and write the
+// same orders out.
 //
 // 0: row-major, 1: column-major (the transpose, flattened), 2 and 3: these two reversed
 // (Liu et al., "VMamba", arXiv:2401.10166, cross-scan).

@@ -11,21 +11,6 @@ namespace swin_umamba {
 
 constexpr int kDirections = 4;
 
-// Steps between two saved states. The backward pass starts from a saved state and recomputes the steps of
-// one chunk; on the CPU a chunk's states are to stay in the first-level cache.
-constexpr int64_t kChunk = 16;
-constexpr int64_t kCudaChunk = 64;
-
-// States saved for the backward pass: those at the start of every chunk but the first, which is zero.
-static constexpr int64_t saved_states(int64_t length, int64_t chunk = kChunk) { return (length - 1) / chunk; }
-
-// ss2d saves none of a sequence this short, of which they would be a large part of all memory beside the
-// weights: its backward pass first scans it forwards again.
-constexpr int64_t kRescanned = 128;
-static constexpr int64_t ss2d_saved_states(int64_t length) {
-  return length <= kRescanned ? 0 : saved_states(length);
-}
-
 // Runs body(begin, end, context) over [0, tasks). Tasks are independent and each writes its own part
 // of the result, so the result does not depend on how they are divided among threads.
 using TaskBody = void (*)(int64_t begin, int64_t end, void* context);
@@ -135,29 +120,6 @@ struct SelectiveScanBackward : SelectiveScan {
                                                   &grad_z, &grad_delta_bias});
   }
 };
-
-// Sums over channels (dB, dC) are made in parts of this many channels, each part by one task, and the
-// parts are then added in order: the same bits for any number of threads.
-constexpr int64_t kChannelsPerPart = 48;
-static constexpr int64_t channel_parts(int64_t channels) {
-  return (channels + kChannelsPerPart - 1) / kChannelsPerPart;
-}
-
-// Of these, ss2d adds up the parts of as many consecutive channels in one task as leave this many sums.
-constexpr int64_t kMostSums = 8;
-static constexpr int64_t parts_per_sum(int64_t channels) {
-  return (channel_parts(channels) + kMostSums - 1) / kMostSums;
-}
-static constexpr int64_t channel_sums(int64_t channels) {
-  return (channel_parts(channels) + parts_per_sum(channels) - 1) / parts_per_sum(channels);
-}
-
-// ss2d sums the gradient of x_proj_weight over the pixels in this many parts, to be added.
-constexpr int64_t kPixelParts = 16;
-static constexpr int64_t pixel_parts(int64_t pixels) {
-  const int64_t parts = (pixels + 511) / 512;
-  return parts < kPixelParts ? parts : kPixelParts;
-}
 
 struct Ss2d : Problem {
   int64_t batch, height, width, dim, state, rank;

@@ -11,7 +11,7 @@ from torch.autograd import forward_ad
 
 from .torch_private import disable_dynamo, forward_mode_active, get_unwrapped, is_batchedtensor, transforms_active
 
-# kChunk, kCudaChunk (steps between two saved states) and kRescanned of csrc/kernels/problem.h.
+# kChunk (steps between two saved states) of csrc/kernels/cpu/tuning.h and csrc/kernels/cuda/kernels.h, and kRescanned.
 CHUNK = 16
 CUDA_CHUNK = 64
 RESCANNED = 128

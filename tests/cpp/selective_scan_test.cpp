@@ -6,6 +6,7 @@
 #include "compare.h"
 #include "gradients.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/tuning.h"
 #include "selective_scan_problem.h"
 #include "tests.h"
 #include "threads.h"

@@ -6,6 +6,7 @@
 
 #include "compare.h"
 #include "gradients.h"
+#include "kernels/cpu/tuning.h"
 #include "kernels/directions.h"
 #include "ss2d_problem.h"
 #include "tests.h"

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import platform
 import re
+import runpy
 import shlex
 from pathlib import Path
 
 import pytest
 
-from .build import ROOT
+from .build import ROOT, run
 from .conftest import Kernels
 
-NEEDS = {
-    "avx2": {"avx2", "fma", "f16c"},
-    "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
-}
-X86 = platform.machine().lower() in ("x86_64", "amd64")
+LIST = (ROOT / "csrc" / "kernels" / "cpu" / "instruction_sets.def").read_text()
+# The sets for x86-64: name, flags, condition.
+X86_SETS = re.findall(r'SWIN_SET\((\w+), "(.*?)", (.*)\)', LIST.partition("__x86_64__")[2].partition("#endif")[0])
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def _features(flags: list[str]) -> set[str]:
+    """What a processor must have for code with these flags."""
+    return {flag.removeprefix("-m") for flag in flags if flag.startswith("-m") and "=" not in flag}
 
 
 def test_each_set_runs_as_named(kernel_sets):
@@ -26,11 +30,20 @@ def test_each_set_runs_as_named(kernel_sets):
     assert kernel_sets[0].name == "portable"
 
 
-@pytest.mark.skipif(not Path("/proc/cpuinfo").exists() or not X86, reason="reads the flags that Linux gives on x86-64")
+@pytest.mark.skipif(
+    "x86_64" not in platform.machine() or not CPUINFO.exists(), reason="reads what Linux says of x86-64"
+)
 def test_sets_are_those_of_the_processor(kernel_sets):
-    flags = set(re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1].split())
-    wanted = ["portable", *(name for name, needs in NEEDS.items() if needs <= flags)]
+    has = set(re.search(r"^flags\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE)[1].split())
+    wanted = ["portable", *(name for name, flags, _ in X86_SETS if _features(flags.split()) <= has)]
     assert [kernels.name for kernels in kernel_sets] == wanted
+
+
+def test_sets_ask_for_what_they_are_compiled_for():
+    asked = set()
+    for name, flags, condition in X86_SETS:
+        asked |= set(re.findall(r'supports\("(\w+)"\)|has_(\w+)\(\)', condition))
+        assert {builtin or own for builtin, own in asked} == _features(flags.split()), name
 
 
 def test_widest_set_is_the_default(module, kernel_sets):
@@ -46,51 +59,34 @@ def test_unknown_set(module):
     kernels.close()
 
 
-def _flags_of_setup() -> tuple[dict[str, list[str]], list[str]]:
-    """INSTRUCTION_SETS and CXX_FLAGS of setup.py, without running the rest of it."""
-    names = {"INSTRUCTION_SETS", "CXX_FLAGS", "X86", "TORCH_TARGET_VERSION"}
-
-    def is_about_flags(statement: ast.stmt) -> bool:
-        seen = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
-        return isinstance(statement, (ast.Assign, ast.AugAssign, ast.Expr, ast.If)) and bool(seen & names)
-
-    tree = ast.parse((ROOT / "setup.py").read_text())
-    tree.body = [statement for statement in tree.body if is_about_flags(statement)]
-    values = {"platform": platform, "ROOT": ROOT}
-    exec(compile(tree, "setup.py", "exec"), values)
-    return values["INSTRUCTION_SETS"], values["CXX_FLAGS"]
-
-
 def _code_flags(flags: list[str]) -> set[str]:
     """The flags on which the kernels' code depends: not those of warnings, paths, the kind of library, or torch."""
-    return {
-        flag
-        for flag in flags
-        if flag.startswith(("-m", "-std", "-O", "-f", "-DSWIN_"))
-        and not flag.startswith(("-fPIC", "-ffile-prefix-map", "-DSWIN_ISA"))
-    }
+    kinds, others = ("-m", "-std", "-O", "-f", "-DSWIN_"), ("-fPIC", "-ffile-prefix-map")
+    return {flag for flag in flags if flag.startswith(kinds) and not flag.startswith(others)}
 
 
-def _cmake_flags(module: Path, source: str, definition: str = "") -> list[set[str]]:
+def test_cmake_and_setup_read_the_same_flags(module, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["setup.py", "--version"])
+    monkeypatch.setenv("SWIN_UMAMBA_CUDA", "0")
+    common, sets = runpy.run_path("setup.py")["compiler_flags"]()
+    wanted = {frozenset(_code_flags([*common, f"-DSWIN_ISA={name}", *flags])) for name, flags in sets.items()}
+    assert {"-std=c++17", "-O3"} <= set(common)
     commands = json.loads((module.parents[1] / "compile_commands.json").read_text())
-    folder = str(ROOT / "csrc" / "kernels" / "cpu")
-    flags = [shlex.split(c["command"]) for c in commands if c["file"].startswith(folder) and source in c["file"]]
-    return [_code_flags(f) for f in flags if definition in ["", *f]]
+    seen = {c["file"]: set() for c in commands}
+    for c in commands:
+        seen[c["file"]].add(frozenset(_code_flags(shlex.split(c["command"]))))
+    assert seen[str(ROOT / "csrc/kernels/cpu/dispatch.cpp")] == {frozenset(_code_flags(common))}
+    for source in set((ROOT / "csrc/kernels/cpu").glob("*.cpp")) - {ROOT / "csrc/kernels/cpu/dispatch.cpp"}:
+        assert seen[str(source)] == wanted, source
 
 
-def test_cmake_and_setup_compile_with_the_same_flags(module):
-    sets, base = _flags_of_setup()
-    assert {"-std=c++17", "-O3"} <= _code_flags(base)
-    assert _cmake_flags(module, "dispatch.cpp") == [_code_flags(base)]
-    for name, flags in sets.items():
-        cmake = _cmake_flags(module, ".cpp", f"-DSWIN_ISA={name}")
-        assert cmake, f"CMakeLists.txt does not compile the set {name}"
-        assert all(seen == _code_flags([*base, *flags]) for seen in cmake), name
-
-
-def test_sets_need_what_they_are_compiled_for():
-    sets, _ = _flags_of_setup()
-    assert set(sets) == ({"portable", *NEEDS} if X86 else {"portable"})
-    for name, flags in sets.items():
-        machine = {f.removeprefix("-m") for f in flags if f.startswith("-m") and "=" not in f}
-        assert machine == (set() if name == "portable" else NEEDS["avx2"] | NEEDS[name]), name
+def test_linker_cannot_give_code_of_one_set_to_another(module, kernel_sets):
+    for name in (kernels.name for kernels in kernel_sets):
+        objects = list((module.parents[1] / "CMakeFiles" / f"kernels_{name}.dir").rglob("*.o"))
+        assert objects
+        symbols = run(["nm", "--demangle", "--defined-only", *map(str, objects)]).stdout
+        visible = {line[19:] for line in symbols.splitlines() if line[17:18].isupper() and line[17:18] not in "RV"}
+        own = rf"(.* )?swin_umamba::{name}::"
+        assert visible
+        assert [symbol for symbol in visible if not re.match(own, symbol)] == []

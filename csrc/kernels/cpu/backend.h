@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels.h"
+#include "tuning.h"
 
 namespace swin_umamba {
 

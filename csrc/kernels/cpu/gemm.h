@@ -57,8 +57,7 @@ SWIN_INLINE void gemm_rows(int64_t m, int64_t rows, int64_t depth, Left<Element<
 template <class V, int VECTORS>
 void gemm_panel(int64_t rows, int64_t depth, Left<Element<V>> a, const Element<V>* b, int64_t b_row,
                 Element<V>* c, int64_t c_row, bool accumulate, int64_t last_count) {
-  constexpr int kRows = Lanes<V>::kCount == 16 ? 8 : 4;
-  gemm_rows<V, kRows, VECTORS>(0, rows, depth, a, b, b_row, c, c_row, accumulate, last_count);
+  gemm_rows<V, kProductRows, VECTORS>(0, rows, depth, a, b, b_row, c, c_row, accumulate, last_count);
 }
 
 // c (rows, columns) = or += a (rows, depth) b (depth, columns); rows of b and c are contiguous.

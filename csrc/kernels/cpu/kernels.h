@@ -14,18 +14,24 @@ struct SumParts {
   void* sum;
 };
 
+// KERNEL(result, name, arguments) for each function that an instruction set has. Workspaces are elements of
+// compute type; their problems need no arrays yet.
+#define SWIN_KERNELS(KERNEL)                                                         \
+  KERNEL(void, cross_scan, (const CrossScan&, ParallelFor))                          \
+  KERNEL(void, cross_merge, (const CrossScan&, ParallelFor))                         \
+  KERNEL(void, selective_scan_forward, (const SelectiveScanForward&, ParallelFor))   \
+  KERNEL(void, selective_scan_backward, (const SelectiveScanBackward&, ParallelFor)) \
+  KERNEL(void, ss2d_forward, (const Ss2dForward&, ParallelFor))                      \
+  KERNEL(void, ss2d_backward, (const Ss2dBackward&, ParallelFor))                    \
+  KERNEL(void, sum_parts, (const SumParts&, ParallelFor))                            \
+  KERNEL(int64_t, selective_scan_backward_workspace, (const SelectiveScanBackward&)) \
+  KERNEL(int64_t, ss2d_backward_workspace, (const Ss2dBackward&))
+
 struct CpuKernels {
   const char* name;
-  void (*cross_scan)(const CrossScan&, ParallelFor);
-  void (*cross_merge)(const CrossScan&, ParallelFor);
-  void (*selective_scan_forward)(const SelectiveScanForward&, ParallelFor);
-  void (*selective_scan_backward)(const SelectiveScanBackward&, ParallelFor);
-  void (*ss2d_forward)(const Ss2dForward&, ParallelFor);
-  void (*ss2d_backward)(const Ss2dBackward&, ParallelFor);
-  void (*sum_parts)(const SumParts&, ParallelFor);
-  // Elements of compute type; the problems need no arrays yet.
-  int64_t (*selective_scan_backward_workspace)(const SelectiveScanBackward&);
-  int64_t (*ss2d_backward_workspace)(const Ss2dBackward&);
+#define SWIN_MEMBER(result, kernel, arguments) result(*kernel) arguments;
+  SWIN_KERNELS(SWIN_MEMBER)
+#undef SWIN_MEMBER
 };
 
 // The widest set that the processor has, or the one that the environment variable SWIN_UMAMBA_CPU
@@ -35,25 +41,5 @@ const CpuKernels& cpu_kernels(Type type);
 
 // The sets that were compiled and that this processor runs, separated by spaces.
 const char* available_cpu_kernels();
-
-#define SWIN_DECLARE_KERNELS(isa)                                          \
-  namespace isa {                                                          \
-  void cross_scan(const CrossScan&, ParallelFor);                          \
-  void cross_merge(const CrossScan&, ParallelFor);                         \
-  void selective_scan_forward(const SelectiveScanForward&, ParallelFor);   \
-  void selective_scan_backward(const SelectiveScanBackward&, ParallelFor); \
-  void ss2d_forward(const Ss2dForward&, ParallelFor);                      \
-  void ss2d_backward(const Ss2dBackward&, ParallelFor);                    \
-  void sum_parts(const SumParts&, ParallelFor);                            \
-  int64_t selective_scan_backward_workspace(const SelectiveScanBackward&); \
-  int64_t ss2d_backward_workspace(const Ss2dBackward&);                    \
-  }
-
-SWIN_DECLARE_KERNELS(portable)
-#if defined(SWIN_X86)
-SWIN_DECLARE_KERNELS(avx2)
-SWIN_DECLARE_KERNELS(avx512)
-#endif
-#undef SWIN_DECLARE_KERNELS
 
 }  // namespace swin_umamba

@@ -77,7 +77,13 @@ template <class V>
 struct ForwardChunk {
   V u[kChunk], dt[kChunk];
   V dtu[kChunk];  // dt * u
-  V y[kChunk];    // added to
+  V y[kChunk];    // the skip, to which the scan adds
+
+  SWIN_INLINE void start(int64_t t, V step, V, V D) {
+    dt[t] = step;
+    dtu[t] = step * u[t];
+    y[t] = D * u[t];
+  }
 };
 
 // What a chunk's scan takes besides: the same for all blocks of channels.
@@ -137,7 +143,15 @@ struct BackwardChunk {
   V slope[kChunk];  // d(dt) / d(dt before softplus)
   V gdt[kChunk];    // (6), a sum over states
   V gdtu[kChunk];   // (5), likewise
-  V y[kChunk];      // sum_n C_t h_t is added where it is wanted
+  V y[kChunk];      // as in the forward pass, where it is wanted
+
+  SWIN_INLINE void start(int64_t t, V step, V slope_of_step, V D) {
+    dt[t] = step;
+    slope[t] = slope_of_step;
+    dtu[t] = step * u[t];
+    gdt[t] = gdtu[t] = V{};
+    y[t] = D * u[t];
+  }
 };
 
 // The states of one chunk.

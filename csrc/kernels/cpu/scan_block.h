@@ -1,15 +1,12 @@
-// What the scans of both operators share: parameters of one block of channels (one vector of lanes),
-// and the backward pass of one part (several blocks that sum into the same dB and dC).
+// What the scans of both operators share: one block of channels (one vector of lanes), and the sums of the
+// backward pass over a part, the blocks that sum into the same dB and dC.
 #pragma once
 
-#include "parallel.h"
 #include "recurrence.h"
-#include "scratch.h"
+#include "task.h"
 #include "tile.h"
 
 namespace swin_umamba::SWIN_ISA {
-
-SWIN_INLINE int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
 // Decay rates of one block of channels.
 template <class V>
@@ -19,7 +16,6 @@ struct Decay {
   V limit;
   bool unusual;  // decays may be above one, or a rate is so large that `limit` would cut usual steps
 
-  static int64_t bytes(int64_t states) { return 2 * Scratch::bytes<V>(states); }
   void take(Scratch& scratch, int64_t states) {
     A = scratch.take<V>(states);
     A2 = scratch.take<V>(states);
@@ -46,75 +42,32 @@ struct Decay {
   }
 };
 
-// States of one block at the start of a chunk, in an array (saved_states, N, D); chunk 0 has none.
-template <class V>
-void save_state(void* states, int64_t chunk, const V* state, int64_t N, int64_t dim, int64_t channel,
-                int64_t count) {
-  Element<V>* to = static_cast<Element<V>*>(states) + (chunk - 1) * N * dim + channel;
-  for (int64_t n = 0; n < N; ++n) store_some(to + n * dim, state[n], count);
-}
-// One block of channels in the forward pass.
-template <class V>
-struct ForwardBlock {
+// One block on its way along a sequence, in chunks of type Chunk.
+template <class V, class Chunk>
+struct Block {
+  using E = Element<V>;
+
   int64_t channel, count;
-  ForwardChunk<V>* chunk;
+  Chunk* chunk;
   Decay<V> decay;
   V *state, *constant_B, *constant_C;  // (N)
-  V D, delta_bias;
+  V D{}, delta_bias{};
 
-  static int64_t bytes(int64_t states) {
-    return Scratch::bytes<ForwardChunk<V>>(1) + Decay<V>::bytes(states) + 3 * Scratch::bytes<V>(states);
-  }
   void take(Scratch& scratch, int64_t states) {
-    chunk = scratch.take<ForwardChunk<V>>(1);
+    chunk = scratch.take<Chunk>(1);
     decay.take(scratch, states);
     V** const rows[] = {&state, &constant_B, &constant_C};
     for (V** row : rows) *row = scratch.take<V>(states);
-    D = delta_bias = V{};
   }
-  // With u set; `delta`, every `stride` vectors, is dt before bias and softplus. y becomes the scan's output
-  // with the skip.
-  void scan(const ChunkScan<V>& p, int64_t states, bool softplus, const V* delta, int64_t stride) {
-    ForwardChunk<V>& x = *chunk;
-    for (int64_t t = 0; t < p.steps; t += kTogether) {
-      V dt[kTogether], slope[kTogether];
-      SWIN_UNROLL(8) for (int i = 0; i < kTogether; ++i) dt[i] = delta[(t + i) * stride] + delta_bias;
-      if (softplus) softplus_and_slope(dt, slope);
-      SWIN_UNROLL(8)
-      for (int i = 0; i < kTogether; ++i) {
-        const V u = x.u[t + i];
-        x.dt[t + i] = dt[i];
-        x.dtu[t + i] = dt[i] * u;
-        x.y[t + i] = D * u;
-      }
-    }
-    forward_chunk<V>(p, x, states, decay.A2, decay.limit, decay.unusual, state);
+  // To and from the states of all channels, (N, D).
+  void save_state(E* to, int64_t states, int64_t dim) const {
+    for (int64_t n = 0; n < states; ++n) store_some(to + n * dim + channel, state[n], count);
   }
-};
-
-// One block of channels in the backward pass.
-template <class V>
-struct BackwardBlock {
-  int64_t channel, count;
-  BackwardChunk<V>* chunk;
-  Decay<V> decay;
-  V *state, *carry, *gA;                                   // (N)
-  V *constant_B, *constant_C, *gconstant_B, *gconstant_C;  // (N), if constant
-  V D, delta_bias, gD, gdelta_bias;
-
-  static int64_t bytes(int64_t states) {
-    return Scratch::bytes<BackwardChunk<V>>(1) + Decay<V>::bytes(states) + 7 * Scratch::bytes<V>(states);
+  void load_state(const E* from, int64_t states, int64_t dim) {
+    for (int64_t n = 0; n < states; ++n) state[n] = load_some(from + n * dim + channel, count);
   }
-  void take(Scratch& scratch, int64_t states) {
-    chunk = scratch.take<BackwardChunk<V>>(1);
-    decay.take(scratch, states);
-    V** const rows[] = {&state, &carry, &gA, &constant_B, &constant_C, &gconstant_B, &gconstant_C};
-    for (V** row : rows) *row = scratch.take<V>(states);
-    D = delta_bias = gD = gdelta_bias = V{};
-  }
-  // With u set; `delta`, every `stride` vectors, is dt before bias and softplus.
+  // Fills in the chunk, whose u is set; `delta`, every `stride` vectors, is dt before bias and softplus.
   void start(int64_t steps, bool softplus, const V* delta, int64_t stride) {
-    BackwardChunk<V>& x = *chunk;
     for (int64_t t = 0; t < steps; t += kTogether) {
       V dt[kTogether], slope[kTogether];
       SWIN_UNROLL(8)
@@ -122,39 +75,56 @@ struct BackwardBlock {
         dt[i] = delta[(t + i) * stride] + delta_bias, slope[i] = broadcast<V>(1);
       if (softplus) softplus_and_slope(dt, slope);
       SWIN_UNROLL(8)
-      for (int i = 0; i < kTogether; ++i) {
-        x.dt[t + i] = dt[i];
-        x.slope[t + i] = slope[i];
-        x.dtu[t + i] = dt[i] * x.u[t + i];
-        x.gdt[t + i] = x.gdtu[t + i] = V{};
-      }
+      for (int i = 0; i < kTogether; ++i) chunk->start(t + i, dt[i], slope[i], D);
     }
+  }
+  // (1) and (2) for the chunk.
+  void scan_forward(const ChunkScan<V>& p, int64_t states) {
+    forward_chunk<V>(p, *chunk, states, decay.A2, decay.limit, decay.unusual, state);
   }
 };
 
-// The sums over the lanes of kCount vectors.
-SWIN_INLINE Float sum_each(Float (&r)[kWidth]) {
-#if defined(__AVX512F__)
-  __m512 fold[4];
-  for (int i = 0; i < 4; ++i) {
-    const auto halves = [&](int a, int b) {
-      return _mm512_add_ps(_mm512_shuffle_f32x4((__m512)r[a], (__m512)r[b], 0x44),
-                           _mm512_shuffle_f32x4((__m512)r[a], (__m512)r[b], 0xee));
-    };
-    const __m512 x = halves(i, i + 4), y = halves(i + 8, i + 12);
-    fold[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
+template <class V>
+using ForwardBlock = Block<V, ForwardChunk<V>>;
+
+template <class V>
+struct BackwardBlock : Block<V, BackwardChunk<V>> {
+  V *carry, *gA, *gconstant_B, *gconstant_C;  // (N)
+  V gD{}, gdelta_bias{};
+
+  void take(Scratch& scratch, int64_t states) {
+    Block<V, BackwardChunk<V>>::take(scratch, states);
+    V** const rows[] = {&carry, &gA, &gconstant_B, &gconstant_C};
+    for (V** row : rows) *row = scratch.take<V>(states);
   }
-  const auto quarters = [](__m512 a, __m512 b) {
-    return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
-  };
-  const __m512 x = quarters(fold[0], fold[1]), y = quarters(fold[2], fold[3]);
-  return (Float)_mm512_add_ps(_mm512_shuffle_ps(x, y, 0x88), _mm512_shuffle_ps(x, y, 0xdd));
-#else
+  // After the chunk's scan: the gradients of dt before softplus go to gdt and those of u to gdtu.
+  void finish(int64_t steps) {
+    BackwardChunk<V>& x = *this->chunk;
+    V sum_D{}, sum_delta{};
+    for (int64_t t = 0; t < steps; ++t) {
+      const V gdelta = fma(x.gdtu[t], x.u[t], x.gdt[t]) * x.slope[t];
+      const V gu = fma(x.gdtu[t], x.dt[t], this->D * x.gy[t]);
+      sum_D = fma(x.gy[t], x.u[t], sum_D);
+      sum_delta += gdelta;
+      x.gdt[t] = gdelta;
+      x.gdtu[t] = gu;
+    }
+    gD += sum_D;
+    gdelta_bias += sum_delta;
+  }
+};
+
+// Blocks of a part.
+template <class V>
+constexpr int64_t kBlocks = (kChannelsPerPart + Lanes<V>::kCount - 1) / Lanes<V>::kCount;
+
+// The sums over the lanes of as many vectors as there are lanes, for sets without a shorter way.
+template <int W>
+SWIN_INLINE Float sum_each(Float (&r)[W]) {
   transpose(r);
-  for (int half = kWidth / 2; half > 0; half /= 2)
+  for (int half = W / 2; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) r[i] += r[i + half];
   return r[0];
-#endif
 }
 SWIN_INLINE double sum_each(double (&r)[1]) { return r[0]; }
 
@@ -185,22 +155,15 @@ void sum_channels(const V* tile, int64_t tile_row, int64_t steps, Element<V>* su
 // first-level cache.
 constexpr int kBackwardStates = 4;
 
-// Scratch and results of the backward pass of one chunk of one part.
+// The backward pass of one chunk of one part.
 template <class V>
 class BackwardPart {
  public:
   Element<V>*sum_B, *sum_C;  // (T, N), row stride `row`
   int64_t row;
-  Ahead ahead;
 
-  static int64_t bytes(int64_t states) {
-    return Scratch::bytes<Sums>(1) + Scratch::bytes<Kept>(1) + kApart +
-           2 * Scratch::bytes<Element<V>>(kChunk * round_up(states, Lanes<V>::kCount));
-  }
-  void take(Scratch& scratch, int64_t states) {
-    states_ = states;
-    row = round_up(states, Lanes<V>::kCount);
-    kept_ = scratch.take<Kept>(1);
+  BackwardPart(Scratch& scratch, int64_t states)
+      : row(round_up(states, Lanes<V>::kCount)), states_(states), kept_(scratch.take<Kept>(1)) {
     scratch.take<char>(kApart);
     sums_ = scratch.take<Sums>(1);
     sum_B = scratch.take<Element<V>>(kChunk * row);
@@ -209,12 +172,12 @@ class BackwardPart {
 
   // The chunk of every block is started and its state set; the sums over the part's channels come out in
   // sum_B and sum_C, the rest in the blocks.
-  void scan(BackwardBlock<V>* blocks, int64_t block_count, int64_t steps, const Coefficients<V>& B,
-            const Coefficients<V>& C, bool constant_B, bool constant_C, bool want_y) {
+  void scan(const ChunkScan<V>& p, BackwardBlock<V>* blocks, int64_t block_count, bool constant_B,
+            bool constant_C, bool want_y) {
     int64_t n = 0;
     for (; n + kBackwardStates <= states_; n += kBackwardStates)
-      group<kBackwardStates>(n, blocks, block_count, steps, B, C, constant_B, constant_C, want_y);
-    for (; n < states_; ++n) group<1>(n, blocks, block_count, steps, B, C, constant_B, constant_C, want_y);
+      group<kBackwardStates>(n, p, blocks, block_count, constant_B, constant_C, want_y);
+    for (; n < states_; ++n) group<1>(n, p, blocks, block_count, constant_B, constant_C, want_y);
   }
 
  private:
@@ -225,21 +188,22 @@ class BackwardPart {
   static constexpr int64_t kApart = 512;
 
   template <int STATES>
-  void group(int64_t n, BackwardBlock<V>* blocks, int64_t block_count, int64_t steps, Coefficients<V> B,
-             Coefficients<V> C, bool constant_B, bool constant_C, bool want_y) {
+  void group(int64_t n, ChunkScan<V> p, BackwardBlock<V>* blocks, int64_t block_count, bool constant_B,
+             bool constant_C, bool want_y) {
+    const int64_t steps = p.steps;
     auto& sums = reinterpret_cast<CoefficientSums<V, STATES>&>(*sums_);
     auto& kept = reinterpret_cast<ChunkStates<V, STATES>&>(*kept_);
     for (int64_t b = 0; b < block_count; ++b) {
       BackwardBlock<V>& x = blocks[b];
       const bool general = constant_B || constant_C || want_y || x.decay.unusual;
-      B.constant = constant_B ? x.constant_B : nullptr;
-      C.constant = constant_C ? x.constant_C : nullptr;
+      p.B.constant = constant_B ? x.constant_B : nullptr;
+      p.C.constant = constant_C ? x.constant_C : nullptr;
       const auto first =
           general ? backward_states<V, STATES, true, true> : backward_states<V, STATES, false, true>;
       const auto next =
           general ? backward_states<V, STATES, true, false> : backward_states<V, STATES, false, false>;
-      (b == 0 ? first : next)({steps, B, C, ahead}, *x.chunk, n, x.decay.A, x.decay.A2, x.decay.limit,
-                              x.state, x.carry, x.gA, kept, sums);
+      (b == 0 ? first : next)(p, *x.chunk, n, x.decay.A, x.decay.A2, x.decay.limit, x.state, x.carry, x.gA,
+                              kept, sums);
       // What is constant over the steps is summed over them, for each block by itself.
       for (int64_t t = 0; (constant_B || constant_C) && t < steps; ++t)
         for (int i = 0; i < STATES; ++i) {

@@ -1,9 +1,6 @@
 // Selective scan, backward. One task is one part of a group's channels of one image: chunks from the
 // last to the first, each recomputed from its saved state (recurrence.h).
-#include <initializer_list>
-
-#include "kernels.h"
-#include "scan_block.h"
+#include "selective_scan_part.h"
 #include "sum_parts.h"
 
 namespace swin_umamba::SWIN_ISA {
@@ -23,7 +20,8 @@ struct Gradients {
         delta_bias(workspace, p.grad_delta_bias, compute_type<V>(), p.batch, p.delta_bias ? p.dim : 0) {}
 
   void add(ParallelFor parallel) const {
-    for (const Parts<V>* parts : {&A, &B, &C, &D, &delta_bias}) parts->add(parallel);
+    const Parts<V>* const all[] = {&A, &B, &C, &D, &delta_bias};
+    for (const Parts<V>* parts : all) parts->add(parallel);
   }
 
  private:
@@ -35,204 +33,124 @@ struct Gradients {
 };
 
 template <class V>
-class PartTask {
+class BackwardTask {
   using E = Element<V>;
+  using Part = SequencePart<V, BackwardBlock<V>>;
   static constexpr Type kCompute = compute_type<V>();
   static constexpr int64_t W = Lanes<V>::kCount;
 
  public:
-  PartTask(const SelectiveScanBackward& p, const Gradients<V>& gradients, int64_t image, int64_t group,
-           int64_t part)
+  BackwardTask(Scratch& scratch, const SelectiveScanBackward& p, const Gradients<V>& gradients, int64_t task)
       : p_(p),
         gradients_(gradients),
-        image_(image),
-        group_(group),
-        part_index_(part),
-        row_(round_up(p.state, W)),
-        scratch_(bytes(p)) {
-    const int64_t N = p.state, per_group = p.dim / p.groups, first = part * kChannelsPerPart;
-    const int64_t channels = minimum(kChannelsPerPart, per_group - first);
-    block_count_ = (channels + W - 1) / W;
-    z_ = scratch_.take<V>(kChunk);
-    grad_ = scratch_.take<V>(kChunk);
-    B_ = scratch_.take<E>(kChunk * row_);
-    C_ = scratch_.take<E>(kChunk * row_);
-    sums_.take(scratch_, N);
-    for (int64_t b = 0; b < block_count_; ++b) {
-      BackwardBlock<V>& x = blocks_[b];
-      x.take(scratch_, N);
-      x.channel = group * per_group + first + b * W;
-      x.count = minimum(W, channels - b * W);
-      load_channel_rows(x.decay.A, p.A, kCompute, x.channel * N, N, N, x.count);
-      x.decay.prepare(N, p.softplus);
-      if (p.D) read(x.D, p.D, kCompute, x.channel, x.count);
-      if (p.delta_bias) read(x.delta_bias, p.delta_bias, kCompute, x.channel, x.count);
-      if (p.constant_B) load_channel_rows(x.constant_B, p.B, kCompute, x.channel * N, N, N, x.count);
-      if (p.constant_C) load_channel_rows(x.constant_C, p.C, kCompute, x.channel * N, N, N, x.count);
-      if (p.grad_last_state)
-        load_channel_rows(x.carry, p.grad_last_state, kCompute, (image * p.dim + x.channel) * N, N, N,
-                          x.count);
-    }
-  }
+        part_(scratch, p, task),
+        sums_(scratch, p.state),
+        z_(scratch.take<V>(kChunk)),
+        grad_(scratch.take<V>(kChunk)) {}
 
   void run() {
-    for (int64_t chunk = (p_.length - 1) / kChunk; chunk >= 0; --chunk) {
-      const int64_t start = chunk * kChunk, steps = minimum(kChunk, p_.length - start);
-      if (chunk == (p_.length - 1) / kChunk || (start + kChunk) % kAhead == 0)
-        look_ahead(start + kChunk - kAhead);
-      load_coefficients(start, steps);
-      for (int64_t b = 0; b < block_count_; ++b) load_block(blocks_[b], chunk, start, steps);
-      sums_.scan(blocks_, block_count_, steps, {B_, row_, nullptr}, {C_, row_, nullptr}, p_.constant_B,
-                 p_.constant_C, p_.z != nullptr);
-      for (int64_t b = 0; b < block_count_; ++b) store_block(blocks_[b], start, steps);
-      if (!p_.constant_B) store_sums(sums_.sum_B, gradients_.B, start, steps);
-      if (!p_.constant_C) store_sums(sums_.sum_C, gradients_.C, start, steps);
+    const int64_t L = p_.length, N = p_.state, last = (L - 1) / kChunk;
+    part_.load_parameters();
+    for (int64_t b = 0; p_.grad_last_state && b < part_.block_count; ++b) {
+      BackwardBlock<V>& x = part_.blocks[b];
+      load_channel_rows(x.carry, p_.grad_last_state, kCompute, part_.channel_row(x) * N, N, N, x.count);
     }
-    for (int64_t b = 0; b < block_count_; ++b) store_parameters(blocks_[b]);
+    for (int64_t chunk = last; chunk >= 0; --chunk) {
+      const int64_t start = chunk * kChunk, end = start + kChunk;
+      if (chunk == last || end % Part::kAhead == 0) look_ahead(end - Part::kAhead);
+      const ChunkScan<V> scan = part_.load_coefficients(start, minimum(kChunk, L - start));
+      for (int64_t b = 0; b < part_.block_count; ++b) load_block(part_.blocks[b], chunk, start, scan.steps);
+      sums_.scan(scan, part_.blocks, part_.block_count, p_.constant_B, p_.constant_C, p_.z != nullptr);
+      for (int64_t b = 0; b < part_.block_count; ++b) store_block(part_.blocks[b], start, scan.steps);
+      if (!p_.constant_B) store_sums(sums_.sum_B, gradients_.B, start, scan.steps);
+      if (!p_.constant_C) store_sums(sums_.sum_C, gradients_.C, start, scan.steps);
+    }
+    for (int64_t b = 0; b < part_.block_count; ++b) store_parameters(part_.blocks[b]);
   }
 
  private:
-  static int64_t bytes(const SelectiveScanBackward& p) {
-    const int64_t blocks = (kChannelsPerPart + W - 1) / W, row = round_up(p.state, W);
-    return 2 * Scratch::bytes<V>(kChunk) + 2 * Scratch::bytes<E>(kChunk * row) +
-           BackwardPart<V>::bytes(p.state) + blocks * BackwardBlock<V>::bytes(p.state);
-  }
-
   // As in the forward pass: the steps before `end`.
-  static constexpr int64_t kAhead = 64;
-
   void look_ahead(int64_t end) {
-    Ahead& ahead = sums_.ahead;
+    Ahead& ahead = part_.ahead;
     ahead.clear();
     if (end <= 0) return;
-    const int64_t L = p_.length, size = type_size(p_.type), first = end - minimum(kAhead, end);
-    const auto add = [&](const void* base, int64_t bytes, int64_t rows, int64_t row) {
-      for (int64_t r = 0; base && r < rows; ++r)
-        ahead.add(static_cast<const char*>(base) + ((row + r) * L + first) * bytes, (end - first) * bytes);
-    };
-    const int64_t N = p_.state, group = (image_ * p_.groups + group_) * N;
-    if (!p_.constant_B) add(p_.B, size, N, group), add(gradients_.B[part_index_], sizeof(E), N, group);
-    if (!p_.constant_C) add(p_.C, size, N, group), add(gradients_.C[part_index_], sizeof(E), N, group);
-    for (int64_t b = 0; b < block_count_; ++b) {
-      const int64_t row = image_ * p_.dim + blocks_[b].channel;
-      for (const void* array : {p_.u, p_.delta, p_.grad_out, static_cast<const void*>(p_.grad_u),
-                                static_cast<const void*>(p_.grad_delta)})
-        add(array, size, blocks_[b].count, row);
-    }
-    const int64_t channels = (block_count_ - 1) * W + blocks_[block_count_ - 1].count;
+    const int64_t N = p_.state, first = end - minimum(Part::kAhead, end);
+    part_.look_ahead(first, end, {p_.u, p_.delta, p_.grad_out, p_.grad_u, p_.grad_delta});
+    if (!p_.constant_B) part_.ask_for(gradients_.B[part_.part], sizeof(E), part_.group_row, N, first, end);
+    if (!p_.constant_C) part_.ask_for(gradients_.C[part_.part], sizeof(E), part_.group_row, N, first, end);
+    const BackwardBlock<V>* blocks = part_.blocks;
+    const int64_t channels = (part_.block_count - 1) * W + blocks[part_.block_count - 1].count;
     for (int64_t chunk = first / kChunk; chunk < end / kChunk; ++chunk)
       for (int64_t n = 0; chunk > 0 && n < N; ++n)
-        ahead.add(saved_state(chunk) + n * p_.dim + blocks_[0].channel, channels * sizeof(E));
-    ahead.spread(kAhead * block_count_ * passes(N, kBackwardStates));
-  }
-
-  // The states of all channels before a chunk but the first, (N, D).
-  const E* saved_state(int64_t chunk) const {
-    const int64_t image = image_ * saved_states(p_.length);
-    return static_cast<const E*>(p_.states) + (image + chunk - 1) * p_.state * p_.dim;
-  }
-
-  int64_t at(const BackwardBlock<V>& x, int64_t start) const {
-    return (image_ * p_.dim + x.channel) * p_.length + start;
-  }
-
-  void load_coefficients(int64_t start, int64_t steps) {
-    const int64_t L = p_.length, N = p_.state, base = (image_ * p_.groups + group_) * N * L + start;
-    for (int64_t n = 0; n < N; n += W) {
-      if (!p_.constant_B)
-        load_channel_rows(reinterpret_cast<V*>(B_ + n), p_.B, p_.type, base + n * L, L, steps, N - n,
-                          row_ / W);
-      if (!p_.constant_C)
-        load_channel_rows(reinterpret_cast<V*>(C_ + n), p_.C, p_.type, base + n * L, L, steps, N - n,
-                          row_ / W);
-    }
+        ahead.add(part_.saved_state(p_.states, chunk) + n * p_.dim + blocks[0].channel, channels * sizeof(E));
+    ahead.spread(Part::kAhead * part_.block_count * passes(N, kBackwardStates));
   }
 
   void load_block(BackwardBlock<V>& x, int64_t index, int64_t start, int64_t steps) {
-    const int64_t L = p_.length, N = p_.state;
     BackwardChunk<V>& chunk = *x.chunk;
     if (index > 0)
-      for (int64_t n = 0; n < N; ++n)
-        x.state[n] = load_some(saved_state(index) + n * p_.dim + x.channel, x.count);
+      x.load_state(part_.saved_state(p_.states, index), p_.state, p_.dim);
     else
-      x.decay.clear(x.state, N);
+      x.decay.clear(x.state, p_.state);
     // First what the softplus waits for.
-    load_channel_rows(chunk.dt, p_.delta, p_.type, at(x, start), L, steps, x.count);
-    load_channel_rows(chunk.u, p_.u, p_.type, at(x, start), L, steps, x.count);
-    load_channel_rows(chunk.gy, p_.grad_out, p_.type, at(x, start), L, steps, x.count);
+    part_.load(chunk.dt, p_.delta, x, start, steps);
+    part_.load(chunk.u, p_.u, x, start, steps);
+    part_.load(chunk.gy, p_.grad_out, x, start, steps);
     x.start(steps, p_.softplus, chunk.dt, 1);
     if (p_.z) {
-      for (int64_t t = 0; t < steps; ++t) chunk.y[t] = x.D * chunk.u[t];
-      load_channel_rows(z_, p_.z, p_.type, at(x, start), L, steps, x.count);
+      part_.load(z_, p_.z, x, start, steps);
       for (int64_t t = 0; t < steps; ++t) chunk.gy[t] *= z_[t] * sigmoid(z_[t]);
     }
   }
 
   void store_block(BackwardBlock<V>& x, int64_t start, int64_t steps) {
-    const int64_t L = p_.length;
     BackwardChunk<V>& chunk = *x.chunk;
     if (p_.grad_z) {
-      load_channel_rows(z_, p_.z, p_.type, at(x, start), L, steps, x.count);
-      load_channel_rows(grad_, p_.grad_out, p_.type, at(x, start), L, steps, x.count);
+      part_.load(z_, p_.z, x, start, steps);
+      part_.load(grad_, p_.grad_out, x, start, steps);
       for (int64_t t = 0; t < steps; ++t) {
         const V s = sigmoid(z_[t]);
-        grad_[t] *= chunk.y[t] * s * (Element<V>(1) + z_[t] * (Element<V>(1) - s));
+        grad_[t] *= chunk.y[t] * s * (E(1) + z_[t] * (E(1) - s));
       }
-      store_channel_rows(grad_, p_.grad_z, p_.type, at(x, start), L, steps, x.count);
+      part_.store(grad_, p_.grad_z, x, start, steps);
     }
-    V gD{}, gbias{};
-    for (int64_t t = 0; t < steps; ++t) {
-      const V gdelta = fma(chunk.gdtu[t], chunk.u[t], chunk.gdt[t]) * chunk.slope[t];
-      const V gu = fma(chunk.gdtu[t], chunk.dt[t], x.D * chunk.gy[t]);
-      gD = fma(chunk.gy[t], chunk.u[t], gD);
-      gbias += gdelta;
-      chunk.gdt[t] = gdelta;
-      chunk.gdtu[t] = gu;
-    }
-    x.gD += gD;
-    x.gdelta_bias += gbias;
-    store_channel_rows(chunk.gdtu, p_.grad_u, p_.type, at(x, start), L, steps, x.count);
-    store_channel_rows(chunk.gdt, p_.grad_delta, p_.type, at(x, start), L, steps, x.count);
+    x.finish(steps);
+    part_.store(chunk.gdtu, p_.grad_u, x, start, steps);
+    part_.store(chunk.gdt, p_.grad_delta, x, start, steps);
   }
 
   void store_sums(const E* sums, const Parts<V>& to, int64_t start, int64_t steps) {
-    const int64_t L = p_.length, N = p_.state, base = (image_ * p_.groups + group_) * N * L + start;
+    const int64_t L = p_.length, N = p_.state, row = part_.row / W;
     for (int64_t n = 0; n < N; n += W)
-      store_channel_rows(reinterpret_cast<const V*>(sums + n), to[part_index_], kCompute, base + n * L, L,
-                         steps, N - n, row_ / W);
+      store_channel_rows(reinterpret_cast<const V*>(sums + n), to[part_.part], kCompute,
+                         (part_.group_row + n) * L + start, L, steps, N - n, row);
   }
 
   void store_parameters(BackwardBlock<V>& x) {
     const int64_t N = p_.state;
     const auto store_matrix = [&](const V* gradient, const Parts<V>& to) {
-      store_channel_rows(gradient, to[image_], kCompute, x.channel * N, N, N, x.count);
+      store_channel_rows(gradient, to[part_.image], kCompute, x.channel * N, N, N, x.count);
     };
     store_matrix(x.gA, gradients_.A);
     if (p_.constant_B) store_matrix(x.gconstant_B, gradients_.B);
     if (p_.constant_C) store_matrix(x.gconstant_C, gradients_.C);
-    if (p_.D) write(gradients_.D[image_], kCompute, x.channel, x.gD, x.count);
-    if (p_.delta_bias) write(gradients_.delta_bias[image_], kCompute, x.channel, x.gdelta_bias, x.count);
+    if (p_.D) write(gradients_.D[part_.image], kCompute, x.channel, x.gD, x.count);
+    if (p_.delta_bias) write(gradients_.delta_bias[part_.image], kCompute, x.channel, x.gdelta_bias, x.count);
   }
 
   const SelectiveScanBackward& p_;
   const Gradients<V>& gradients_;
-  const int64_t image_, group_, part_index_, row_;
-  int64_t block_count_;
-  Scratch scratch_;
-  V *z_, *grad_;
-  E *B_, *C_;
+  Part part_;
   BackwardPart<V> sums_;
-  BackwardBlock<V> blocks_[(kChannelsPerPart + W - 1) / W];
+  V *z_, *grad_;
 };
 
 template <class V>
 void run(const SelectiveScanBackward& p, ParallelFor parallel) {
   Workspace<Element<V>> workspace{static_cast<Element<V>*>(p.workspace)};
   const Gradients<V> gradients(workspace, p);
-  const int64_t parts = channel_parts(p.dim / p.groups);
-  for_each_task(parallel, p.batch * p.groups * parts, [&](int64_t task) {
-    PartTask<V>(p, gradients, task / parts / p.groups, task / parts % p.groups, task % parts).run();
-  });
+  for_each_task(parallel, SequencePart<V, BackwardBlock<V>>::tasks(p),
+                [&](int64_t task) { InScratch<BackwardTask<V>>(p, gradients, task)->run(); });
   gradients.add(parallel);
 }
 
@@ -246,14 +164,11 @@ int64_t workspace_size(const SelectiveScanBackward& p) {
 }  // namespace
 
 int64_t selective_scan_backward_workspace(const SelectiveScanBackward& p) {
-  return p.type == Type::kFloat64 ? workspace_size<double>(p) : workspace_size<Float>(p);
+  return for_compute_type(p.type, [&](auto v) { return workspace_size<decltype(v)>(p); });
 }
 
 void selective_scan_backward(const SelectiveScanBackward& p, ParallelFor parallel) {
-#if defined(SWIN_WITH_DOUBLE)
-  if (p.type == Type::kFloat64) return run<double>(p, parallel);
-#endif
-  run<Float>(p, parallel);
+  for_compute_type(p.type, [&](auto v) { run<decltype(v)>(p, parallel); });
 }
 
 }  // namespace swin_umamba::SWIN_ISA

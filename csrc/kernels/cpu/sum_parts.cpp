@@ -1,7 +1,7 @@
 // Adds parts in order: the end of every reduction that tasks share.
 #include "sum_parts.h"
 
-#include "parallel.h"
+#include "task.h"
 
 namespace swin_umamba::SWIN_ISA {
 namespace {
@@ -24,10 +24,7 @@ void run(const SumParts& p, ParallelFor parallel) {
 }  // namespace
 
 void sum_parts(const SumParts& p, ParallelFor parallel) {
-#if defined(SWIN_WITH_DOUBLE)
-  if (p.type == Type::kFloat64) return run<double>(p, parallel);
-#endif
-  run<Float>(p, parallel);
+  for_compute_type(p.type, [&](auto v) { run<decltype(v)>(p, parallel); });
 }
 
 }  // namespace swin_umamba::SWIN_ISA

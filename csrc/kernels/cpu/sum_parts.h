@@ -6,6 +6,8 @@
 
 namespace swin_umamba::SWIN_ISA {
 
+void sum_parts(const SumParts& p, ParallelFor parallel);
+
 // `count` parts of `size` numbers each, to be added in order: the same bits for any number of threads. The
 // first part is made in the place of the sum, if that is of compute type, and the others in the workspace.
 template <class V>

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "../directions.h"
-#include "../problem.h"
 #include "vector_math.h"
 
 namespace swin_umamba::SWIN_ISA {
@@ -57,56 +56,55 @@ SWIN_INLINE uint16_t float_to_float16(float f) {
   return sign | uint16_t((bits + 0xc8000fff + ((bits >> 13) & 1)) >> 13);
 }
 
-SWIN_INLINE Float widen_bfloat16(const uint16_t* p) {
-#if defined(__AVX512F__)
-  return (Float)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16);
-#elif defined(__AVX2__)
-  return (Float)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)), 16);
-#else
+// A vector from, or to, half the bytes; the templates are for sets without instructions for it.
+template <class Half>
+SWIN_INLINE Float widen_bfloat16(const Half* p) {
   float lanes[kWidth];
   for (int i = 0; i < kWidth; ++i) lanes[i] = bfloat16_to_float(p[i]);
   return load<Float>(lanes);
-#endif
 }
-
-SWIN_INLINE Float widen_float16(const uint16_t* p) {
-#if defined(__AVX512F__)
-  return (Float)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
-#elif defined(__AVX2__)
-  return (Float)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
-#else
+template <class Half>
+SWIN_INLINE Float widen_float16(const Half* p) {
   float lanes[kWidth];
   for (int i = 0; i < kWidth; ++i) lanes[i] = float16_to_float(p[i]);
   return load<Float>(lanes);
-#endif
 }
-
-SWIN_INLINE void narrow_bfloat16(uint16_t* p, Float v) {
-#if defined(__AVX512F__)
-  const __m512i bits = (__m512i)v;
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-  const __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
-  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
-  const __m512i top = _mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, quiet), 16);
-  _mm256_storeu_si256((__m256i*)p, _mm512_cvtepi32_epi16(top));
-#else
+template <class Half>
+SWIN_INLINE void narrow_bfloat16(Half* p, Float v) {
   float lanes[kWidth];
   store<Float>(lanes, v);
   for (int i = 0; i < kWidth; ++i) p[i] = float_to_bfloat16(lanes[i]);
-#endif
 }
-
-SWIN_INLINE void narrow_float16(uint16_t* p, Float v) {
-#if defined(__AVX512F__)
-  _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph((__m512)v, 0));
-#elif defined(__AVX2__)
-  _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph((__m256)v, 0));
-#else
+template <class Half>
+SWIN_INLINE void narrow_float16(Half* p, Float v) {
   float lanes[kWidth];
   store<Float>(lanes, v);
   for (int i = 0; i < kWidth; ++i) p[i] = float_to_float16(lanes[i]);
-#endif
+}
+
+// The first `count` lanes; the others are zero.
+template <int W>
+SWIN_INLINE void copy_lanes(uint16_t (&lanes)[W], const uint16_t* p, int64_t count) {
+  for (int i = 0; i < W; ++i) lanes[i] = i < count ? p[i] : 0;
+}
+template <int W>
+SWIN_INLINE void store_lanes(uint16_t* p, const uint16_t (&lanes)[W], int64_t count) {
+  for (int64_t i = 0; i < count; ++i) p[i] = lanes[i];
+}
+
+// Calls function(constant) with `type` as a constant.
+template <Type TYPE>
+struct TypeConstant {
+  static constexpr Type value = TYPE;
+};
+template <class Function>
+SWIN_INLINE void for_type(Type type, Function function) {
+  if (type == Type::kFloat32)
+    function(TypeConstant<Type::kFloat32>());
+  else if (type == Type::kBFloat16)
+    function(TypeConstant<Type::kBFloat16>());
+  else
+    function(TypeConstant<Type::kFloat16>());
 }
 
 // One vector from, or to, `index` elements into an array of type TYPE.
@@ -129,15 +127,6 @@ SWIN_INLINE void write_full(void* base, int64_t index, Float v) {
   }
 }
 
-// The first `count` lanes; the others are zero.
-SWIN_INLINE void copy_lanes(uint16_t (&lanes)[kWidth], const uint16_t* p, int64_t count) {
-#if defined(__AVX512F__)
-  _mm256_storeu_si256((__m256i*)lanes, _mm256_maskz_loadu_epi16(lane_mask(count), p));
-#else
-  for (int i = 0; i < kWidth; ++i) lanes[i] = i < count ? p[i] : 0;
-#endif
-}
-
 // The first `count` lanes, of a type known at run time.
 SWIN_INLINE void read(Float& v, const void* base, Type type, int64_t index, int64_t count) {
   if (type == Type::kFloat32) {
@@ -154,14 +143,6 @@ SWIN_INLINE void read(Float& v, const void* base, Type type, int64_t index, int6
 }
 SWIN_INLINE void read(double& v, const void* base, Type, int64_t index, int64_t) {
   v = static_cast<const double*>(base)[index];
-}
-
-SWIN_INLINE void store_lanes(uint16_t* p, const uint16_t (&lanes)[kWidth], int64_t count) {
-#if defined(__AVX512F__)
-  _mm256_mask_storeu_epi16(p, lane_mask(count), _mm256_loadu_si256((const __m256i*)lanes));
-#else
-  for (int64_t i = 0; i < count; ++i) p[i] = lanes[i];
-#endif
 }
 
 SWIN_INLINE void write(void* base, Type type, int64_t index, Float v, int64_t count) {
@@ -201,48 +182,20 @@ SWIN_INLINE void store_square(const Float* tile, void* base, int64_t offset, int
   for (int c = 0; c < kWidth; ++c) write_full<TYPE>(base, offset + c * stride, rows[c]);
 }
 
-// Those of `steps` steps; returns the number of steps done.
-SWIN_INLINE int64_t load_squares(Float* tile, const void* base, Type type, int64_t offset, int64_t stride,
-                                 int64_t steps, int64_t tile_row) {
-  int64_t t = 0;
-  if (type == Type::kFloat32)
-    for (; t + kWidth <= steps; t += kWidth)
-      load_square<Type::kFloat32>(tile + t * tile_row, base, offset + t, stride, tile_row);
-  else if (type == Type::kBFloat16)
-    for (; t + kWidth <= steps; t += kWidth)
-      load_square<Type::kBFloat16>(tile + t * tile_row, base, offset + t, stride, tile_row);
-  else
-    for (; t + kWidth <= steps; t += kWidth)
-      load_square<Type::kFloat16>(tile + t * tile_row, base, offset + t, stride, tile_row);
-  return t;
-}
-SWIN_INLINE int64_t load_squares(double*, const void*, Type, int64_t, int64_t, int64_t, int64_t) { return 0; }
-
-SWIN_INLINE int64_t store_squares(const Float* tile, void* base, Type type, int64_t offset, int64_t stride,
-                                  int64_t steps, int64_t tile_row) {
-  int64_t t = 0;
-  if (type == Type::kFloat32)
-    for (; t + kWidth <= steps; t += kWidth)
-      store_square<Type::kFloat32>(tile + t * tile_row, base, offset + t, stride, tile_row);
-  else if (type == Type::kBFloat16)
-    for (; t + kWidth <= steps; t += kWidth)
-      store_square<Type::kBFloat16>(tile + t * tile_row, base, offset + t, stride, tile_row);
-  else
-    for (; t + kWidth <= steps; t += kWidth)
-      store_square<Type::kFloat16>(tile + t * tile_row, base, offset + t, stride, tile_row);
-  return t;
-}
-SWIN_INLINE int64_t store_squares(const double*, void*, Type, int64_t, int64_t, int64_t, int64_t) {
-  return 0;
-}
-
 // Channels are rows of `stride` elements, steps are contiguous:
 // tile[t * tile_row] = { base[offset + c * stride + t] }_c.
 template <class V>
 void load_channel_rows(V* tile, const void* base, Type type, int64_t offset, int64_t stride, int64_t steps,
                        int64_t count, int64_t tile_row = 1) {
   constexpr int W = Lanes<V>::kCount;
-  int64_t t = count >= W ? load_squares(tile, base, type, offset, stride, steps, tile_row) : 0;
+  int64_t t = 0;
+  if constexpr (W > 1) {
+    const int64_t whole = count >= W ? steps / W * W : 0;
+    for_type(type, [&](auto constant) {
+      for (; t < whole; t += W)
+        load_square<decltype(constant)::value>(tile + t * tile_row, base, offset + t, stride, tile_row);
+    });
+  }
   for (; t < steps; t += W) {
     V rows[W] = {};
     const int64_t n = minimum<int64_t>(W, steps - t);
@@ -258,7 +211,14 @@ template <class V>
 void store_channel_rows(const V* tile, void* base, Type type, int64_t offset, int64_t stride, int64_t steps,
                         int64_t count, int64_t tile_row = 1) {
   constexpr int W = Lanes<V>::kCount;
-  int64_t t = count >= W ? store_squares(tile, base, type, offset, stride, steps, tile_row) : 0;
+  int64_t t = 0;
+  if constexpr (W > 1) {
+    const int64_t whole = count >= W ? steps / W * W : 0;
+    for_type(type, [&](auto constant) {
+      for (; t < whole; t += W)
+        store_square<decltype(constant)::value>(tile + t * tile_row, base, offset + t, stride, tile_row);
+    });
+  }
   for (; t < steps; t += W) {
     V rows[W] = {};
     const int64_t n = minimum<int64_t>(W, steps - t);
@@ -302,10 +262,28 @@ SWIN_INLINE void add_row(Element<V>* target, const Element<V>* source, int64_t c
     store_some(target + i, load_some(target + i, count - i) + load_some(source + i, count - i), count - i);
 }
 
-// The compute type as a Type, for arrays of parameters, states and sums.
-template <class V>
-constexpr Type compute_type() {
-  return sizeof(Element<V>) == 8 ? Type::kFloat64 : Type::kFloat32;
+// A row in memory to and from compute type, the type looked at once.
+SWIN_INLINE void widen_row(float* to, const void* base, Type type, int64_t index, int64_t count) {
+  for_type(type, [&](auto constant) {
+    int64_t i = 0;
+    for (; i + kWidth <= count; i += kWidth)
+      store<Float>(to + i, read_full<decltype(constant)::value>(base, index + i));
+    if (i == count) return;
+    Float rest;
+    read(rest, base, type, index + i, count - i);
+    store_some(to + i, rest, count - i);
+  });
 }
+SWIN_INLINE void narrow_row(void* base, Type type, int64_t index, const float* from, int64_t count) {
+  for_type(type, [&](auto constant) {
+    int64_t i = 0;
+    for (; i + kWidth <= count; i += kWidth)
+      write_full<decltype(constant)::value>(base, index + i, load<Float>(from + i));
+    if (i < count) write(base, type, index + i, load_some(from + i, count - i), count - i);
+  });
+}
+// float64 has no half type.
+SWIN_INLINE void widen_row(double*, const void*, Type, int64_t, int64_t) {}
+SWIN_INLINE void narrow_row(void*, Type, int64_t, const double*, int64_t) {}
 
 }  // namespace swin_umamba::SWIN_ISA

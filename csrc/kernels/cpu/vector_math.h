@@ -1,120 +1,90 @@
 // exp2, exp, softplus and its derivative for vectors of channels.
-//
-// 2^t = 2^n 2^f with n = round(t) and a polynomial for 2^f on [-1/2, 1/2], fitted to the least largest
-// relative error with 2^0 = 1 exactly, so that a long chain of decays near one does not drift.
-// `python csrc/kernels/cpu/fit_polynomials.py` makes the coefficients.
 #pragma once
 
-#include "../scan_math.h"
+#include <cmath>
+
 #include "simd.h"
 
 namespace swin_umamba::SWIN_ISA {
 
-// relative error 1.1e-07
-constexpr float kExp2[] = {0.6931470036506653f, 0.24022242426872253f, 0.05550733581185341f,
-                           0.009671512059867382f, 0.001326472731307149f};
-// relative error 5.5e-08
-constexpr float kLog1p[] = {1.0f,
-                            -0.4999990165233612f,
-                            0.3332996368408203f,
-                            -0.24954132735729218f,
-                            0.19675937294960022f,
-                            -0.15305587649345398f,
-                            0.10603649169206619f,
-                            -0.05695948749780655f,
-                            0.0198514424264431f,
-                            -0.0032440219074487686f};
+// The templates over V are for Float, where an instruction set has none of its own.
 
-// 2^f for |f| <= 1/2.
-template <int COUNT>
-SWIN_INLINE void exp2_fractions(Float (&r)[COUNT], const Float (&f)[COUNT]) {
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = broadcast<Float>(kExp2[4]);
+// n[i] + f[i] = a * b[i], n[i] whole and |f[i]| <= 1/2. Without GENERAL no product is above zero.
+template <bool GENERAL, int COUNT, class V>
+SWIN_INLINE void split_products(V (&n)[COUNT], V (&f)[COUNT], V a, const V* b) {
   SWIN_UNROLL(8)
-  for (int degree = 3; degree >= 0; --degree) {
-    SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = fma(r[i], f[i], broadcast<Float>(kExp2[degree]));
+  for (int i = 0; i < COUNT; ++i) {
+    f[i] = maximum(broadcast<V>(-125.0f), a * b[i]);
+    if (GENERAL) f[i] = minimum(broadcast<V>(128.0f), f[i]);
   }
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = fma(r[i], f[i], broadcast<Float>(1.0f));
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = f[i] + kRound;
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] -= n[i] - kRound;
 }
 
-// Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits, below which nothing of the sum's own
-// exponent is left when they are shifted to the exponent field.
-constexpr float kRound = 12582912.0f;
+// x 2^n of split_products and split_powers, which here leave n as kRound does: to the exponent field. GENERAL
+// takes twice x, so that n = 128 is infinity and not NaN.
+template <bool GENERAL, class V>
+SWIN_INLINE V scaled(V x, V n) {
+  return GENERAL ? (V)((Int)(x + x) + (((Int)n - 1) << 23)) : (V)((Int)x + ((Int)n << 23));
+}
 
-// r[i] = 2^(a * b[i]). Without GENERAL no product is above zero, and `limited` a makes none below -1e15.
+// A step that split_products takes.
+template <bool GENERAL, class V>
+SWIN_INLINE V limited(V dt, V) {
+  return dt;
+}
+
+// n[i] + f[i] = x[i] log2(e), x[i] up to 88.7, the product in two parts.
+template <int COUNT, class V>
+SWIN_INLINE void split_powers(V (&n)[COUNT], V (&f)[COUNT], const V (&x)[COUNT]) {
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] = maximum(broadcast<V>(-87.0f), x[i]);
+  SWIN_UNROLL(8)
+  for (int i = 0; i < COUNT; ++i) n[i] = fma(f[i], broadcast<V>(1.44269504f), broadcast<V>(kRound));
+  SWIN_UNROLL(8)
+  for (int i = 0; i < COUNT; ++i) f[i] = fma(n[i] - kRound, broadcast<V>(-0.693359375f), f[i]);
+  SWIN_UNROLL(8)
+  for (int i = 0; i < COUNT; ++i) f[i] = fma(n[i] - kRound, broadcast<V>(2.12194440e-4f), f[i]) * 1.44269504f;
+}
+
+template <class V>
+SWIN_INLINE V reciprocal(V x) {
+  return 1.0f / x;
+}
+
+// r[i] = 2^(n[i] + f[i]) of what is split.
+template <bool GENERAL, int COUNT>
+SWIN_INLINE void exp2_parts(Float (&r)[COUNT], const Float (&n)[COUNT], const Float (&f)[COUNT]) {
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = broadcast<Float>(exp2_coefficient(kExp2Degree));
+  SWIN_UNROLL(8)
+  for (int power = kExp2Degree - 1; power >= 0; --power) {
+    SWIN_UNROLL(8)
+    for (int i = 0; i < COUNT; ++i) r[i] = fma(r[i], f[i], broadcast<Float>(exp2_coefficient(power)));
+  }
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = scaled<GENERAL>(r[i], n[i]);
+}
+
+// r[i] = 2^(a * b[i]). Without GENERAL no product is above zero, and `limited` has seen to a.
 // Written stage by stage: the chain of one exponential is long, and processors look ahead too little to
 // overlap chains that follow one another.
 template <bool GENERAL, int COUNT>
 SWIN_INLINE void exp2_products(Float (&r)[COUNT], Float a, const Float* b) {
   Float n[COUNT], f[COUNT];
-#if defined(__AVX512F__)
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = fma(a, b[i], broadcast<Float>(kRound));
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] -= kRound;
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] = fma(a, b[i], -n[i]);
-  // Of a large product nothing is left for the fraction, and of an infinite one NaN.
-  if (GENERAL)
-    for (int i = 0; i < COUNT; ++i)
-      f[i] = minimum(maximum(f[i], broadcast<Float>(-0.5f)), broadcast<Float>(0.5f));
-  exp2_fractions(r, f);
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = (Float)_mm512_scalef_ps((__m512)r[i], (__m512)n[i]);
-#else
-  SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i) {
-    f[i] = maximum(broadcast<Float>(-125.0f), a * b[i]);
-    if (GENERAL) f[i] = minimum(broadcast<Float>(128.0f), f[i]);
-  }
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = f[i] + kRound;
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] -= n[i] - kRound;
-  exp2_fractions(r, f);
-  // To the exponent field. Twice 2^f, so that n = 128 is infinity and not NaN.
-  SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i)
-    r[i] = GENERAL ? (Float)((Int)(r[i] + r[i]) + (((Int)n[i] - 1) << 23))
-                   : (Float)((Int)r[i] + ((Int)n[i] << 23));
-#endif
+  split_products<GENERAL>(n, f, a, b);
+  exp2_parts<GENERAL>(r, n, f);
 }
 template <bool GENERAL, int COUNT>
 SWIN_INLINE void exp2_products(double (&r)[COUNT], double a, const double* b) {
   for (int i = 0; i < COUNT; ++i) r[i] = std::exp2(a * b[i]);
 }
 
-// A step that exp2_products takes: with AVX-512 its product with the largest rate is within `limit`'s 1e15.
-template <bool GENERAL, class V>
-SWIN_INLINE V limited(V dt, [[maybe_unused]] V limit) {
-#if defined(__AVX512F__)
-  if (!GENERAL) return minimum(limit, maximum(-limit, dt));
-#endif
-  return dt;
-}
-
-SWIN_INLINE double exp(double x) { return std::exp(x); }
-// r[i] = e^x[i] for x up to 88.7, with the product by log2(e) in two parts.
+// r[i] = e^x[i] for x up to 88.7.
 template <int COUNT>
 SWIN_INLINE void exps(Float (&r)[COUNT], const Float (&x)[COUNT]) {
   Float n[COUNT], f[COUNT];
-#if defined(__AVX512F__)
-  const Float log2e = broadcast<Float>(1.44269502f), rest = broadcast<Float>(1.92596299e-8f);
-  SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i) f[i] = maximum(broadcast<Float>(-104.0f), x[i]);
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = fma(f[i], log2e, broadcast<Float>(kRound));
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] -= kRound;
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) f[i] = fma(f[i], rest, fma(f[i], log2e, -n[i]));
-  exp2_fractions(r, f);
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) r[i] = (Float)_mm512_scalef_ps((__m512)r[i], (__m512)n[i]);
-#else
-  SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i) f[i] = maximum(broadcast<Float>(-87.0f), x[i]);
-  SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i) n[i] = fma(f[i], broadcast<Float>(1.44269504f), broadcast<Float>(kRound));
-  SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i) f[i] = fma(n[i] - kRound, broadcast<Float>(-0.693359375f), f[i]);
-  SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i)
-    f[i] = fma(n[i] - kRound, broadcast<Float>(2.12194440e-4f), f[i]) * 1.44269504f;
-  exp2_fractions(r, f);
-  SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i) r[i] = (Float)((Int)(r[i] + r[i]) + (((Int)n[i] - 1) << 23));
-#endif
+  split_powers(n, f, x);
+  exp2_parts<true>(r, n, f);
 }
+SWIN_INLINE double exp(double x) { return std::exp(x); }
 SWIN_INLINE Float exp(Float x) {
   const Float in[1] = {minimum(broadcast<Float>(88.7f), x)};  // more is cut, not infinite
   Float out[1];
@@ -122,49 +92,44 @@ SWIN_INLINE Float exp(Float x) {
   return out[0];
 }
 
+SWIN_INLINE double minus_absolute(double x) { return -std::fabs(x); }
 SWIN_INLINE Float minus_absolute(Float x) { return (Float)((Int)x | int32_t(0x80000000)); }
 
-SWIN_INLINE Float reciprocal(Float x) {
-#if defined(__AVX512F__)
-  const Float r = (Float)_mm512_rcp14_ps((__m512)x);
-  return r * fma(-x, r, broadcast<Float>(2.0f));
-#else
-  return 1.0f / x;
-#endif
+// 1 / (1 + e^-x), the derivative of softplus; `e` is e^-|x|.
+SWIN_INLINE double sigmoid(double x, double e) { return (x >= 0 ? 1 : e) / (1 + e); }
+SWIN_INLINE Float sigmoid(Float x, Float e) {
+  return (x >= Float{} ? broadcast<Float>(1.0f) : e) * reciprocal(e + 1.0f);
+}
+template <class V>
+SWIN_INLINE V sigmoid(V x) {
+  return sigmoid(x, exp(minus_absolute(x)));
 }
 
-// x[i] becomes log(1 + e^x[i]), with log(1 + e) for 0 <= e <= 1 by a polynomial; its derivative,
-// 1 / (1 + e^-x[i]), goes to `slope`.
+// x[i] becomes log(1 + e^x[i]), without overflow and accurate where it is tiny; its derivative goes to
+// `slope`.
 template <int COUNT>
 SWIN_INLINE void softplus_and_slope(Float (&x)[COUNT], Float (&slope)[COUNT]) {
   Float e[COUNT], p[COUNT];
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) p[i] = minus_absolute(x[i]);
   exps(e, p);
-  SWIN_UNROLL(8)
-  for (int i = 0; i < COUNT; ++i)
-    slope[i] = (x[i] >= Float{} ? broadcast<Float>(1.0f) : e[i]) * reciprocal(e[i] + 1.0f);
-  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) p[i] = broadcast<Float>(kLog1p[9]);
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) slope[i] = sigmoid(x[i], e[i]);
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) p[i] = broadcast<Float>(log1p_coefficient(kLog1pDegree));
   SWIN_UNROLL(9)
-  for (int degree = 8; degree >= 0; --degree) {
-    SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) p[i] = fma(p[i], e[i], broadcast<Float>(kLog1p[degree]));
+  for (int power = kLog1pDegree - 1; power > 0; --power) {
+    SWIN_UNROLL(8)
+    for (int i = 0; i < COUNT; ++i) p[i] = fma(p[i], e[i], broadcast<Float>(log1p_coefficient(power)));
   }
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) x[i] = fma(p[i], e[i], maximum(Float{}, x[i]));
 }
 template <int COUNT>
 SWIN_INLINE void softplus_and_slope(double (&x)[COUNT], double (&slope)[COUNT]) {
   for (int i = 0; i < COUNT; ++i) {
-    slope[i] = swin_umamba::sigmoid(x[i]);
-    x[i] = swin_umamba::softplus(x[i]);
+    slope[i] = sigmoid(x[i]);
+    x[i] = (x[i] > 0 ? x[i] : 0) + std::log1p(std::exp(-std::fabs(x[i])));
   }
 }
 
 // Steps whose softplus is taken at a time, to overlap the chains of dependent operations. Divides kChunk.
 constexpr int kTogether = 8;
-
-SWIN_INLINE Float sigmoid(Float x) {
-  const Float e = exp(minus_absolute(x));
-  return (x >= Float{} ? broadcast<Float>(1.0f) : e) * reciprocal(e + 1.0f);
-}
-SWIN_INLINE double sigmoid(double x) { return swin_umamba::sigmoid(x); }
 
 }  // namespace swin_umamba::SWIN_ISA

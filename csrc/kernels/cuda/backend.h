@@ -13,9 +13,9 @@ struct Cuda {
   cuda::Stream stream;
 
   static void lay_out(Problem&) {}
-  static void lay_out(SelectiveScan& p) { p.saved = saved_states(p.length, kCudaChunk); }
+  static void lay_out(SelectiveScan& p) { p.saved = cuda::saved_states(p.length); }
   // One matrix product of x with the weights of all directions makes projected_x.
-  static void lay_out(Ss2d& p) { p.saved = saved_states(p.length(), kCudaChunk), p.pixels_outermost = true; }
+  static void lay_out(Ss2d& p) { p.saved = cuda::saved_states(p.length()), p.pixels_outermost = true; }
 
   static int64_t workspace(const Problem&) { return 0; }
   static int64_t workspace(const SelectiveScanBackward& p) {

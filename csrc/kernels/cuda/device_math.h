@@ -3,11 +3,12 @@
 
 #include <cmath>
 
+#include "../polynomials.h"
 #include "device.h"
 
 namespace swin_umamba::cuda {
 
-constexpr float kLog2E = 1.44269504f;
+constexpr float kLog2E = float(swin_umamba::kLog2E);
 
 // On the special-function units: 16 per clock and multiprocessor.
 __device__ inline float exp2_special(float x) {
@@ -21,33 +22,22 @@ __device__ inline float exp2_special(float x) {
 #endif
 }
 
-// Coefficients of csrc/kernels/cpu/fit_polynomials.py, which says how they are made: 2^f = 1 + f * poly(f) on
-// [-1/2, 1/2], relative error 1.1e-7, and log(1 + e) = e * poly(e) on [0, 1], 5.5e-8.
+// 2^f for |f| <= 1/2, and log(1 + e) for 0 <= e <= 1.
 __device__ inline float exp2_fraction(float f) {
-  float p = 0.001326472731307149f;
-  p = fmaf(p, f, 0.009671512059867382f);
-  p = fmaf(p, f, 0.05550733581185341f);
-  p = fmaf(p, f, 0.24022242426872253f);
-  p = fmaf(p, f, 0.6931470036506653f);
-  return fmaf(p, f, 1.0f);
+  float p = exp2_coefficient(kExp2Degree);
+#pragma unroll
+  for (int power = kExp2Degree - 1; power >= 0; --power) p = fmaf(p, f, exp2_coefficient(power));
+  return p;
 }
 __device__ inline float log1p_unit(float e) {
-  float p = -0.0032440219074487686f;
-  p = fmaf(p, e, 0.0198514424264431f);
-  p = fmaf(p, e, -0.05695948749780655f);
-  p = fmaf(p, e, 0.10603649169206619f);
-  p = fmaf(p, e, -0.15305587649345398f);
-  p = fmaf(p, e, 0.19675937294960022f);
-  p = fmaf(p, e, -0.24954132735729218f);
-  p = fmaf(p, e, 0.3332996368408203f);
-  p = fmaf(p, e, -0.4999990165233612f);
-  p = fmaf(p, e, 1.0f);
+  float p = log1p_coefficient(kLog1pDegree);
+#pragma unroll
+  for (int power = kLog1pDegree - 1; power > 0; --power) p = fmaf(p, e, log1p_coefficient(power));
   return p * e;
 }
 
 // On the FMA units; zero below the normal numbers, as on the special-function units.
 __device__ inline float exp2_polynomial(float x) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves round(x) in the low bits
   const bool tiny = x < -126.0f;
   x = x > 128.0f ? 128.0f : x;
   const float shifted = x + kRound;

@@ -14,6 +14,10 @@ namespace swin_umamba::cuda {
 
 using Stream = CUstream_st*;
 
+// Steps between two saved states, which are those at the start of every chunk but the first.
+constexpr int kChunk = 64;
+static constexpr int64_t saved_states(int64_t length) { return (length - 1) / kChunk; }
+
 const char* cross_scan(const CrossScan& p, Stream stream);
 const char* cross_merge(const CrossScan& p, Stream stream);
 

@@ -1,9 +1,9 @@
 // The recurrence on one tile in shared memory: 64 steps of 8 channels, 16 states at a time.
 //
 // A block takes a tile; each of its warps has a few consecutive steps of all 8 channels, and each
-// thread the 4 states of a quarter of one channel's 16. Because a decay does not depend on the
-// state, a thread makes its decays once and keeps them in registers; it runs its steps from state
-// zero, one thread for each channel and state then strings the warps' results together, and the steps
+// thread the 4 states of a quarter of one channel's 16. A decay depends on the step and on A, not on
+// what came before, so a thread makes its decays once and keeps them in registers; it runs its steps from
+// state zero, one thread for each channel and state then strings the warps' results together, and the steps
 // run again from the true state with two FMAs for each. See docs/cuda-model.md.
 //
 // Any number of states is padded to a multiple of 16 with A = B = C = 0, steps beyond the end of the
@@ -15,8 +15,7 @@
 
 namespace swin_umamba::cuda {
 
-constexpr int kTile = 64;
-static_assert(kTile == kCudaChunk, "a state is saved at the start of each tile");
+constexpr int kTile = kChunk;  // a state is saved at the start of each
 constexpr int kChannels = 8;
 constexpr int kQuarters = 4;
 constexpr int kStates = 4;  // of one thread

@@ -21,6 +21,12 @@ struct Rows {
   __host__ __device__ int64_t count() const { return D() + 2; }
 };
 
+// A block sums dB and dC over a part of a group's channels, this many tiles; the parts are then added.
+constexpr int kTilesPerPart = 6;
+__host__ __device__ inline int64_t channel_parts(const SelectiveScan& p) {
+  return divide_up(p.dim / p.groups, kTilesPerPart * kChannels);
+}
+
 struct Arguments {
   SelectiveScanBackward p;
   float* adjoint;            // (B, tiles - 1, N, D): before the last tile, after each
@@ -32,7 +38,7 @@ struct Arguments {
   int64_t place() {
     Workspace<float> workspace{static_cast<float*>(p.workspace)};
     const int64_t tiles = divide_up(p.length, kTile), rows = Rows(p).count();
-    const int64_t matrix = channel_parts(p.dim / p.groups) * p.batch * p.groups * p.state * p.length;
+    const int64_t matrix = channel_parts(p) * p.batch * p.groups * p.state * p.length;
     adjoint = workspace.take(p.batch * (tiles - 1) * p.state * p.dim);
     parts_B = workspace.take(p.constant_B ? 0 : matrix);
     parts_C = workspace.take(p.constant_C ? 0 : matrix);
@@ -167,7 +173,7 @@ struct Position {
   int tile, part, group, batch;
 
   __device__ Position(const SelectiveScan& p, int64_t block) {
-    const int64_t tiles = divide_up(p.length, kTile), parts = channel_parts(p.dim / p.groups);
+    const int64_t tiles = divide_up(p.length, kTile), parts = channel_parts(p);
     tile = int(block % tiles);
     part = int(block / tiles % parts);
     group = int(block / (tiles * parts) % p.groups);
@@ -198,10 +204,8 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
   const Rows rows(p);
   const int groups = padded_states(p.state) / kGroup, tiles = int(divide_up(p.length, kTile));
 
-  constexpr int kTiles = kChannelsPerPart / kChannels;
-  static_assert(kChannelsPerPart % kChannels == 0);
-  const int first_tile = position.part * kTiles, all_tiles = int(tiles_per_group(p));
-  const int end_tile = first_tile + kTiles < all_tiles ? first_tile + kTiles : all_tiles;
+  const int first_tile = position.part * kTilesPerPart, all_tiles = int(tiles_per_group(p));
+  const int end_tile = first_tile + kTilesPerPart < all_tiles ? first_tile + kTilesPerPart : all_tiles;
 
   MatrixGradients matrices;
   matrices.clear();
@@ -382,8 +386,7 @@ const char* selective_scan_backward(const SelectiveScanBackward& p, Stream strea
   Arguments arguments{};
   arguments.p = p;
   arguments.place();
-  const int64_t tiles = divide_up(p.length, kTile), parts = channel_parts(p.dim / p.groups),
-                rows = Rows(p).count();
+  const int64_t tiles = divide_up(p.length, kTile), parts = channel_parts(p), rows = Rows(p).count();
   SharedSize size, adjoint_size;
   Storage(size, p);
   AdjointStorage(adjoint_size, p);

@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Argument
   const int64_t channel_tiles = divide_up(p.dim, kChannels);
   const ImageTile channels(p, blockIdx.x / channel_tiles % p.batch, blockIdx.x % channel_tiles * kChannels);
   const int direction = int(blockIdx.x / (channel_tiles * p.batch));
-  const int64_t sequence = direction * p.batch + channels.batch, saved = saved_states(p.length(), kCudaChunk);
+  const int64_t sequence = direction * p.batch + channels.batch, saved = saved_states(p.length());
   const float* grad_out =
       static_cast<const float*>(p.grad_out) + channels.batch * p.length() * p.dim + channels.first;
   const float* projected = static_cast<const float*>(p.projected_x) +

@@ -1,8 +1,8 @@
-"""Fit the polynomials of vector_math.h to the least largest relative error.
+"""Fit the polynomials of polynomials.h to the least largest relative error.
 
-    python csrc/kernels/cpu/fit_polynomials.py
+    python csrc/kernels/fit_polynomials.py
 
-prints the two coefficient tables and their relative errors, coefficients rounded to float32.
+prints their coefficients, rounded to float32, of which the lowest is given, and their relative errors.
 Lawson's algorithm: least squares, with each point's weight multiplied by its error until all peaks are equal.
 """
 
@@ -29,18 +29,17 @@ def fit(x: np.ndarray, target: np.ndarray, degrees: range, fixed: float = 0.0) -
     return rounded, float(np.abs(rows @ rounded - rest).max())
 
 
-def show(name: str, fitted: tuple[np.ndarray, float]) -> None:
+def show(name: str, lowest: float, fitted: tuple[np.ndarray, float]) -> None:
     coefficients, error = fitted
-    print(f"// relative error {error:.1e}")
-    print(f"constexpr float {name}[] = {{" + ", ".join(f"{np.float32(c)}f" for c in coefficients) + "};")
+    print(f"{name}, relative error {error:.1e}:", ", ".join(f"{np.float32(c)}f" for c in (lowest, *coefficients)))
 
 
 def main() -> None:
     points = np.cos(np.linspace(0, np.pi, 2002)[1:-1])
     f = points / 2
-    show("kExp2", fit(f, np.exp2(f), range(1, 6), fixed=1.0))
+    show("exp2", 1.0, fit(f, np.exp2(f), range(1, 6), fixed=1.0))
     e = (points + 1) / 2
-    show("kLog1p", fit(e, np.log1p(e), range(1, 11)))
+    show("log1p", 0.0, fit(e, np.log1p(e), range(1, 11)))
 
 
 if __name__ == "__main__":
