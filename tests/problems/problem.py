@@ -129,6 +129,7 @@ class Problem:
 
 
 def assert_same_bits(seen: Results, wanted: Results, label: str = "") -> None:
-    assert seen.keys() == wanted.keys()
+    assert seen.keys() == wanted.keys(), label
     for name, result in seen.items():
-        assert torch.equal(result, wanted[name]), f"{label}: {name} has other bits"
+        bits = [array.flatten().view(torch.uint8) for array in (result, wanted[name])]
+        assert torch.equal(*bits), f"{label}: {name} has other bits"
