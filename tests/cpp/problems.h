@@ -13,17 +13,50 @@ namespace swin_umamba::tests {
 Arrays random_inputs(const SelectiveScan& problem, Random& random, bool leave_out = false);
 Arrays random_inputs(const Ss2d& problem, Random& random);
 
-// Type, options, and the shapes of the arrays that are there.
-std::string describe(const SelectiveScan& problem, const Arrays& inputs);
-std::string describe(const Ss2d& problem, const Arrays& inputs);
+template <class Problem>
+struct Passes;
+template <>
+struct Passes<SelectiveScan> {
+  using Forward = SelectiveScanForward;
+  using Backward = SelectiveScanBackward;
+};
+template <>
+struct Passes<Ss2d> {
+  using Forward = Ss2dForward;
+  using Backward = Ss2dBackward;
+};
+
+template <class Pass, class Problem>
+Pass pass(const Problem& problem) {
+  Pass p{};
+  static_cast<Problem&>(p) = problem;
+  return p;
+}
+template <class Problem>
+auto forward(const Problem& problem) {
+  return pass<typename Passes<Problem>::Forward>(problem);
+}
+template <class Problem>
+auto backward(const Problem& problem) {
+  return pass<typename Passes<Problem>::Backward>(problem);
+}
+
+// Type and shapes of the arrays that are there.
+template <class Problem>
+std::string describe(const Problem& problem, const Arrays& inputs) {
+  auto p = backward(problem);
+  std::string text = type_name(p.type);
+  for (const Input& input : p.inputs())
+    if (inputs.count(input.name))
+      text += std::string(", ") + input.name + " " + shape_text(input.shape.values());
+  return text;
+}
 
 // The results, and the gradient of each input under "grad_" and its name.
-Arrays run_kernels(const SelectiveScan& problem, const Arrays& inputs);
-Arrays run_kernels(const Ss2d& problem, const Arrays& inputs);
-
-// The results alone, without saving states for the backward kernel.
-Arrays run_inference(const SelectiveScan& problem, const Arrays& inputs);
-Arrays run_inference(const Ss2d& problem, const Arrays& inputs);
+template <class Problem>
+Arrays run_kernels(const Problem& problem, const Arrays& inputs) {
+  return run_both(forward(problem), backward(problem), inputs);
+}
 
 template <class Problem>
 Arrays run_in_float64(Problem problem, const Arrays& inputs) {
@@ -31,11 +64,11 @@ Arrays run_in_float64(Problem problem, const Arrays& inputs) {
   return run_kernels(problem, as_double(inputs));
 }
 
-// Other numbers of threads give the bits that one gives, and so does inference.
+// Other numbers of threads give the bits that one gives, and so does the forward pass alone.
 template <class Problem>
 void check_same_bits(const Problem& problem, const Arrays& inputs) {
   const Arrays one = run_kernels(problem, inputs);
-  expect_same_bits(run_inference(problem, inputs), one);
+  expect_same_bits(infer(forward(problem), inputs), one);
   for (int threads : {2, 3, 16}) {
     thread_count() = threads;
     expect_same_bits(run_kernels(problem, inputs), one);

@@ -17,7 +17,8 @@ Arrays random_options(SelectiveScan& s, Random& random) {
   s.softplus = random.coin();
   s.constant_B = random.pick({false, false, true}), s.constant_C = random.pick({false, false, true});
   const Arrays inputs = random_inputs(s, random, true);
-  set_case(describe(s, inputs));
+  set_case(std::string("selective_scan ") + (s.softplus ? "with softplus: " : "without: ") +
+           describe(s, inputs));
   return inputs;
 }
 
@@ -66,7 +67,7 @@ void check_every_number(Type type) {
     Random random(3);
     Arrays in = random_inputs(s, random);
     for (const char* name : {"z", "delta_bias", "grad_last_state"}) in.erase(name);
-    set_case("that does nothing, " + describe(s, in));
+    set_case("selective_scan that does nothing: " + describe(s, in));
     in.insert_or_assign("delta", random.array(type, channels * s.length, 0, 0));
     in.insert_or_assign("D", random.array(Type::kFloat32, channels, 1, 1));
     const auto bits = static_cast<uint16_t*>(in.at("u").data());
@@ -103,7 +104,7 @@ void test_selective_scan() {
   s.batch = 2, s.groups = 1, s.dim = 100, s.length = 130, s.state = 5, s.softplus = true;
   Arrays inputs = random_inputs(s, random);
   inputs.erase("D");
-  set_case("without states and in threads, " + describe(s, inputs));
+  set_case("selective_scan without states and in threads: " + describe(s, inputs));
   check_same_bits(s, inputs);
 }
 

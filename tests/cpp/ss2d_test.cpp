@@ -70,7 +70,7 @@ void test_ss2d() {
       const int64_t batch = dim < 20 ? random.pick({1, 2}) : 1;
       const Ss2d s = problem(batch, height, width, dim, state, rank, types[next++ % 3]);
       const Arrays inputs = random_inputs(s, random);
-      set_case(describe(s, inputs));
+      set_case("ss2d: " + describe(s, inputs));
       expect_close(run_kernels(s, inputs), run_in_float64(s, inputs), s.length());
     }
 
@@ -78,7 +78,7 @@ void test_ss2d() {
   for (int64_t dim : {int64_t(100), kMostSums * kChannelsPerPart + 49}) {
     const Ss2d s = problem(2, 11, 12, dim, 5, 2, Type::kFloat32);
     const Arrays inputs = random_inputs(s, random);
-    set_case("without states and in threads, " + describe(s, inputs));
+    set_case("ss2d without states and in threads: " + describe(s, inputs));
     expect_close(run_kernels(s, inputs), run_in_float64(s, inputs), s.length());
     check_same_bits(s, inputs);
   }
@@ -92,7 +92,7 @@ void test_ss2d_float64() {
       const int64_t batch = random.pick({1, 2}), state = random.pick({1, 5}), rank = random.pick({1, 3});
       const Ss2d s = problem(batch, height, width, dim, state, rank, Type::kFloat64);
       const Arrays inputs = random_inputs(s, random);
-      set_case(describe(s, inputs));
+      set_case("ss2d: " + describe(s, inputs));
       const Arrays results = run_kernels(s, inputs);
       expect_close("y", results.at("y"), definition(s, inputs), 1e-12);
       const auto loss = [&](const Arrays& at) { return dot(run_kernels(s, at).at("y"), at.at("grad_y")); };
