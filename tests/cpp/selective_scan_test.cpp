@@ -17,8 +17,7 @@ Arrays random_options(SelectiveScan& s, Random& random) {
   s.softplus = random.coin();
   s.constant_B = random.pick({false, false, true}), s.constant_C = random.pick({false, false, true});
   const Arrays inputs = random_inputs(s, random, true);
-  set_case(std::string("selective_scan ") + (s.softplus ? "with softplus: " : "without: ") +
-           describe(s, inputs));
+  set_case(std::string("selective_scan") + (s.softplus ? " with softplus: " : ": ") + describe(s, inputs));
   return inputs;
 }
 
