@@ -104,7 +104,8 @@ fi
 # Away from the checkout, so that the installed package is imported and not the folder of that name.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp -r "$root/tests/gpu" "$work/tests"
+mkdir "$work/tests"
+cp -r "$root"/tests/{__init__.py,gpu,problems} "$work/tests"
 cp "$root"/benchmarks/gpu.py "$root"/benchmarks/cuda_model.py "$work"
 cd "$work"
 # What is installed and whether the operators work; its exit status tells of the CPU too.

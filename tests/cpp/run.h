@@ -3,8 +3,9 @@
 
 #include <utility>
 
-#include "array.h"
+#include "compare.h"
 #include "kernels/cpu/backend.h"
+#include "kernels/given.h"
 #include "threads.h"
 
 namespace swin_umamba::tests {
@@ -17,14 +18,19 @@ int64_t count(const ArrayOf<Pointer>& array) {
   return count;
 }
 
-// Those inputs of `p` that have a range, with random numbers from it.
+using Range = std::pair<double, double>;
+
+// Those inputs of `p` that have a range, with random numbers from it; optional ones, if `leave_out`, by coin.
 template <class P>
-Arrays random_arrays(P p, const std::map<std::string, std::pair<double, double>>& ranges, Random& random) {
+Arrays random_arrays(P p, const std::map<std::string, Range>& ranges, Random& random,
+                     bool leave_out = false) {
   Arrays arrays;
-  for (const Input& input : p.inputs())
-    if (const auto range = ranges.find(input.name); range != ranges.end())
-      arrays.emplace(input.name,
-                     random.array(input.type.value, count(input), range->second.first, range->second.second));
+  for (const Input& input : p.inputs()) {
+    const auto range = ranges.find(input.name);
+    if (range == ranges.end() || (leave_out && input.optional && random.coin())) continue;
+    const auto [low, high] = range->second;
+    arrays.emplace(input.name, random.array(input.type.value, count(input), low, high));
+  }
   return arrays;
 }
 

@@ -7,48 +7,45 @@
 #include "gradients.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/tuning.h"
-#include "selective_scan_problem.h"
+#include "problems.h"
 #include "tests.h"
-#include "threads.h"
 
 namespace swin_umamba::tests {
 namespace {
 
-Arrays run_in_float64(ScanSizes sizes, const Arrays& inputs) {
-  sizes.type = Type::kFloat64;
-  return run_kernels(sizes, as_double(inputs));
-}
-
-ScanSizes random_options(ScanSizes s, Random& random) {
-  s.softplus = random.coin(), s.constant_B = random.pick({false, false, true});
-  s.constant_C = random.pick({false, false, true}), s.D = random.coin(), s.z = random.coin();
-  s.delta_bias = random.coin(), s.grad_last_state = random.coin();
-  return s;
+// Chooses the options of `s` and gives it inputs.
+Arrays random_options(SelectiveScan& s, Random& random) {
+  s.softplus = random.coin();
+  s.constant_B = random.pick({false, false, true}), s.constant_C = random.pick({false, false, true});
+  const Arrays inputs = random_inputs(s, random, true);
+  set_case(std::string("selective_scan") + (s.softplus ? " with softplus: " : ": ") + describe(s, inputs));
+  return inputs;
 }
 
 // out and last_state by the definition (Gu and Dao, "Mamba", arXiv:2312.00752, Algorithm 2), step by step.
-Arrays recurrence(const ScanSizes& s, const Arrays& in) {
-  Arrays results{{"out", Array(Type::kFloat64, s.batch * s.dim() * s.length)},
-                 {"last_state", Array(Type::kFloat64, s.batch * s.dim() * s.state)}};
+Arrays recurrence(const SelectiveScan& s, const Arrays& in) {
+  const int64_t channels = s.dim / s.groups;
+  Arrays results{{"out", Array(Type::kFloat64, s.batch * s.dim * s.length)},
+                 {"last_state", Array(Type::kFloat64, s.batch * s.dim * s.state)}};
   const auto coefficient = [&](const char* name, bool constant, int64_t image, int64_t channel, int64_t n,
                                int64_t t) {
     return constant ? in.at(name)[channel * s.state + n]
-                    : in.at(name)[((image * s.groups + channel / s.channels) * s.state + n) * s.length + t];
+                    : in.at(name)[((image * s.groups + channel / channels) * s.state + n) * s.length + t];
   };
-  for (int64_t row = 0; row < s.batch * s.dim(); ++row) {
-    const int64_t image = row / s.dim(), channel = row % s.dim();
+  for (int64_t row = 0; row < s.batch * s.dim; ++row) {
+    const int64_t image = row / s.dim, channel = row % s.dim;
     std::vector<double> h(s.state);
     for (int64_t t = 0; t < s.length; ++t) {
       const double u = in.at("u")[row * s.length + t];
-      double dt = in.at("delta")[row * s.length + t], y = s.D ? in.at("D")[channel] * u : 0;
-      if (s.delta_bias) dt += in.at("delta_bias")[channel];
+      double dt = in.at("delta")[row * s.length + t], y = in.count("D") ? in.at("D")[channel] * u : 0;
+      if (in.count("delta_bias")) dt += in.at("delta_bias")[channel];
       if (s.softplus) dt = std::log1p(std::exp(dt));
       for (int64_t n = 0; n < s.state; ++n) {
         h[n] = std::exp(dt * in.at("A")[channel * s.state + n]) * h[n] +
                dt * u * coefficient("B", s.constant_B, image, channel, n, t);
         y += coefficient("C", s.constant_C, image, channel, n, t) * h[n];
       }
-      if (s.z) {
+      if (in.count("z")) {
         const double z = in.at("z")[row * s.length + t];
         y *= z / (1 + std::exp(-z));
       }
@@ -64,10 +61,13 @@ Arrays recurrence(const ScanSizes& s, const Arrays& in) {
 void check_every_number(Type type) {
   const int64_t finite = type == Type::kBFloat16 ? 0x7f80 : 0x7c00;
   for (int64_t channels : {3, 17}) {
-    const ScanSizes s{1, 1, channels, 2 * finite, 1, type, false, true, true, true, false, false, false};
-    set_case("selective_scan that does nothing: " + s.describe());
+    SelectiveScan s{};
+    s.batch = s.groups = s.state = 1, s.dim = channels, s.length = 2 * finite, s.type = type;
+    s.constant_B = s.constant_C = true;
     Random random(3);
     Arrays in = random_inputs(s, random);
+    for (const char* name : {"z", "delta_bias", "grad_last_state"}) in.erase(name);
+    set_case("selective_scan that does nothing: " + describe(s, in));
     in.insert_or_assign("delta", random.array(type, channels * s.length, 0, 0));
     in.insert_or_assign("D", random.array(Type::kFloat32, channels, 1, 1));
     const auto bits = static_cast<uint16_t*>(in.at("u").data());
@@ -88,47 +88,41 @@ void test_selective_scan() {
   for (int64_t channels : {1, 3, 16, 17, 47, 48, 49, 100})
     for (int64_t length : {int64_t(1), kChunk - 1, kChunk, kChunk + 1, int64_t(63), int64_t(129)})
       for (int repeat = 0; repeat < 2; ++repeat) {
-        ScanSizes s{};
+        SelectiveScan s{};
         s.groups = channels < 20 ? random.pick({1, 1, 2, 3}) : 1;
         s.batch = channels < 20 ? random.pick({1, 2}) : 1;
-        s.channels = channels, s.length = length;
+        s.dim = s.groups * channels, s.length = length;
         s.state = random.pick({1, 3, 4, 5, 16, 17});
         s.type = types[next++ % 3];
-        s = random_options(s, random);
-        set_case("selective_scan " + s.describe());
-        const Arrays inputs = random_inputs(s, random);
+        const Arrays inputs = random_options(s, random);
         expect_close(run_kernels(s, inputs), run_in_float64(s, inputs), length);
       }
 
   for (Type type : {Type::kBFloat16, Type::kFloat16}) check_every_number(type);
 
-  const ScanSizes s{2, 1, 100, 130, 5, Type::kFloat32, true, false, false, true, true, true, true};
-  set_case("selective_scan without states and in threads: " + s.describe());
-  const Arrays inputs = random_inputs(s, random), one = run_kernels(s, inputs);
-  expect_same_bits(run_inference(s, inputs), one);
-  for (int threads : {2, 3, 16}) {
-    thread_count() = threads;
-    expect_same_bits(run_kernels(s, inputs), one);
-  }
-  thread_count() = 1;
+  SelectiveScan s{};
+  s.batch = 2, s.groups = 1, s.dim = 100, s.length = 130, s.state = 5, s.softplus = true;
+  Arrays inputs = random_inputs(s, random);
+  inputs.erase("D");
+  set_case("selective_scan without states and in threads: " + describe(s, inputs));
+  check_same_bits(s, inputs);
 }
 
 void test_selective_scan_float64() {
   Random random(5);
   for (int64_t length : {int64_t(1), kChunk, kChunk + 1, 2 * kChunk + 1, int64_t(200)})
     for (int repeat = 0; repeat < 4; ++repeat) {
-      ScanSizes s{};
-      s.batch = random.pick({1, 2}), s.groups = random.pick({1, 2}), s.channels = random.pick({1, 3, 49});
+      SelectiveScan s{};
+      s.batch = random.pick({1, 2}), s.groups = random.pick({1, 2}),
+      s.dim = s.groups * random.pick({1, 3, 49});
       s.length = length, s.state = random.pick({1, 4, 5}), s.type = Type::kFloat64;
-      s = random_options(s, random);
-      set_case("selective_scan " + s.describe());
-      const Arrays inputs = random_inputs(s, random), results = run_kernels(s, inputs);
+      const Arrays inputs = random_options(s, random), results = run_kernels(s, inputs);
       const Arrays wanted = recurrence(s, inputs);
       for (const auto& [name, array] : wanted) expect_close(name, results.at(name), array, 1e-12);
       const auto loss = [&](const Arrays& at) {
         const Arrays y = run_kernels(s, at);
         return dot(y.at("out"), at.at("grad_out")) +
-               (s.grad_last_state ? dot(y.at("last_state"), at.at("grad_last_state")) : 0);
+               (at.count("grad_last_state") ? dot(y.at("last_state"), at.at("grad_last_state")) : 0);
       };
       check_gradients(inputs, results, loss, random);
     }

@@ -8,29 +8,31 @@
 #include "gradients.h"
 #include "kernels/cpu/tuning.h"
 #include "kernels/directions.h"
-#include "ss2d_problem.h"
+#include "problems.h"
 #include "tests.h"
-#include "threads.h"
 
 namespace swin_umamba::tests {
 namespace {
 
-Arrays run_in_float64(ImageSizes sizes, const Arrays& inputs) {
-  sizes.type = Type::kFloat64;
-  return run_kernels(sizes, as_double(inputs));
+Ss2d problem(int64_t batch, int64_t height, int64_t width, int64_t dim, int64_t state, int64_t rank,
+             Type type) {
+  Ss2d p{};
+  p.batch = batch, p.height = height, p.width = width, p.dim = dim, p.state = state, p.rank = rank,
+  p.type = type;
+  return p;
 }
 
 // The definition: for every direction, project each pixel that is visited, and scan.
-Array definition(const ImageSizes& s, const Arrays& in) {
-  Array out(Type::kFloat64, s.batch * s.pixels() * s.dim);
+Array definition(const Ss2d& s, const Arrays& in) {
+  Array out(Type::kFloat64, s.batch * s.length() * s.dim);
   for (int64_t i = 0; i < out.count(); ++i) out.set(i, 0);
   const int64_t P = s.projected(), R = s.rank, N = s.state, D = s.dim;
   std::vector<double> projected(P), h(D * N);
   for (int64_t image = 0; image < s.batch; ++image)
     for (int k = 0; k < kDirections; ++k) {
       h.assign(D * N, 0);
-      for (int64_t step = 0; step < s.pixels(); ++step) {
-        const int64_t first = (image * s.pixels() + pixel_at(k, step, s.height, s.width)) * D;
+      for (int64_t step = 0; step < s.length(); ++step) {
+        const int64_t first = (image * s.length() + pixel_at(k, step, s.height, s.width)) * D;
         for (int64_t p = 0; p < P; ++p) {
           projected[p] = 0;
           for (int64_t d = 0; d < D; ++d)
@@ -65,31 +67,21 @@ void test_ss2d() {
   int next = 0;
   for (int64_t dim : {1, 3, 16, 17, 47, 48, 49, 100})
     for (const auto& [height, width] : images) {
-      ImageSizes s{1,
-                   height,
-                   width,
-                   dim,
-                   random.pick({1, 3, 4, 5, 16, 17}),
-                   random.pick({1, 2, 7}),
-                   types[next++ % 3]};
-      if (dim < 20) s.batch = random.pick({1, 2});
-      set_case("ss2d " + s.describe());
+      const int64_t state = random.pick({1, 3, 4, 5, 16, 17}), rank = random.pick({1, 2, 7});
+      const int64_t batch = dim < 20 ? random.pick({1, 2}) : 1;
+      const Ss2d s = problem(batch, height, width, dim, state, rank, types[next++ % 3]);
       const Arrays inputs = random_inputs(s, random);
-      expect_close(run_kernels(s, inputs), run_in_float64(s, inputs), s.pixels());
+      set_case("ss2d: " + describe(s, inputs));
+      expect_close(run_kernels(s, inputs), run_in_float64(s, inputs), s.length());
     }
 
   // Of the second, each sum over channels holds several parts.
   for (int64_t dim : {int64_t(100), kMostSums * kChannelsPerPart + 49}) {
-    const ImageSizes s{2, 11, 12, dim, 5, 2, Type::kFloat32};
-    set_case("ss2d without states and in threads: " + s.describe());
-    const Arrays inputs = random_inputs(s, random), one = run_kernels(s, inputs);
-    expect_close(one, run_in_float64(s, inputs), s.pixels());
-    expect_same_bits(run_inference(s, inputs), one);
-    for (int threads : {2, 3, 16}) {
-      thread_count() = threads;
-      expect_same_bits(run_kernels(s, inputs), one);
-    }
-    thread_count() = 1;
+    const Ss2d s = problem(2, 11, 12, dim, 5, 2, Type::kFloat32);
+    const Arrays inputs = random_inputs(s, random);
+    set_case("ss2d without states and in threads: " + describe(s, inputs));
+    expect_close(run_kernels(s, inputs), run_in_float64(s, inputs), s.length());
+    check_same_bits(s, inputs);
   }
 }
 
@@ -98,10 +90,11 @@ void test_ss2d_float64() {
   const std::pair<int64_t, int64_t> images[] = {{1, 1}, {1, 70}, {kChunk + 1, 1}, {8, 8}, {7, 19}};
   for (const auto& [height, width] : images)
     for (int64_t dim : {1, 3, 49}) {
-      const ImageSizes s{random.pick({1, 2}), height,        width, dim, random.pick({1, 5}),
-                         random.pick({1, 3}), Type::kFloat64};
-      set_case("ss2d " + s.describe());
-      const Arrays inputs = random_inputs(s, random), results = run_kernels(s, inputs);
+      const int64_t batch = random.pick({1, 2}), state = random.pick({1, 5}), rank = random.pick({1, 3});
+      const Ss2d s = problem(batch, height, width, dim, state, rank, Type::kFloat64);
+      const Arrays inputs = random_inputs(s, random);
+      set_case("ss2d: " + describe(s, inputs));
+      const Arrays results = run_kernels(s, inputs);
       expect_close("y", results.at("y"), definition(s, inputs), 1e-12);
       const auto loss = [&](const Arrays& at) { return dot(run_kernels(s, at).at("y"), at.at("grad_y")); };
       check_gradients(inputs, results, loss, random);

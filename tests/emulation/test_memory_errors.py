@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ..kernels.build import build_module
-from .problems import ImageProblem, ScanProblem, to_numpy
+from ..problems.operators import scan_problem, ss2d_problem
 
 RUN = """
 import pickle, sys
@@ -20,14 +20,14 @@ sys.path.insert(0, sys.argv[1])
 import swin_umamba_emulation as m
 """
 KERNELS = """
-x, scan, scan_gradients, image, grad_y = pickle.load(open(sys.argv[2], "rb"))
+x, scan, scan_grads, image, image_grads = pickle.load(open(sys.argv[2], "rb"))
 height, width = x.shape[2:]
 m.cross_merge(**m.cross_scan(x=x), height=height, width=width)
-m.selective_scan_backward(states=m.selective_scan(**scan)["states"], **scan_gradients, **scan)
+m.selective_scan_backward(states=m.selective_scan(**scan)["states"], **scan_grads, **scan)
 for multiprocessors in (1, 1000):
     saved = m.ss2d(**image, multiprocessors=multiprocessors)
     del saved["y"]
-    m.ss2d_backward(grad_y=grad_y, **saved, **image, multiprocessors=multiprocessors)
+    m.ss2d_backward(**saved, **image_grads, **image, multiprocessors=multiprocessors)
 print("all kernels ran")
 """
 
@@ -61,12 +61,10 @@ def test_outside_global_memory_is_found(sanitized):
 
 
 def test_kernels_stay_inside_their_arrays(sanitized, tmp_path):
-    scan = ScanProblem(batch=2, groups=2, channels_per_group=9, length=131, state=17, constant_C=True)
-    image = ImageProblem(batch=2, height=7, width=13, dim=11, state=16, rank=3)
-    gradients = {"grad_out": to_numpy(scan.grad_out), "grad_last_state": to_numpy(scan.grad_last_state)}
+    scan, image = scan_problem(2, 2, 9, 131, 17, constant_C=True), ss2d_problem(2, 7, 13, 11, 16, 3)
     x = np.random.default_rng(0).normal(size=(1, 3, 35, 67))
-    problems = (x, scan.arrays(), gradients, image.arrays(), to_numpy(image.grad_out))
-    (tmp_path / "problems").write_bytes(pickle.dumps(problems))
+    arrays = [f() for problem in (scan, image) for f in (problem.arrays, problem.grad_arrays)]
+    (tmp_path / "problems").write_bytes(pickle.dumps([x, *arrays]))
     done = run_sanitized(sanitized, KERNELS, str(tmp_path / "problems"))
     assert done.returncode == 0, done.stderr
     assert "all kernels ran" in done.stdout

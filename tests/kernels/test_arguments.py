@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from .cases import image_inputs, scan_inputs, to_numpy
+from ..problems.operators import scan_problem, ss2d_problem
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,9 @@ def test_cross_merge(kernels, height, width, message):
     ],
 )
 def test_selective_scan(kernels, name, change, message):
-    inputs = scan_inputs(2, 2, 3, 70, 3)
-    arrays = {n: to_numpy(t) for n, t in inputs.items()}
-    arrays["states"] = kernels.selective_scan(**{n: a for n, a in arrays.items() if "grad_" not in n})["states"]
+    problem = scan_problem(2, 2, 3, 70, 3)
+    arrays = problem.arrays() | problem.grad_arrays()
+    arrays["states"] = kernels.selective_scan(**problem.arrays())["states"]
     arrays[name] = change(arrays[name])
     with pytest.raises(ValueError, match=message):
         kernels.selective_scan_backward(**arrays)
@@ -76,8 +76,7 @@ def test_selective_scan(kernels, name, change, message):
     ],
 )
 def test_ss2d(kernels, name, change, message):
-    inputs = image_inputs(1, 3, 4, 5, 3, 2)
-    arrays = {n: to_numpy(t) for n, t in inputs.items() if n != "grad_y"}
+    arrays = ss2d_problem(1, 3, 4, 5, 3, 2).arrays()
     arrays[name] = change(arrays[name])
     with pytest.raises(ValueError, match=message):
         kernels.ss2d(**arrays)

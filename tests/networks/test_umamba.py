@@ -1,74 +1,12 @@
-"""U-Mamba against the authors' shapes and golden outputs, and Mamba against its definition and mambapy."""
+"""Mamba against its definition and mambapy, and what U-Mamba does with odd images and mixed precision."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 from mambapy.mamba import MambaBlock, MambaConfig
 from swin_umamba.networks.mamba_block import Mamba
 from swin_umamba.networks.umamba import UMambaBot, UMambaEnc
 
-import swin_umamba_ext
 from swin_umamba_ext import reference
-
-from .golden_weights import fill, read_golden, read_shapes
-
-TOLERANCE = 1e-4
-NETWORKS = {"umamba_bot": UMambaBot, "umamba_enc": UMambaEnc}
-PARAMETERS = {"umamba_bot": 63_344_180, "umamba_enc": 67_333_428}
-
-
-@pytest.fixture(scope="module", params=NETWORKS)
-def name(request):
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def network(name):
-    network = NETWORKS[name](in_channels=1, num_classes=14, deep_supervision=True).eval()
-    network.load_state_dict(fill(read_shapes(name)))
-    return network
-
-
-def test_parameters_have_the_published_names_and_shapes(name, network):
-    shapes = {key: list(value.shape) for key, value in network.state_dict().items()}
-    assert shapes == read_shapes(name)
-    assert sum(p.numel() for p in network.parameters()) == PARAMETERS[name]
-
-
-def test_outputs_are_golden_where_the_scan_gives_zero(name, network, monkeypatch):
-    """The golden outputs are those of the network with a selective scan that returned zeros.
-
-    Then they are met bit for bit by one thread of the machine that this was found on, and by nothing else that was
-    tried: a Mamba output scaled by 1e-8 already shows in them. They hold the convolutions to account (of U-Mamba_Enc,
-    whose skips are all zero then, only the decoder's); the scan and the block have the tests below.
-    """
-    golden = read_golden(name)
-    monkeypatch.setattr(swin_umamba_ext, "selective_scan", lambda u, *args, **kwargs: torch.zeros_like(u))
-    with torch.no_grad():
-        outputs = network(golden["input"])
-    assert len(outputs) == 6
-    for i, output in enumerate(outputs):
-        wanted = golden[f"output_{i}"]
-        assert output.shape == wanted.shape
-        assert (output - wanted).abs().max() < TOLERANCE * wanted.abs().max()
-
-
-def test_mamba_layer_is_skip_and_next_input(network, name):
-    """What reaches the decoder has passed norm and Mamba, row by row, and nothing was added to it."""
-    x = torch.randn(1, 1, 128, 128, generator=torch.Generator().manual_seed(0))
-    seen = []
-    handle = network.decoder.register_forward_pre_hook(lambda module, inputs: seen.extend(inputs[0]))
-    mamba = network.mamba if name == "umamba_bot" else network.encoder.mamba_layers[-1].mamba
-    norm = network.ln if name == "umamba_bot" else network.encoder.mamba_layers[-1].norm
-    with torch.no_grad():
-        network(x)
-        handle.remove()
-        stages = network.encoder.stages
-        # The map before the last Mamba: the last stage of what reaches the decoder from the stage above.
-        bottleneck = stages[-1](seen[-2])
-        tokens = norm(bottleneck.permute(0, 2, 3, 1).reshape(1, -1, bottleneck.shape[1]))
-        wanted = mamba(tokens).reshape(1, *bottleneck.shape[2:], -1).permute(0, 3, 1, 2)
-    torch.testing.assert_close(seen[-1], wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_mamba_follows_its_definition():

@@ -10,7 +10,7 @@ import torch
 import swin_umamba_ext
 from swin_umamba_ext import reference
 
-from .cases import scan_arguments, ss2d_arguments
+from ..problems.operators import scan_problem, ss2d_problem
 
 
 @pytest.fixture(params=[swin_umamba_ext, reference], ids=["kernels", "reference"])
@@ -47,9 +47,6 @@ def test_cross_merge(operators, height: int, width: int, error: type[Exception],
         operators.cross_merge(torch.randn(2, 4, 3, 20), height, width)
 
 
-SCAN_NAMES = ["u", "delta", "A", "B", "C", "D", "z", "delta_bias"]
-
-
 @pytest.mark.parametrize(
     ("name", "change", "error", "message"),
     [
@@ -68,13 +65,10 @@ SCAN_NAMES = ["u", "delta", "A", "B", "C", "D", "z", "delta_bias"]
     ],
 )
 def test_selective_scan(operators, name: str, change: Callable, error: type[Exception], message: str) -> None:
-    arguments = dict(zip(SCAN_NAMES, scan_arguments(2, 2, 3, 7, 3, with_z=True), strict=True))
+    arguments = scan_problem(2, 2, 3, 7, 3).inputs
     arguments[name] = change(arguments[name])
     with pytest.raises(error, match=message):
         operators.selective_scan(**arguments)
-
-
-SS2D_NAMES = ["x", "x_proj_weight", "dt_projs_weight", "dt_projs_bias", "A_logs", "Ds"]
 
 
 @pytest.mark.parametrize(
@@ -96,13 +90,13 @@ SS2D_NAMES = ["x", "x_proj_weight", "dt_projs_weight", "dt_projs_bias", "A_logs"
     ],
 )
 def test_ss2d(operators, name: str, change: Callable, error: type[Exception], message: str) -> None:
-    arguments = dict(zip(SS2D_NAMES, ss2d_arguments(1, 3, 4, 5, 2, 3), strict=True))
+    arguments = ss2d_problem(1, 3, 4, 5, 3, 2).inputs
     arguments[name] = change(arguments[name])
     with pytest.raises(error, match=message):
         operators.ss2d(**arguments)
 
 
 def test_a_direct_call_with_wrong_shapes_does_not_read_out_of_bounds() -> None:
-    x, *weights = ss2d_arguments(1, 3, 4, 5, 2, 3)
+    x, *weights = ss2d_problem(1, 3, 4, 5, 3, 2).arguments
     with pytest.raises(RuntimeError, match="x_proj_weight has a wrong shape"):
         torch.ops.swin_umamba.ss2d(x[..., :4].contiguous(), *weights, False)

@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 import swin_umamba_ext
 from swin_umamba_ext import reference
 
-from .cases import scan_arguments, ss2d_arguments
+from ..problems.operators import scan_problem, ss2d_problem
 
 
 def _scan(*tensors: Tensor | None) -> Tensor:
@@ -28,8 +28,8 @@ OPERATORS = pytest.mark.parametrize(
     [
         ("cross_scan", swin_umamba_ext.cross_scan, [torch.randn(2, 5, 3, 4)]),
         ("cross_merge", _merge, [torch.randn(2, 4, 5, 12)]),
-        ("selective_scan", _scan, scan_arguments(2, 2, 5, 40, 3, with_D=False, with_z=True)),
-        ("ss2d", swin_umamba_ext.ss2d, ss2d_arguments(2, 3, 4, 5, 2, 3)),
+        ("selective_scan", _scan, scan_problem(2, 2, 5, 40, 3, with_D=False).arguments),
+        ("ss2d", swin_umamba_ext.ss2d, ss2d_problem(2, 3, 4, 5, 3, 2).arguments),
     ],
     ids=["cross_scan", "cross_merge", "selective_scan", "ss2d"],
 )
@@ -66,7 +66,7 @@ def test_forward_mode_of_something_else(name: str, function: Callable[..., Tenso
 
 
 def test_the_reference_has_forward_mode() -> None:
-    arguments = ss2d_arguments(1, 2, 3, 2, 1, 2, dtype=torch.float64)
+    arguments = ss2d_problem(1, 2, 3, 2, 2, 1, dtype=torch.float64).arguments
     x, step = arguments[0], torch.randn(arguments[0].shape, dtype=torch.float64)
 
     def function(t: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ def test_compiled_selective_scan_of_any_size(grad: bool) -> None:
 
     compiled = torch.compile(function, fullgraph=True, dynamic=True, backend="aot_eager")
     for batch, groups, length in ((2, 2, 50), (3, 4, 130)):
-        arguments = [t.requires_grad_(grad) for t in scan_arguments(batch, groups, 6, length, 5, with_z=True)]
+        arguments = [t.requires_grad_(grad) for t in scan_problem(batch, groups, 6, length, 5).arguments]
         outputs = [f(*arguments) for f in (compiled, function)]
         assert torch.equal(*outputs)
         if grad:
@@ -107,7 +107,7 @@ def test_compiled_selective_scan_of_any_size(grad: bool) -> None:
 
 
 def test_compiled_selective_scan_with_different_groups() -> None:
-    u, delta, A, B, C, *rest = scan_arguments(2, 6, 2, 20, 3)
+    u, delta, A, B, C, *rest = scan_problem(2, 6, 2, 20, 3, with_z=False).arguments
     arguments = (u, delta, A, B[:, :2], C[:, :3], *rest)
     compiled = torch.compile(_scan, fullgraph=True, dynamic=True, backend="aot_eager")
     assert torch.equal(compiled(*arguments), _scan(*arguments))
@@ -116,8 +116,12 @@ def test_compiled_selective_scan_with_different_groups() -> None:
 DIFFERENTIATED = pytest.mark.parametrize(
     ("name", "arguments", "options"),
     [
-        ("selective_scan", scan_arguments(2, 2, 3, 40, 2, dtype=torch.float64), {"delta_softplus": True}),
-        ("ss2d", ss2d_arguments(1, 11, 13, 3, 1, 2, dtype=torch.float64), {}),
+        (
+            "selective_scan",
+            scan_problem(2, 2, 3, 40, 2, with_z=False, dtype=torch.float64).arguments,
+            {"delta_softplus": True},
+        ),
+        ("ss2d", ss2d_problem(1, 11, 13, 3, 2, 1, dtype=torch.float64).arguments, {}),
     ],
     ids=["selective_scan", "ss2d"],
 )
@@ -212,7 +216,7 @@ class _Network(torch.nn.Module):
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_exported_ss2d_of_any_height(strict: bool) -> None:
-    x, *parameters = ss2d_arguments(2, 9, 7, 5, 2, 3)
+    x, *parameters = ss2d_problem(2, 9, 7, 5, 3, 2).arguments
     network = _Network(parameters)
     sizes = ({1: torch.export.Dim("height", min=2, max=200)},)
     exported = torch.export.export(network, (x,), dynamic_shapes=sizes, strict=strict).module()
@@ -229,9 +233,9 @@ def test_exported_selective_scan_of_any_length() -> None:
         def forward(self, *tensors: Tensor) -> Tensor:
             return _scan(*tensors)
 
-    arguments = [t.requires_grad_() for t in scan_arguments(2, 2, 3, 40, 3, with_z=True)]
+    arguments = [t.requires_grad_() for t in scan_problem(2, 2, 3, 40, 3).arguments]
     length = torch.export.Dim("length", min=2, max=500)
     sizes = (tuple({t.dim() - 1: length} if 40 in t.shape else None for t in arguments),)
     exported = torch.export.export(Scan(), tuple(arguments), dynamic_shapes=sizes).module()
-    other = scan_arguments(2, 2, 3, 333, 3, with_z=True)
+    other = scan_problem(2, 2, 3, 333, 3).arguments
     assert torch.equal(exported(*other), _scan(*other))

@@ -1,0 +1,117 @@
+"""The kernels of every instruction set, called without torch, against the definition in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swin_umamba_ext import reference
+
+from ..problems.arrays import normal, to_numpy, to_torch
+from ..problems.operators import scan_problem, ss2d_problem
+from ..problems.problem import Problem, assert_same_bits
+from ..problems.strategies import ANY_DTYPE, BATCHES, CHANNELS, LENGTHS, SEEDS, SIZES, STATES, images, scans
+from .conftest import Kernels
+
+THREADS = st.integers(2, 9)
+
+
+def check(kernel_sets: list[Kernels], problem: Problem, threads: int | None = None) -> None:
+    """The results of every set, and that any number of threads gives the same bits."""
+    for kernels in kernel_sets:
+        seen = problem.run_numpy(kernels, threads=1)
+        problem.check(seen, kernels.name)
+        if threads:
+            assert_same_bits(problem.run_numpy(kernels, threads=threads), seen, f"{kernels.name}, {threads} threads")
+
+
+@given(BATCHES, st.integers(1, 3), SIZES, SIZES, ANY_DTYPE, THREADS, SEEDS)
+def test_cross_scan_and_merge(kernel_sets, batch, channels, height, width, dtype, threads, seed):
+    x = normal(batch, channels, height, width, dtype=dtype, seed=seed)
+    y = normal(batch, 4, channels, height * width, dtype=dtype, seed=seed)
+    for kernels in kernel_sets:
+        for count in (1, threads):
+            scanned = to_torch(kernels.cross_scan(x=to_numpy(x), threads=count)["y"])
+            assert torch.equal(scanned, reference.cross_scan(x)), kernels.name
+            merged = to_torch(kernels.cross_merge(y=to_numpy(y), height=height, width=width, threads=count)["x"])
+            assert torch.equal(merged, reference.cross_merge(y, height, width)), kernels.name
+
+
+@given(problem=scans(), threads=THREADS)
+def test_selective_scan(kernel_sets, problem, threads):
+    check(kernel_sets, problem, threads)
+
+
+@given(
+    largest_step=st.sampled_from([1e-8, 1e-3, 1.0, 50.0]),
+    largest_rate=st.sampled_from([1e-3, 1.0, 30.0, 1e3]),
+    length=LENGTHS,
+    softplus=st.booleans(),
+    seed=SEEDS,
+)
+def test_extreme_steps_and_rates(kernel_sets, largest_step, largest_rate, length, softplus, seed):
+    options = {"with_bias": False, "softplus": softplus, "seed": seed}
+    check(kernel_sets, scan_problem(1, 1, 18, length, 5, steps=(0, largest_step), largest_rate=largest_rate, **options))
+
+
+@given(length=LENGTHS, channels=CHANNELS, states=STATES, softplus=st.booleans(), seed=SEEDS)
+def test_decays_above_one(kernel_sets, length, channels, states, softplus, seed):
+    """Some rates, and without softplus some steps, of either sign."""
+    problem = scan_problem(
+        1, 1, channels, length, states, steps=(0, 0.1), largest_rate=0.3, softplus=softplus, seed=seed
+    )
+    generator = torch.Generator().manual_seed(seed)
+    for name in ("A", "delta"):
+        problem.inputs[name] *= torch.randint(0, 2, problem.inputs[name].shape, generator=generator) * 2 - 1
+    check(kernel_sets, problem)
+
+
+@pytest.mark.parametrize("rate", [1e5, 1e7, 1e16, 1e30])
+def test_one_huge_rate_leaves_the_others_alone(kernel_sets, rate):
+    problem = scan_problem(1, 1, 18, 70, 5, steps=(0, 2))
+    problem.inputs["A"][:, 1] = -rate
+    check(kernel_sets, problem)
+
+
+@given(problem=images(), threads=THREADS)
+def test_ss2d(kernel_sets, problem, threads):
+    check(kernel_sets, problem, threads)
+
+
+def test_strided_arrays(kernel_sets):
+    problem = ss2d_problem(1, 5, 6, 20, 3, 2)
+    wanted = [problem.run_numpy(kernels) for kernels in kernel_sets]
+    for tensors in (problem.inputs, problem.grads):
+        tensors.update({n: torch.stack([t, t], dim=-1)[..., 0] for n, t in tensors.items()})
+    for kernels, results in zip(kernel_sets, wanted, strict=True):
+        assert_same_bits(problem.run_numpy(kernels), results, kernels.name)
+
+
+@pytest.mark.parametrize("name", ["x", "x_proj_weight", "dt_projs_weight", "dt_projs_bias", "A_logs", "Ds"])
+def test_nan_is_not_hidden_by_ss2d(kernel_sets, name):
+    problem = ss2d_problem(1, 9, 9, 20, 16, 2)
+    problem.inputs[name].view(-1)[0] = float("nan")
+    for kernels in kernel_sets:
+        assert problem.run_numpy(kernels)["y"].isnan().any(), kernels.name
+
+
+@pytest.mark.parametrize("name", ["u", "delta", "A", "B", "C", "D", "z", "delta_bias"])
+@pytest.mark.parametrize("softplus", [False, True])
+def test_nan_is_not_hidden_by_selective_scan(kernel_sets, name, softplus):
+    problem = scan_problem(1, 1, 20, 70, 17, softplus=softplus)
+    problem.inputs[name].view(-1)[0] = float("nan")
+    for kernels in kernel_sets:
+        assert problem.run_numpy(kernels)["out"].isnan().any(), kernels.name
+
+
+def test_nan_in_one_rate_leaves_other_channels_alone(kernel_sets):
+    problem = scan_problem(1, 1, 20, 70, 5)
+    problem.inputs["A"][1] = 0.3
+    wanted = [problem.run_numpy(kernels)["out"] for kernels in kernel_sets]
+    problem.inputs["A"][0, -1] = torch.nan
+    for kernels, out in zip(kernel_sets, wanted, strict=True):
+        spoiled = problem.run_numpy(kernels)["out"]
+        assert spoiled[:, 0].isnan().all()
+        assert torch.equal(spoiled[:, 1:], out[:, 1:]), kernels.name

@@ -1,0 +1,94 @@
+"""Random problems of the two scans. Parameters are in float32, or in float64 beside data in it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .arrays import compute_dtype
+from .problem import Problem
+
+
+class _Draw:
+    """Random tensors one after the other."""
+
+    def __init__(self, dtype: torch.dtype, seed: int) -> None:
+        self.dtype = dtype
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def normal(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        return torch.randn(shape, generator=self.generator).to(dtype or self.dtype)
+
+    def uniform(self, low: float, high: float, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        return (torch.rand(shape, generator=self.generator) * (high - low) + low).to(dtype or self.dtype)
+
+
+def scan_problem(
+    batch: int,
+    groups: int,
+    channels: int,
+    length: int,
+    state: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    constant_B: bool = False,
+    constant_C: bool = False,
+    with_D: bool = True,
+    with_z: bool = True,
+    with_bias: bool = True,
+    with_grad_last_state: bool = True,
+    softplus: bool = True,
+    steps: tuple[float, float] | None = None,
+    largest_rate: float = 1.0,
+    seed: int = 0,
+) -> Problem:
+    """Of ``selective_scan``; ``channels`` is of one group, ``steps`` the range of delta, ``largest_rate`` that of -A.
+
+    Without softplus no step is negative unless ``steps`` says so, so that the state stays bounded.
+    """
+    draw, compute = _Draw(dtype, seed), compute_dtype(dtype)
+    dim = groups * channels
+
+    def matrix(constant: bool) -> Tensor:
+        return draw.normal(dim, state, dtype=compute) if constant else draw.normal(batch, groups, state, length)
+
+    inputs = {
+        "u": draw.normal(batch, dim, length),
+        "delta": draw.uniform(*(steps or ((-2, 2) if softplus else (0, 1))), batch, dim, length),
+        "A": -draw.uniform(0, largest_rate, dim, state, dtype=compute),
+        "B": matrix(constant_B),
+        "C": matrix(constant_C),
+        "D": draw.normal(dim, dtype=compute) if with_D else None,
+        "z": draw.normal(batch, dim, length) if with_z else None,
+        "delta_bias": draw.uniform(0, 0.1, dim, dtype=compute) if with_bias else None,
+    }
+    grads = {
+        "out": draw.normal(batch, dim, length),
+        "last_state": draw.normal(batch, dim, state, dtype=compute) if with_grad_last_state else None,
+    }
+    return Problem("selective_scan", {"delta_softplus": softplus}, inputs, grads, length)
+
+
+def ss2d_problem(
+    batch: int,
+    height: int,
+    width: int,
+    dim: int,
+    state: int,
+    rank: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    dt_bias: float = -2.0,
+    seed: int = 0,
+) -> Problem:
+    """Of ``ss2d``, scaled as in a new network; ``dt_bias`` is the mean of ``dt_projs_bias``."""
+    draw = _Draw(compute_dtype(dtype), seed)
+    inputs = {
+        "x": draw.normal(batch, height, width, dim, dtype=dtype),
+        "x_proj_weight": draw.normal(4, rank + 2 * state, dim) * dim**-0.5,
+        "dt_projs_weight": draw.normal(4, dim, rank) * rank**-0.5,
+        "dt_projs_bias": draw.normal(4, dim) + dt_bias,
+        "A_logs": draw.normal(4 * dim, state),
+        "Ds": draw.normal(4 * dim),
+    }
+    return Problem("ss2d", {}, inputs, {"y": draw.normal(batch, height, width, dim)}, height * width)
