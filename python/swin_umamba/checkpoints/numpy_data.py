@@ -46,10 +46,16 @@ class ArrayType:
 
 
 class UnfilledArray:
-    """``numpy._core.multiarray._reconstruct``: an array whose shape, type and content come later."""
+    """``numpy._core.multiarray._reconstruct``: an array whose shape, type and content come later.
+
+    Attributes
+    ----------
+    memo_keys : list of int
+        Where the pickle's memo has it, and is to have the array.
+    """
 
     def __init__(self, *_class_shape_and_code: Any) -> None:
-        pass
+        self.memo_keys: list[int] = []
 
     def fill(self, state: Any) -> np.ndarray | Placeholder:
         """The array."""

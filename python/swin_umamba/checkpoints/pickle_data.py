@@ -173,9 +173,9 @@ class PickleReader:
         match operation:
             # Memo
             case "BINPUT" | "LONG_BINPUT" | "PUT":
-                self._memo[argument] = stack[-1]
+                self._remember(argument)
             case "MEMOIZE":
-                self._memo[len(self._memo)] = stack[-1]
+                self._remember(len(self._memo))
             case "BINGET" | "LONG_BINGET" | "GET":
                 stack.append(self._memo[argument])
             # Scalars, which pickletools has decoded
@@ -274,6 +274,11 @@ class PickleReader:
             case _:
                 raise PickleDataError(f"the instruction {operation} has no place in a checkpoint")
 
+    def _remember(self, key: int) -> None:
+        self._memo[key] = value = self._stack[-1]
+        if isinstance(value, UnfilledArray):
+            value.memo_keys.append(key)
+
     def _push(self, value: Any) -> None:
         self._stack.append(value)
 
@@ -321,14 +326,13 @@ class PickleReader:
         elif isinstance(target, ArrayType):
             target.set_state(state)
         elif isinstance(target, UnfilledArray):
-            self._replace_top(target.fill(state))
+            self._stack[-1] = array = target.fill(state)
+            for key in target.memo_keys:
+                if self._memo[key] is target:
+                    self._memo[key] = array
         elif type(target) is OrderedDict:
             # The versions of a state dict's modules, which load_state_dict looks at.
             if isinstance(state, dict) and "_metadata" in state:
                 target._metadata = state["_metadata"]
         else:
             raise PickleDataError(f"attributes are given to {type(target).__name__}")
-
-    def _replace_top(self, value: Any) -> None:
-        former, self._stack[-1] = self._stack[-1], value
-        self._memo = {key: value if item is former else item for key, item in self._memo.items()}
