@@ -1,6 +1,6 @@
 """Pretrained weights and other checkpoints: read without running code from them, and put into a network.
 
-The names are loaded on first use, so that commands which need one of them do not wait for the others.
+The functions are loaded on first use, so that who needs the error alone does not wait for torch.
 """
 
 from __future__ import annotations
@@ -8,15 +8,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from ..common.errors import UserError
+
 if TYPE_CHECKING:
     from .checkpoint_file import read_checkpoint
-    from .errors import CheckpointError
     from .loading import load_pretrained
     from .placeholder import Placeholder
     from .report import LoadReport
 
+
+class CheckpointError(UserError, ValueError):
+    """A file that cannot be read or does not fit the network; the message says which, why, and what to do."""
+
+
 _MODULES = {
-    "CheckpointError": "errors",
     "LoadReport": "report",
     "Placeholder": "placeholder",
     "load_pretrained": "loading",

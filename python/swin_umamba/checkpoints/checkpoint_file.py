@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .errors import CheckpointError
+from . import CheckpointError
 from .torch_file import read_legacy_file, read_zip_file
 
 _ZIP = b"PK\x03\x04"

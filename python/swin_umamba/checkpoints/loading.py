@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from . import CheckpointError
 from .architectures import SWIN_UMAMBA, SWIN_UMAMBA_D, VMAMBA, Architecture, encoder_title, recognize
 from .checkpoint_file import read_checkpoint
-from .errors import CheckpointError
+from .encoder_file import RELEASED_FILE
 from .input_channels import INPUT_CHANNELS, InputChannels
 from .matching import ENCODER, Match, match_same_network, match_vmamba
-from .released_file import RELEASED_FILE
 from .report import LoadReport
 from .weights import find_weights, is_finite, strip_wrappers
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from .errors import CheckpointError
+from . import CheckpointError
 from .pickle_data import PickleDataError, PickleReader
 from .tensor_data import TORCH_BUILDERS, TORCH_CONSTANTS, Storage, storage_type
 

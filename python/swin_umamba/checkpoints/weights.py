@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import CheckpointError
+from . import CheckpointError
 from .placeholder import Placeholder
 
 # nnU-Net; VMamba, Swin Transformer and timm; MONAI, Lightning and OpenMMLab; many a tutorial.

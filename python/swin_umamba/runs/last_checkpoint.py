@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..checkpoints.errors import CheckpointError
+from ..checkpoints import CheckpointError
 from ..common.errors import UserError
 from ..common.files import link_atomically
 

@@ -25,8 +25,7 @@ from torch import distributed, nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from ..checkpoints import read_checkpoint
-from ..checkpoints.errors import CheckpointError
+from ..checkpoints import CheckpointError, read_checkpoint
 from ..checkpoints.writing import write_checkpoint
 from ..common.errors import RunError, UserError
 from ..common.exit_codes import EXIT_FAILED
