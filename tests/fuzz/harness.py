@@ -8,6 +8,7 @@ imported when the target is made.
 
 from __future__ import annotations
 
+import codecs
 import collections
 import importlib.util
 import json
@@ -153,6 +154,8 @@ def _serve(module: Path) -> None:
 
     from swin_umamba.common.errors import UserError
 
+    for codec in ("cp437", "raw_unicode_escape", "ascii", "latin1"):  # of zipfile and pickletools
+        codecs.lookup(codec)
     spec = importlib.util.spec_from_file_location(module.stem, module)
     target_module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(target_module)

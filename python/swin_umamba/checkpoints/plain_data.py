@@ -44,7 +44,8 @@ def read_entries(path: str | os.PathLike[str], kinds: Mapping[str, type | tuple[
         if not isinstance(float(value) if type(value) is int and kind is float else value, kind) or (
             isinstance(value, bool) and kind is not bool
         ):
-            raise CheckpointError(f"{path} has {in_message(repr(value), 40)} for its {key!r}")
+            shown = repr(value) if isinstance(value, str | int | float | type(None)) else describe(value)
+            raise CheckpointError(f"{path} has {in_message(shown, 40)} for its {key!r}")
     return entries
 
 
