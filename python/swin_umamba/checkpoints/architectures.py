@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..common.errors import in_message
+from ..common.text import one_line
 
 SWIN_UMAMBA = "Swin-UMamba"
 SWIN_UMAMBA_D = "Swin-UMamba†"
@@ -73,7 +73,7 @@ def recognize(tensors: Mapping[str, Tensor]) -> Architecture:
     for family, patterns in _SIGNATURES:
         if all(any(re.match(pattern, name) for name in tensors) for pattern in patterns):
             return Architecture(family, _title(family, tensors))
-    names = ", ".join(in_message(name, 20) for name in list(tensors)[:2])
+    names = ", ".join(one_line(name, 20) for name in list(tensors)[:2])
     return Architecture(UNKNOWN, f"a network that is not known here ({len(tensors)} tensors: {names}, …)")
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..common.errors import in_message
+from ..common.text import one_line, short_name
 from . import CheckpointError
 from .torch_file import read_legacy_file, read_zip_file
 
@@ -100,7 +100,7 @@ def _refuse_other_files(path: Path, beginning: bytes) -> None:
     if all(byte >= 32 or byte in b"\t\r\n\f" for byte in beginning) and _is_utf8(beginning):
         first_line = beginning.decode("utf-8", "replace").strip().split("\n", 1)[0].strip()[:60]
         raise CheckpointError(
-            f"{path} is a text file ('{in_message(first_line)}' …), not a checkpoint; download or copy it again"
+            f"{path} is a text file ('{short_name(first_line)}' …), not a checkpoint; download or copy it again"
         )
 
 
@@ -128,6 +128,6 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     # Its own error for most of what can be wrong, and others for types and names that it does not know.
     except Exception as error:
         raise CheckpointError(
-            f"{path} is not a whole safetensors file ({path.stat().st_size} bytes; {in_message(str(error), 100)}); "
+            f"{path} is not a whole safetensors file ({path.stat().st_size} bytes; {one_line(str(error), 100)}); "
             f"download or copy it again"
         ) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..common.errors import in_message
+from ..common.text import one_line, short_name
 from . import CheckpointError
 from .architectures import SWIN_UMAMBA, SWIN_UMAMBA_D, UNKNOWN, VMAMBA, Architecture, encoder_title, recognize
 from .checkpoint_file import read_checkpoint
@@ -131,7 +131,7 @@ def _difference(
     if is_released:  # which is told before a second problem
         choices.sort(key=lambda choice: hints.index(choice[1]))
     for count, hint in choices:
-        shown = "; ".join(in_message(problem, 90) for problem in sorted(problems, key=len)[:count])
+        shown = "; ".join(one_line(problem, 90) for problem in sorted(problems, key=len)[:count])
         more = f"; and {len(problems) - count} more" if count < len(problems) else ""
         text = f"{wanted}. It looks like {source.title}: {shown}{more}. {hint}"
         if len(text) <= MESSAGE_LENGTH:
@@ -143,12 +143,12 @@ def _convert(path: Path, name: str, value: Tensor, target: Tensor) -> Tensor:
     """The value in the type of the network's tensor."""
     if value.is_floating_point() != target.is_floating_point() or value.is_complex() != target.is_complex():
         raise CheckpointError(
-            f"{path} has numbers of type {value.dtype} in {in_message(name)}, where the network has {target.dtype}"
+            f"{path} has numbers of type {value.dtype} in {short_name(name)}, where the network has {target.dtype}"
         )
     value = value.to(target.dtype)
     if not is_finite(value):
         raise CheckpointError(
-            f"{path} has numbers in {in_message(name)} that are too large for the network's type {target.dtype}"
+            f"{path} has numbers in {short_name(name)} that are too large for the network's type {target.dtype}"
         )
     return value
 

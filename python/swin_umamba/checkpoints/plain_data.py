@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..common.errors import in_message
+from ..common.text import one_line
 from . import CheckpointError
 from .checkpoint_file import read_checkpoint
 from .placeholder import describe
@@ -45,7 +45,7 @@ def read_entries(path: str | os.PathLike[str], kinds: Mapping[str, type | tuple[
             isinstance(value, bool) and kind is not bool
         ):
             shown = repr(value) if isinstance(value, str | int | float | type(None)) else describe(value)
-            raise CheckpointError(f"{path} has {in_message(shown, 40)} for its {key!r}")
+            raise CheckpointError(f"{path} has {one_line(shown, 40)} for its {key!r}")
     return entries
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from ..common.errors import in_message
+from ..common.text import short_name
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _by_reason(reasons: Mapping[str, str]) -> list[tuple[str, list[str]]]:
 
 def _some(names: list[str], limit: int = 4) -> str:
     more = f", … ({len(names) - limit} more)" if len(names) > limit else ""
-    return ", ".join(map(in_message, names[:limit])) + more
+    return ", ".join(short_name(name) for name in names[:limit]) + more
 
 
 def _groups(names: Iterable[str]) -> str:

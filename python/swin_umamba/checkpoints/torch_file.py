@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from ..common.errors import in_message
+from ..common.text import one_line
 from . import CheckpointError
 from .pickle_data import PickleDataError, PickleReader
 from .tensor_data import TORCH_BUILDERS, TORCH_CONSTANTS, Storage, storage_type
@@ -84,7 +84,7 @@ class _ZipArchive:
             order = self._unpack(f"{self.root}byteorder").decode("ascii", "replace")
             if order != sys.byteorder:
                 raise CheckpointError(
-                    f"{self.path} was written on a {in_message(order, 10)}-endian computer, and this one is "
+                    f"{self.path} was written on a {one_line(order, 10)}-endian computer, and this one is "
                     f"{sys.byteorder}-endian; load and save it again with PyTorch there, as a safetensors file"
                 )
         content = io.BytesIO(self._unpack(f"{self.root}data.pkl"))
@@ -228,6 +228,6 @@ def _storage_key(key: Any) -> str:
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
-        f"{path} is incomplete or damaged ({path.stat().st_size} bytes; {in_message(str(error), 100)}); download or "
+        f"{path} is incomplete or damaged ({path.stat().st_size} bytes; {one_line(str(error), 100)}); download or "
         f"copy it again"
     )

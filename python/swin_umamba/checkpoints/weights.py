@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..common.errors import in_message
+from ..common.text import one_line, short_name
 from . import CheckpointError
 from .placeholder import Placeholder
 from .plain_data import has_own_elements
@@ -85,16 +85,16 @@ def _state_dict(checkpoint: Any, path: Path) -> Mapping[str, Any]:
                 return value
             if isinstance(value, Placeholder):
                 raise CheckpointError(
-                    f"{path} holds, under {key!r}, an object of the class {in_message(value.class_name)}, which is "
+                    f"{path} holds, under {key!r}, an object of the class {short_name(value.class_name)}, which is "
                     f"not read because that would run code of the file; where it was made, write the network's "
                     f"state_dict() instead"
                 )
         if _is_state_dict(checkpoint):
             return checkpoint
-        keys = ", ".join(in_message(repr(key), 16) for key in list(checkpoint)[:5])
+        keys = ", ".join(one_line(repr(key), 16) for key in list(checkpoint)[:5])
         content = f"a dict with the keys {keys}" if checkpoint else "an empty dict"
     elif isinstance(checkpoint, Placeholder):
-        content = f"an object of the class {in_message(checkpoint.class_name)}"
+        content = f"an object of the class {short_name(checkpoint.class_name)}"
     else:
         content = f"an object of the type {type(checkpoint).__name__}"
     raise CheckpointError(
@@ -116,7 +116,7 @@ def check_sizes(tensors: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in tensors.items():
         if not has_own_elements(tensor):
             raise CheckpointError(
-                f"{path} has a tensor {in_message(name)} that claims more elements than its storage holds; where it "
+                f"{path} has a tensor {short_name(name)} that claims more elements than its storage holds; where it "
                 f"was made, write its clone()"
             )
 
@@ -126,7 +126,7 @@ def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
     if bad:
         raise CheckpointError(
             f"{path} has NaN or infinite values in {len(bad)} of {len(tensors)} tensors, the first being "
-            f"{in_message(bad[0])}; the file is damaged or its training had diverged: take another or an earlier "
+            f"{short_name(bad[0])}; the file is damaged or its training had diverged: take another or an earlier "
             f"checkpoint"
         )
 

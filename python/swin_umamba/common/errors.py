@@ -21,12 +21,6 @@ class RunError(Exception):
     """
 
 
-def in_message(text: str, limit: int = 80) -> str:
-    """Text of a file or of another library, as it may stand in a message: in one line, printable, at most ``limit``."""
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: limit + 1])
-    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
-
-
 def last_line(error: BaseException) -> str:
     """The last line of an error's message that is not empty, or its type where it has none; see `one_line`.
 

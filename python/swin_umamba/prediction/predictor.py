@@ -17,7 +17,8 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from ..common.errors import UserError, in_message
+from ..common.errors import UserError
+from ..common.text import one_line
 from ..trainers.paper_trainer import PaperTrainer
 from ..trainers.precision import autocast_dtype
 from ..trainers.registry import TRAINER_CLASSES, register_trainers
@@ -121,7 +122,7 @@ def load_predictor(
             network.load_state_dict(weights)
         except RuntimeError as error:
             lines = [line.strip() for line in str(error).splitlines()]
-            reason = in_message(" ".join(lines[1:2]), 100)
+            reason = one_line(" ".join(lines[1:2]), 100)
             raise UserError(
                 f"the weights of {file} do not fit the network of {model.trainer_name}: {reason}"
             ) from error
@@ -155,7 +156,7 @@ def _explained(model: TrainedModel) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = in_message(f"{type(error).__name__}: {error}", 120)
+        reason = one_line(f"{type(error).__name__}: {error}", 120)
         raise UserError(f"cannot use the plans of {model.files[0]}: {reason}") from error
 
 
@@ -256,6 +257,6 @@ def _find_trainer(model: TrainedModel) -> type:
     # The search imports modules of other packages, which raise whatever they like.
     except Exception as error:
         raise UserError(
-            f"{model.files[0]} was trained by {in_message(model.trainer_name, 40)}, which is none of "
-            f"{next(iter(TRAINER_CLASSES))}, …, and nnU-Net does not find it: {in_message(str(error), 60)}"
+            f"{model.files[0]} was trained by {one_line(model.trainer_name, 40)}, which is none of "
+            f"{next(iter(TRAINER_CLASSES))}, …, and nnU-Net does not find it: {one_line(str(error), 60)}"
         ) from error

@@ -13,7 +13,8 @@ import torch
 from ..checkpoints import CheckpointError, read_checkpoint
 from ..checkpoints.plain_data import plain_data
 from ..checkpoints.weights import strip_wrappers
-from ..common.errors import UserError, in_message
+from ..common.errors import UserError
+from ..common.text import short_name
 from ..runs.settings import AMP_CHOICES
 
 FINAL = "checkpoint_final.pth"
@@ -133,10 +134,10 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(parts["init_args"]["configuration"], str):
         raise UserError(f"{file} does not say which configuration was trained; {_WANTED}")
     if parts.get("amp", "auto") not in AMP_CHOICES:
-        raise UserError(f"{file} has the unknown mixed precision {in_message(repr(parts['amp']))}; {_WANTED}")
+        raise UserError(f"{file} has the unknown mixed precision {short_name(repr(parts['amp']))}; {_WANTED}")
     axes = parts.get("inference_allowed_mirroring_axes")
     if axes is not None and not (isinstance(axes, list | tuple) and all(type(axis) is int for axis in axes)):
-        raise UserError(f"{file} has the unknown axes of mirroring {in_message(repr(axes))}; {_WANTED}")
+        raise UserError(f"{file} has the unknown axes of mirroring {short_name(repr(axes))}; {_WANTED}")
     weights = parts["network_weights"]
     if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()):
         raise UserError(f"{file} has something else than tensors in its 'network_weights'; {_WANTED}")

@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader, Sampler
 
 from ..checkpoints import CheckpointError
 from ..checkpoints.plain_data import read_entries
-from ..common.errors import RunError, UserError, in_message
+from ..common.errors import RunError, UserError
 from ..common.processes import Processes
+from ..common.text import one_line, short_name
 from ..networks import VMambaTiny
 from ..trainers.precision import autocast_dtype
 from ..trainers.saved_state import check_optimizer
@@ -110,7 +111,7 @@ class Pretraining:
         state = read_entries(path, _SAVED)
         if state["images"] != self._image_facts():
             raise UserError(
-                f"the run to resume was trained on other images ({in_message(str(state['images']))}, now there are "
+                f"the run to resume was trained on other images ({short_name(str(state['images']))}, now there are "
                 f"{self._image_facts()}); start a new run with another --output"
             )
         groups = [dict(group) for group in self.optimizer.param_groups]
@@ -124,7 +125,7 @@ class Pretraining:
             self.history = state["history"]
         # Whatever PyTorch runs into in the state of another network or optimizer.
         except Exception as error:
-            reason = in_message(" ".join(str(error).split()), 120)
+            reason = one_line(str(error), 120)
             raise CheckpointError(f"{path} does not fit this run: {type(error).__name__}: {reason}") from error
 
     def train_epochs(self, on_step: Callable[[float], object], on_epoch: Callable[[], object]) -> None:

@@ -27,10 +27,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoints import CheckpointError
 from ..checkpoints.writing import write_checkpoint
-from ..common.errors import RunError, UserError, in_message
+from ..common.errors import RunError, UserError
 from ..common.exit_codes import EXIT_FAILED
 from ..common.files import link_atomically, write_json
 from ..common.processes import end_in_silence
+from ..common.text import one_line
 from ..paper.protocol import PaperProtocol, find_protocol
 from ..runs.last_checkpoint import explain_damaged
 from .nonfinite import find_bad_images, save_step
@@ -399,7 +400,7 @@ class PaperTrainer(nnUNetTrainer):
                 self._load_state(state)
             # PyTorch's and nnU-Net's own: whatever a state of another network or optimizer runs into.
             except Exception as error:
-                reason = in_message(" ".join(str(error).split()), 120)
+                reason = one_line(str(error), 120)
                 raise CheckpointError(f"{path} does not fit this training: {type(error).__name__}: {reason}") from error
         except CheckpointError as error:
             raise UserError(explain_damaged(path, error)) from error
