@@ -13,6 +13,7 @@ from swin_umamba import SwinUMamba, SwinUMambaD, VMambaTiny, load_pretrained
 from swin_umamba.checkpoints import CheckpointError, LoadReport, read_checkpoint
 from swin_umamba.checkpoints.input_channels import adapt_input_channels
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from .checkpoints import (
     D_STATE,
@@ -223,6 +224,47 @@ def test_wrapped_networks_are_filled(tmp_path, make_network, wrap):
     report = load_pretrained(wrap(network), tmp_path / "a.pth")
     assert_unchanged(network, source.state_dict())
     assert report.encoder_coverage == 1
+
+
+AVERAGED = {
+    "averaged": lambda network: AveragedModel(network),
+    "averaged DDP": lambda network: AveragedModel(Wrapper(network)),
+    "DDP of averaged": lambda network: Wrapper(AveragedModel(network)),
+    "compiled averaged": lambda network: torch.compile(AveragedModel(network)),
+}
+
+
+class Wrapper(torch.nn.Module):
+    """The names of DDP."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.module = network
+
+
+@pytest.mark.parametrize("kind", AVERAGED)
+def test_averaged_networks_are_read_and_filled(tmp_path, make_network, network_class, kind):
+    source = make_network(network_class, seed=3)
+    torch.save({"state_dict": AVERAGED[kind](source).state_dict()}, tmp_path / "a.pth")
+    for wrap in (lambda network: network, AVERAGED[kind]):
+        network = wrap(make_network(network_class))
+        report = load_pretrained(network, tmp_path / "a.pth")
+        assert report.missing == ()
+        (averaging,) = report.skipped.items()
+        assert averaging[0].endswith("n_averaged")
+        assert averaging[1] == "the number of averaged models"
+        weights = list(network.parameters())
+        assert all(torch.equal(*pair) for pair in zip(weights, source.parameters(), strict=True))
+
+
+def test_a_tensor_larger_than_its_storage_is_refused(tmp_path, make_network, network_class):
+    """However small: nothing says how often it is copied."""
+    network = make_network(network_class, in_channels=3)
+    before = copy_of(network)
+    torch.save(spoiled(f"{FIRST}Ds", lambda value: value[:1].clone().expand(len(value))), tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"a tensor layers.*Ds that claims more elements than its storage"):
+        load_pretrained(network, tmp_path / "a.pth")
+    assert_unchanged(network, before)
 
 
 def test_half_precision_is_converted(tmp_path, make_network):

@@ -1,6 +1,7 @@
 """What is given in the place of a checkpoint is named, with what to do."""
 
 import gzip
+import os
 import shutil
 import struct
 import tarfile
@@ -96,6 +97,12 @@ def test_is_named(tmp_path, kind):
     assert isinstance(raised.value, ValueError)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"a\.pth is a pipe or a device, not a file"):
+        read_checkpoint(tmp_path / "a.pth")
 
 
 def test_an_unreadable_file_is_named(tmp_path, monkeypatch):

@@ -5,6 +5,8 @@ import io
 import pathlib
 import pickle
 import sys
+import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -132,6 +134,33 @@ def test_state_dict_keeps_the_versions_of_its_modules(tmp_path, name):
     network.load_state_dict(state)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_negative_and_conjugate_views_keep_their_sign(tmp_path, name):
+    """Their storage holds the numbers before, and a bit says so."""
+    numbers = torch.tensor([1 + 2j, 3 - 4j])
+    content = {
+        "conj": numbers.conj(),
+        "neg": torch._neg_view(numbers.imag.clone()),
+        "both": torch._neg_view(numbers.conj()),
+    }
+    torch.save(content, tmp_path / "a.pth", **FORMATS[name])
+    read = read_checkpoint(tmp_path / "a.pth")
+    assert read["conj"].tolist() == [1 - 2j, 3 + 4j]
+    assert read["neg"].tolist() == [-2, 4]
+    assert read["both"].tolist() == [-1 + 2j, -3 - 4j]
+    assert [(value.is_conj(), value.is_neg()) for value in read.values()] == [(1, 0), (0, 1), (1, 1)]
+
+
+def test_an_archive_that_was_compressed_is_read(tmp_path):
+    content = {"a": torch.randn(1000), "zeros": torch.zeros(100_000), "empty": torch.zeros(0)}
+    torch.save(content, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as source, zipfile.ZipFile(tmp_path / "b.pth", "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name), zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "b.pth").stat().st_size < 20_000
+    assert_same(read_checkpoint(tmp_path / "b.pth"), content)
+
+
 def test_a_parameter_is_a_tensor_without_gradient(tmp_path):
     parameter = torch.nn.Parameter(torch.ones(2))
     parameter.note = "an attribute"
@@ -196,6 +225,18 @@ def test_reads_what_numpy_1_wrote(tmp_path):
     assert b"numpy._core" in pickled
     path = write_torch_zip(tmp_path / "a.pth", pickled.replace(b"numpy._core", b"numpy.core"))
     assert_same(read_checkpoint(path), content)
+
+
+def test_a_log_of_many_arrays_is_read_in_linear_time(tmp_path):
+    """Quadratic, these took 20 s; now 0.3 s."""
+    arrays = [np.arange(3.0) + epoch for epoch in range(8000)]
+    torch.save({"first": arrays[0], "log": arrays, "last": arrays[-1]}, tmp_path / "a.pth")
+    start = time.process_time()
+    read = read_checkpoint(tmp_path / "a.pth")
+    assert time.process_time() - start < 5
+    assert read["first"] is read["log"][0]
+    assert read["last"] is read["log"][-1]
+    np.testing.assert_array_equal(read["log"], arrays)
 
 
 def test_arrays_of_objects_and_structures_are_not_rebuilt(tmp_path):

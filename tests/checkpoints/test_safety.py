@@ -13,6 +13,10 @@ import pickle
 import random
 import struct
 import sys
+import time
+import tracemalloc
+import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -303,6 +307,90 @@ def test_a_legacy_file_cannot_ask_for_more_memory_than_it_has(tmp_path):
     path.write_bytes(content[: start + 2] + huge + content[start + 4 :])
     with pytest.raises(CheckpointError, match="larger than the file"):
         read_checkpoint(path)
+
+
+def test_a_small_file_cannot_ask_for_much_by_strides(tmp_path):
+    path = write_torch_zip(tmp_path / "a.pth", tensor_pickle(0, (2_600_000_000,), (0,)), {"0": b"\0" * 16})
+    with pytest.raises(CheckpointError, match="claims more elements than its storage holds"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("record", ["data.pkl", "data/0"])
+@pytest.mark.parametrize("claim", ["honest", "of 16 bytes"])
+def test_a_small_file_cannot_ask_for_much_by_compression(tmp_path, record, claim):
+    """A record of 256 MB in 256 kB, or of a small one by its name, is refused before it is unpacked."""
+    zeros = zlib.compressobj(9, zlib.DEFLATED, -15)
+    size = 2**28
+    packed = b"".join(zeros.compress(bytes(2**24)) for _ in range(size >> 24)) + zeros.flush()
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (("data.pkl", tensor_pickle(0, (4,), (1,))), ("data/0", b"\0" * 16)):
+            archive.writestr(f"archive/{name}", b"?" * len(packed) if name == record else content, zipfile.ZIP_STORED)
+    content = path.read_bytes().replace(b"?" * len(packed), packed)
+    for at in (30, 46):
+        # The first name is in the record's own header, the last in the archive's directory.
+        record_name = f"archive/{record}".encode()
+        start = (content.index(record_name) if at == 30 else content.rindex(record_name)) - at
+        header = bytearray(content[start : start + at])
+        method, sizes = (8, 18) if at == 30 else (10, 20)
+        header[method : method + 2] = (8).to_bytes(2, "little")
+        header[sizes + 4 : sizes + 8] = (size if claim == "honest" else 16).to_bytes(4, "little")
+        content = content[:start] + bytes(header) + content[start + at :]
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"unpack to much more|CRC-32"):
+            read_checkpoint(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+
+
+def test_other_compressions_are_refused(tmp_path):
+    """Their decompressors give all at once; PyTorch knows neither."""
+    with zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("archive/data.pkl", b"N.")
+    with pytest.raises(CheckpointError, match="compressed in a way that PyTorch does not know"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("use_zip", [True, False], ids=["zip", "before PyTorch 1.6"])
+@pytest.mark.parametrize(
+    "pickled",
+    {
+        "a list of lists is called": b"]" + b"2\x86" * 100 + b")R",
+        "its name is a storage's": b"(" + text("storage") + b")" + b"2\x86" * 100 + text("0") + text("cpu")
+        + b"K\x01tQ",
+        "its name is a key": b"(" + text("storage") + name("torch", "FloatStorage") + b")" + b"2\x86" * 100
+        + text("cpu") + b"K\x01tQ",
+        "a class of it": name("copyreg", "_reconstructor") + b")" + b"2\x86" * 100 + b"NN\x87R",
+        "an array of it": name("numpy._core.numeric", "_frombuffer") + b"(C\x00" + name("numpy", "dtype") + b")"
+        + b"2\x86" * 100 + b"\x85R" + b"K\x00\x85" + text("C") + b"tR",
+        "calls of calls": name("a", "b") + b")R" * 20_000,
+        "copies of a text": name("_codecs", "encode") + text("x" * 100_000) + b"\x85\x94R0"
+        + (name("_codecs", "encode") + b"h\x00R\x85" + b"0") * 20_000,
+        "sets of a list": b"(" + b"K\x01" * 100_000 + b"l\x85\x940" + (name("builtins", "set") + b"h\x00R0") * 20_000
+        + b"N",
+        "numbers with one hash": b"}(" + b"".join(
+            b"\x8a\x0a" + (number * (2**61 - 1)).to_bytes(10, "little") + b"N" for number in range(40_000)
+        ) + b"u",
+        "more than a program writes": b"]" + b"N0" * 200_000,
+        "a name of 10 MB": name("a" * 10_000_000, "b"),
+    }.items(),
+    ids=lambda item: item[0] if isinstance(item, tuple) else item,
+)  # fmt: skip
+def test_a_small_pickle_ends_soon(tmp_path, monkeypatch, pickled, use_zip):
+    monkeypatch.setattr("swin_umamba.checkpoints.pickle_data.INSTRUCTIONS", 300_000)
+    path = write_file(tmp_path / "a.pth", b"\x80\x04" + pickled[1] + b".", use_zip)
+    start = time.process_time()
+    try:
+        read_checkpoint(path)
+    except CheckpointError as error:
+        message = str(error)
+    else:
+        message = ""
+    assert time.process_time() - start < 20
+    assert len(message) < 300
 
 
 def test_random_bytes_are_an_error(tmp_path):

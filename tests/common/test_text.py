@@ -30,6 +30,7 @@ def test_shortened_text_keeps_both_ends(text, limit):
 def test_a_line_of_an_error():
     assert one_line("first\n  second\x1b[31m") == "first second\\x1b[31m"
     assert len(one_line("x" * 10_000_000)) <= LONGEST_LINE
+    assert len(one_line("\0" * 100, 80)) == 80
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -288,6 +289,36 @@ def test_resuming_with_other_settings_or_images_is_refused(quick, finished, tiny
     finally:
         added.unlink()
     assert "was trained on other images" in capsys.readouterr().err
+
+
+WRONG_STATES = {
+    "a list": (lambda state: [1], "holds an object of the type list"),
+    "no network": (lambda state: state.pop("network") and state, "has no 'network'"),
+    "another network": (
+        lambda state: {**state, "network": {"a": torch.ones(1)}},
+        "does not fit this run",
+    ),
+    "no history": (lambda state: {**state, "history": [1]}, "its history is no list of epochs"),
+    "a momentum": (lambda state: {**state, "optimizer": with_another_momentum(state)}, "state is of other parameters"),
+}
+
+
+def with_another_momentum(state):
+    moments = {0: {**state["optimizer"]["state"][0], "exp_avg": torch.zeros(5)}}
+    return {**state["optimizer"], "state": {**state["optimizer"]["state"], **moments}}
+
+
+@pytest.mark.parametrize("kind", WRONG_STATES)
+def test_a_checkpoint_of_wrong_content_is_named(quick, finished, tiny_network, tmp_path, capsys, kind):
+    change, message = WRONG_STATES[kind]
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "metrics.json").unlink()
+    path = run / "checkpoint_latest.pth"
+    torch.save(change(torch.load(path, weights_only=True)), path)
+    assert quick(tiny_network, run, "--resume") == 2
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert message in " ".join(error.split())
 
 
 def test_a_damaged_checkpoint_is_named(quick, finished, tiny_network, tmp_path, capsys):

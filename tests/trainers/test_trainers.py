@@ -439,6 +439,26 @@ def test_a_damaged_checkpoint_is_named(make_trainer, tmp_path):
         trainer.load_checkpoint(str(path))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network_weights": {"a": torch.ones(1)}}, "does not fit this training: RuntimeError: .*Missing key"),
+        ({"optimizer_state": {"state": {}}}, "does not fit this training: KeyError: 'param_groups'"),
+        ({"current_epoch": None}, "has None for its 'current_epoch'"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_named(make_trainer, tmp_path, change, message):
+    path = tmp_path / "checkpoint_latest.pth"
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False)
+    trainer.save_checkpoint(str(path))
+    trainer.load_checkpoint(str(path))
+    torch.save({**torch.load(path, weights_only=True), **change}, path)
+    with pytest.raises(UserError, match=f"checkpoint_latest.pth {message}.*; no other checkpoint") as raised:
+        trainer.load_checkpoint(str(path))
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) <= 300 + len(str(path))
+
+
 def test_a_checkpoint_that_nnunet_wrote_is_gone_on_from(make_trainer, tmp_path):
     trainer = make_trainer(TinySwinUMambaD, pretrained=False)
     trainer.on_epoch_start()

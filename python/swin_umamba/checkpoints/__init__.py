@@ -1,36 +1,34 @@
 """Pretrained weights and other checkpoints: read without running code from them, and put into a network.
 
-The names are loaded on first use, so that commands which need one of them do not wait for the others.
+The functions are loaded on first use, so that who needs the error alone does not wait for torch.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..common.errors import UserError
+from ..common.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .checkpoint_file import read_checkpoint
-    from .errors import CheckpointError
     from .loading import load_pretrained
     from .placeholder import Placeholder
     from .report import LoadReport
 
-_MODULES = {
-    "CheckpointError": "errors",
-    "LoadReport": "report",
-    "Placeholder": "placeholder",
-    "load_pretrained": "loading",
-    "read_checkpoint": "checkpoint_file",
-}
+
+class CheckpointError(UserError, ValueError):
+    """A file that cannot be read or does not fit the network; the message says which, why, and what to do."""
+
 
 __all__ = ["CheckpointError", "LoadReport", "Placeholder", "load_pretrained", "read_checkpoint"]
 
-
-def __getattr__(name: str) -> object:
-    if name in _MODULES:
-        return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "LoadReport": "report",
+        "Placeholder": "placeholder",
+        "load_pretrained": "loading",
+        "read_checkpoint": "checkpoint_file",
+    },
+)

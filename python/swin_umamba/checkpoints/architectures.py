@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from ..common.text import one_line
 
 SWIN_UMAMBA = "Swin-UMamba"
 SWIN_UMAMBA_D = "Swin-UMamba†"
@@ -70,7 +73,7 @@ def recognize(tensors: Mapping[str, Tensor]) -> Architecture:
     for family, patterns in _SIGNATURES:
         if all(any(re.match(pattern, name) for name in tensors) for pattern in patterns):
             return Architecture(family, _title(family, tensors))
-    names = ", ".join(list(tensors)[:3])
+    names = ", ".join(one_line(name, 20) for name in list(tensors)[:2])
     return Architecture(UNKNOWN, f"a network that is not known here ({len(tensors)} tensors: {names}, …)")
 
 
@@ -112,7 +115,7 @@ def _size(tensors: Mapping[str, Tensor], name: str, axis: int) -> int | str:
 
 
 def _depths(tensors: Mapping[str, Tensor], prefix: str) -> tuple[int, ...]:
-    pattern = re.compile(re.escape(prefix) + r"layers\.(\d+)\.blocks\.(\d+)\.")
+    pattern = re.compile(re.escape(prefix) + r"layers\.(\d)\.blocks\.(\d{1,3})\.")
     blocks = {match.groups() for name in tensors if (match := pattern.match(name))}
-    stages = sorted({int(stage) for stage, _ in blocks})
-    return tuple(sum(int(other) == stage for other, _ in blocks) for stage in stages)
+    depths = Counter(stage for stage, _ in blocks)
+    return tuple(depths[stage] for stage in sorted(depths))

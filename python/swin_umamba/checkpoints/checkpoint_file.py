@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .errors import CheckpointError
+from ..common.text import one_line, short_name
+from . import CheckpointError
 from .torch_file import read_legacy_file, read_zip_file
 
 _ZIP = b"PK\x03\x04"
@@ -76,6 +77,8 @@ def _read_beginning(path: Path) -> bytes:
         raise CheckpointError(f"{path} is a folder; give the checkpoint inside: {hint}")
     if not path.exists():
         raise CheckpointError(f"there is no file {path}")
+    if not path.is_file():
+        raise CheckpointError(f"{path} is a pipe or a device, not a file; write it to a file first")
     with open(path, "rb") as file:
         return file.read(512)
 
@@ -96,7 +99,9 @@ def _refuse_other_files(path: Path, beginning: bytes) -> None:
         )
     if all(byte >= 32 or byte in b"\t\r\n\f" for byte in beginning) and _is_utf8(beginning):
         first_line = beginning.decode("utf-8", "replace").strip().split("\n", 1)[0].strip()[:60]
-        raise CheckpointError(f"{path} is a text file ({first_line!r} …), not a checkpoint; download or copy it again")
+        raise CheckpointError(
+            f"{path} is a text file ('{short_name(first_line)}' …), not a checkpoint; download or copy it again"
+        )
 
 
 def _has_safetensors_header(path: Path, beginning: bytes) -> bool:
@@ -116,12 +121,13 @@ def _is_utf8(content: bytes) -> bool:
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
     # Imported where it is used: reading other checkpoints does not wait for it.
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path)
-    except SafetensorError as error:
+    # Its own error for most of what can be wrong, and others for types and names that it does not know.
+    except Exception as error:
         raise CheckpointError(
-            f"{path} is not a whole safetensors file ({path.stat().st_size} bytes; {error}); download or copy it again"
+            f"{path} is not a whole safetensors file ({path.stat().st_size} bytes; {one_line(str(error), 100)}); "
+            f"download or copy it again"
         ) from None

@@ -6,8 +6,11 @@ import os
 from pathlib import Path
 
 from ..common.errors import UserError
-from .released_file import FILE_OF_AUTHORS, RELEASED_FILE
 
+RELEASED_FILE = "vssmtiny_dp01_ckpt_epoch_292.pth"
+"""VMamba-Tiny in the first release of the VMamba project."""
+FILE_OF_AUTHORS = "vmamba_tiny_e292.pth"
+"""The name by which the authors' current code looks for it."""
 ENVIRONMENT_VARIABLE = "SWIN_UMAMBA_PRETRAINED"
 USUAL_PLACE = Path("data", "pretrained", "vmamba")
 """Folder relative to the working directory, where the authors' code looks too."""

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from .architectures import SWIN_UMAMBA, SWIN_UMAMBA_D, VMAMBA, Architecture, encoder_title, recognize
+from ..common.text import one_line, short_name
+from . import CheckpointError
+from .architectures import SWIN_UMAMBA, SWIN_UMAMBA_D, UNKNOWN, VMAMBA, Architecture, encoder_title, recognize
 from .checkpoint_file import read_checkpoint
-from .errors import CheckpointError
+from .encoder_file import RELEASED_FILE
 from .input_channels import INPUT_CHANNELS, InputChannels
 from .matching import ENCODER, Match, match_same_network, match_vmamba
-from .released_file import RELEASED_FILE
 from .report import LoadReport
 from .weights import find_weights, is_finite, strip_wrappers
 
-SHOWN_PROBLEMS = 3
+MESSAGE_LENGTH = 260
+"""Of what is said of a file that does not fit, after its path."""
 
 
 def load_pretrained(
@@ -72,7 +74,7 @@ def load_pretrained(
     path = Path(path)
     weights = find_weights(read_checkpoint(path), path)
     own_names = strip_wrappers(model.state_dict())
-    network = {own_names[name]: tensor for name, tensor in model.state_dict().items()}
+    network = {own_names[name]: tensor for name, tensor in model.state_dict().items() if name in own_names}
     source, target = recognize(weights.tensors), recognize(network)
     match = _match(path, source, target, weights.tensors, network, input_channels)
     values = {name: _convert(path, name, value, network[name]) for name, value in match.values.items()}
@@ -87,7 +89,7 @@ def load_pretrained(
         network=target.title,
         loaded=tuple(name for name in values if name not in match.adapted),
         adapted=match.adapted,
-        skipped={**match.skipped, **dict.fromkeys(weights.other_entries, "not a tensor")},
+        skipped={**match.skipped, **weights.other_entries},
         missing=tuple(name for name in network if name not in values),
         encoder_coverage=_share(encoder, values, network),
     )
@@ -108,32 +110,46 @@ def _match(
     else:
         match = Match(problems=["another network"])
     if match.problems:
-        more = len(match.problems) - SHOWN_PROBLEMS
-        shown = "; ".join(match.problems[:SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
-        raise CheckpointError(
-            f"{path} does not fit {target.title}. It looks like {source.title}: {shown}. {_what_fits(target, network)}"
-        )
+        raise CheckpointError(f"{path} does not fit {_difference(source, target, match.problems, network)}")
     return match
 
 
-def _what_fits(target: Architecture, network: Mapping[str, Tensor]) -> str:
-    same = "a checkpoint of the same network"
-    if target.family not in (SWIN_UMAMBA, SWIN_UMAMBA_D):
-        return f"What fits is {same}"
-    encoder = encoder_title(network, ENCODER)
-    released = f", which VMamba's first release has as {RELEASED_FILE}" if "Tiny" in encoder else ""
-    return f"What fits are {same}, and weights of {encoder}{released}"
+def _difference(
+    source: Architecture, target: Architecture, problems: Sequence[str], network: Mapping[str, Tensor]
+) -> str:
+    """What differs and what would fit, in `MESSAGE_LENGTH` as a rule."""
+    both_swin_umamba = {source.family, target.family} == {SWIN_UMAMBA, SWIN_UMAMBA_D}
+    wanted = target.title if both_swin_umamba or target.family == UNKNOWN else target.family
+    hints = ["What fits is a checkpoint of the same network"]
+    is_released = False
+    if target.family in (SWIN_UMAMBA, SWIN_UMAMBA_D):
+        encoder = encoder_title(network, ENCODER)
+        is_released = encoder.startswith("VMamba-Tiny ")
+        encoder = f"VMamba-Tiny as {RELEASED_FILE}" if is_released else encoder
+        hints.insert(0, f"What fits are a checkpoint of the same network, and weights of {encoder}")
+    choices = [(count, hint) for count in range(min(3, len(problems)), 0, -1) for hint in hints]
+    if is_released:  # which is told before a second problem
+        choices.sort(key=lambda choice: hints.index(choice[1]))
+    for count, hint in choices:
+        shown = "; ".join(one_line(problem, 90) for problem in sorted(problems, key=len)[:count])
+        more = f"; and {len(problems) - count} more" if count < len(problems) else ""
+        text = f"{wanted}. It looks like {source.title}: {shown}{more}. {hint}"
+        if len(text) <= MESSAGE_LENGTH:
+            break
+    return text
 
 
 def _convert(path: Path, name: str, value: Tensor, target: Tensor) -> Tensor:
     """The value in the type of the network's tensor."""
     if value.is_floating_point() != target.is_floating_point() or value.is_complex() != target.is_complex():
         raise CheckpointError(
-            f"{path} has numbers of type {value.dtype} in {name}, where the network has {target.dtype}"
+            f"{path} has numbers of type {value.dtype} in {short_name(name)}, where the network has {target.dtype}"
         )
     value = value.to(target.dtype)
     if not is_finite(value):
-        raise CheckpointError(f"{path} has numbers in {name} that are too large for the network's type {target.dtype}")
+        raise CheckpointError(
+            f"{path} has numbers in {short_name(name)} that are too large for the network's type {target.dtype}"
+        )
     return value
 
 

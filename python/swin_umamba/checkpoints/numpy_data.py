@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .placeholder import Placeholder
+from .placeholder import Placeholder, describe
 
 _CODE = re.compile(r"\?|[biufc]\d{1,2}|[SU]\d{1,9}")
 
@@ -36,7 +36,7 @@ class ArrayType:
         """Take over the byte order; structured types are not plain."""
         _version, byte_order, base, fields, *_ = state
         if byte_order not in ("<", ">", "|", "="):
-            raise ValueError(f"a NumPy type has the byte order {byte_order!r}")
+            raise ValueError(f"a NumPy type has the byte order {describe(byte_order)}")
         self.byte_order = byte_order
         self.is_plain = self.is_plain and base is None and fields is None
 
@@ -46,10 +46,16 @@ class ArrayType:
 
 
 class UnfilledArray:
-    """``numpy._core.multiarray._reconstruct``: an array whose shape, type and content come later."""
+    """``numpy._core.multiarray._reconstruct``: an array whose shape, type and content come later.
+
+    Attributes
+    ----------
+    memo_keys : list of int
+        Where the pickle's memo has it, and is to have the array.
+    """
 
     def __init__(self, *_class_shape_and_code: Any) -> None:
-        pass
+        self.memo_keys: list[int] = []
 
     def fill(self, state: Any) -> np.ndarray | Placeholder:
         """The array."""
@@ -73,11 +79,11 @@ def make_array(content: Any, array_type: Any, shape: Any, order: Any) -> np.ndar
     if not isinstance(array_type, ArrayType):
         raise ValueError("a NumPy array has no type")
     if not array_type.is_plain:
-        return Placeholder(f"numpy.ndarray of {array_type.code!r}", (content, shape))
+        return Placeholder(f"numpy.ndarray of {describe(array_type.code)}", (content, shape))
     if type(shape) is not tuple or not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError("a NumPy array has no shape")
     if order not in ("C", "F"):
-        raise ValueError(f"a NumPy array has the order {order!r}")
+        raise ValueError(f"a NumPy array has the order {describe(order)}")
     if isinstance(content, str):  # bytes, written by Python 2
         content = content.encode("latin1")
     dtype = array_type.dtype()

@@ -17,6 +17,15 @@ class GlobalName:
         return f"{self.module}.{self.name}"
 
 
+def describe(value: Any) -> str:
+    """Name a value of a pickle in few words, without a look into it: a list can hold itself a billion times."""
+    if isinstance(value, GlobalName | str):
+        return str(value)
+    if isinstance(value, Placeholder):
+        return value.class_name
+    return f"an object of the type {type(value).__name__}"
+
+
 class Placeholder:
     """Stands for an object of a class that is not rebuilt; keeps what the pickle says of it, inert.
 

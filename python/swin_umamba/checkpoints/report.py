@@ -10,6 +10,8 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from ..common.text import short_name
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -85,7 +87,8 @@ def _by_reason(reasons: Mapping[str, str]) -> list[tuple[str, list[str]]]:
 
 
 def _some(names: list[str], limit: int = 4) -> str:
-    return ", ".join(names[:limit]) + (f", … ({len(names) - limit} more)" if len(names) > limit else "")
+    more = f", … ({len(names) - limit} more)" if len(names) > limit else ""
+    return ", ".join(short_name(name) for name in names[:limit]) + more
 
 
 def _groups(names: Iterable[str]) -> str:

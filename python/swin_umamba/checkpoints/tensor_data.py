@@ -7,13 +7,14 @@ tensor. Sparse, quantized and nested tensors, which no network of this package h
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .pickle_data import CONTAINER_BUILDERS, Builders
-from .placeholder import GlobalName, Placeholder
+from .placeholder import GlobalName, Placeholder, describe
 
 _STORAGE_TYPES = {
     "DoubleStorage": torch.float64,
@@ -30,6 +31,10 @@ _STORAGE_TYPES = {
     "ComplexFloatStorage": torch.complex64,
     "UntypedStorage": torch.uint8,
 }
+
+
+REPEATED_BYTES = 2**20
+"""How large a tensor may be that repeats elements of a smaller storage, as ``expand`` makes them."""
 
 
 class Storage:
@@ -53,23 +58,25 @@ def storage_type(name: Any) -> torch.dtype:
         dtype = _STORAGE_TYPES.get(name.name)
         if dtype is not None:
             return dtype
-    raise ValueError(f"a storage of the type {name}")
+    raise ValueError(f"a storage of the type {describe(name)}")
 
 
 def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any) -> Tensor:
     return _strided(storage, offset, size, stride, None)
 
 
-def _rebuild_tensor_v2(storage: Any, offset: Any, size: Any, stride: Any, *_gradient_and_hooks: Any) -> Tensor:
-    return _strided(storage, offset, size, stride, None)
+def _rebuild_tensor_v2(
+    storage: Any, offset: Any, size: Any, stride: Any, _requires_grad: Any, _hooks: Any, bits: Any = None
+) -> Tensor:
+    return _with_bits(_strided(storage, offset, size, stride, None), bits)
 
 
 def _rebuild_tensor_v3(
-    storage: Any, offset: Any, size: Any, stride: Any, _requires_grad: Any, _hooks: Any, dtype: Any, *_metadata: Any
+    storage: Any, offset: Any, size: Any, stride: Any, _requires_grad: Any, _hooks: Any, dtype: Any, bits: Any = None
 ) -> Tensor:
     if not isinstance(dtype, torch.dtype):
         raise ValueError("a tensor has no type")
-    return _strided(storage, offset, size, stride, dtype)
+    return _with_bits(_strided(storage, offset, size, stride, dtype), bits)
 
 
 def _rebuild_parameter(data: Any, *_gradient_and_hooks: Any) -> Tensor:
@@ -86,13 +93,27 @@ def _rebuild_from_type(function: Any, _tensor_class: Any, arguments: Any, _state
     return builder(*arguments)
 
 
+def _with_bits(tensor: Tensor, bits: Any) -> Tensor:
+    """The tensor whose numbers are the negative or conjugate of those in its storage, where ``bits`` say so."""
+    if not bits:
+        return tensor
+    if type(bits) is not dict or not bits.keys() <= {"conj", "neg"} or not {*map(type, bits.values())} <= {bool}:
+        raise ValueError("a tensor has attributes that are not known here")
+    if bits.get("conj"):
+        tensor = tensor.conj()
+    if bits.get("neg"):
+        # As a view, where torch has it; it is how the tensor was.
+        tensor = getattr(torch, "_neg_view", torch.neg)(tensor)
+    return tensor
+
+
 def _strided(storage: Any, offset: Any, size: Any, stride: Any, dtype: torch.dtype | None) -> Tensor:
     if not isinstance(storage, Storage):
         raise ValueError("a tensor has no storage")
     dtype = dtype or storage.dtype
     size, stride = _sizes(size), _sizes(stride)
     if type(offset) is not int or offset < 0 or len(size) != len(stride):
-        raise ValueError(f"a tensor has the offset {offset}, the size {size} and the stride {stride}")
+        raise ValueError(f"a tensor has the size {size} and the stride {stride}, or a wrong offset")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     # Checked here in Python's unbounded integers; in torch's, a product of sizes can overflow.
     if 0 not in size and (last + 1) * dtype.itemsize > storage.content.numel():
@@ -101,12 +122,15 @@ def _strided(storage: Any, offset: Any, size: Any, stride: Any, dtype: torch.dty
         raise ValueError(f"a tensor has the size {size}")
     if 0 in size:
         return torch.empty_strided(size, stride, dtype=dtype)
+    n_bytes = math.prod(size) * dtype.itemsize
+    if n_bytes > max(storage.content.numel(), REPEATED_BYTES):
+        raise ValueError(f"a tensor of the size {size} claims more elements than its storage holds")
     elements = storage.content[: storage.content.numel() // dtype.itemsize * dtype.itemsize].view(dtype)
     return elements.as_strided(size, stride, offset)
 
 
 def _sizes(sizes: Any) -> tuple[int, ...]:
-    if not isinstance(sizes, tuple) or not all(type(n) is int and n >= 0 for n in sizes):
+    if not isinstance(sizes, tuple) or len(sizes) > 64 or not all(type(n) is int and n >= 0 for n in sizes):
         raise ValueError("a tensor has no size")
     return tuple(sizes)
 

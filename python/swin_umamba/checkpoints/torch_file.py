@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 import io
-import lzma
 import os
 import struct
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
-from .errors import CheckpointError
+from ..common.text import one_line
+from . import CheckpointError
 from .pickle_data import PickleDataError, PickleReader
 from .tensor_data import TORCH_BUILDERS, TORCH_CONSTANTS, Storage, storage_type
 
 LEGACY_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
-# What zipfile, struct and the readers of pickles raise when bytes are not as they were written.
-_DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    ArithmeticError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+# A compressed archive may unpack to these many bytes, and times its size more.
+_UNPACKED_BYTES, _UNPACKED_RATIO = 2**24, 8
+_BLOCK = 2**20
 
 
 def read_zip_file(path: Path) -> Any:
@@ -62,9 +50,10 @@ def read_zip_file(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             return _ZipArchive(path, archive).read()
-    except CheckpointError:
+    except (CheckpointError, OSError):
         raise
-    except _DAMAGED as error:
+    # zipfile and its decompressors raise anything when bytes are not as they were written.
+    except Exception as error:
         raise _damaged(path, error) from None
 
 
@@ -76,6 +65,7 @@ class _ZipArchive:
         self.archive = archive
         self.names = set(archive.namelist())
         self.storages: dict[str, Tensor] = {}
+        self.bytes_left = _UNPACKED_BYTES + _UNPACKED_RATIO * path.stat().st_size
         pickles = [name for name in self.names if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise CheckpointError(
@@ -91,14 +81,32 @@ class _ZipArchive:
                 f"state_dict() with torch.save"
             )
         if f"{self.root}byteorder" in self.names:
-            order = self.archive.read(f"{self.root}byteorder").decode("ascii", "replace")
+            order = self._unpack(f"{self.root}byteorder").decode("ascii", "replace")
             if order != sys.byteorder:
                 raise CheckpointError(
-                    f"{self.path} was written on a {order}-endian computer, and this one is {sys.byteorder}-endian; "
-                    f"load and save it again with PyTorch there, as a safetensors file"
+                    f"{self.path} was written on a {one_line(order, 10)}-endian computer, and this one is "
+                    f"{sys.byteorder}-endian; load and save it again with PyTorch there, as a safetensors file"
                 )
-        content = io.BytesIO(self.archive.read(f"{self.root}data.pkl"))
+        content = io.BytesIO(self._unpack(f"{self.root}data.pkl"))
         return PickleReader(content, TORCH_BUILDERS, TORCH_CONSTANTS, self.load_storage).read()
+
+    def _unpack(self, name: str) -> bytearray:
+        """The content of a record, which is as large as the archive says, and compared with its checksum."""
+        record = self.archive.getinfo(name)
+        if record.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise PickleDataError("it is compressed in a way that PyTorch does not know")
+        self.bytes_left -= record.file_size
+        if self.bytes_left < 0:
+            raise PickleDataError("its records unpack to much more than the file")
+        content, position = bytearray(record.file_size), 0
+        with self.archive.open(record) as file:
+            # In blocks: zipfile would unpack all at once, whatever size the record has.
+            while block := file.read(_BLOCK):
+                content[position : position + len(block)] = block
+                position += len(block)
+        if position != len(content):
+            raise PickleDataError("a record has another size than the archive says")
+        return content
 
     def load_storage(self, identifier: Any) -> Storage:
         kind, type_name, key, _device, count = identifier
@@ -109,7 +117,8 @@ class _ZipArchive:
             name = f"{self.root}data/{key}"
             if name not in self.names:
                 raise PickleDataError(f"the record {name} is missing")
-            self.storages[key] = _bytes_tensor(self.archive.read(name))
+            content = self._unpack(name)
+            self.storages[key] = torch.frombuffer(content or bytearray(1), dtype=torch.uint8)[: len(content)]
         if count * dtype.itemsize > self.storages[key].numel():
             raise PickleDataError(f"the record {self.root}data/{key} is too short")
         return Storage(dtype, self.storages[key])
@@ -136,10 +145,22 @@ def read_legacy_file(path: Path) -> Any:
     try:
         with open(path, "rb") as file:
             return _LegacyFile(path, file).read()
-    except CheckpointError:
+    except (CheckpointError, OSError):
         raise
-    except _DAMAGED as error:
+    except Exception as error:
         raise _damaged(path, error) from None
+
+
+class _Bounded:
+    """A file for `PickleReader` that is never asked for more than there is, as for that it would make room first."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.readline, self.tell = file.readline, file.tell
+        self._file, self._size = file, size
+
+    def read(self, count: int) -> bytes:
+        # To ask where it stands takes as long as to read a byte.
+        return self._file.read(count if count < _BLOCK else min(count, self._size - self._file.tell()))
 
 
 class _LegacyFile:
@@ -164,14 +185,14 @@ class _LegacyFile:
         # Tensors are made first, on storages of zeros that are filled afterwards.
         content = self._read_pickle()
         keys = self._read_pickle()
-        if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(self.storages):
+        if not isinstance(keys, list) or sorted(map(_storage_key, keys)) != sorted(self.storages):
             raise PickleDataError("its list of storages is not the one that its tensors need")
         for key in keys:
-            self._fill(self.storages[str(key)])
+            self._fill(self.storages[_storage_key(key)])
         return content
 
     def _read_pickle(self) -> Any:
-        return PickleReader(self.file, TORCH_BUILDERS, TORCH_CONSTANTS, self.load_storage).read()
+        return PickleReader(_Bounded(self.file, self.size), TORCH_BUILDERS, TORCH_CONSTANTS, self.load_storage).read()
 
     def load_storage(self, identifier: Any) -> Any:
         if identifier[0] == "module":  # a whole network, with its source
@@ -181,33 +202,32 @@ class _LegacyFile:
             raise PickleDataError("a reference to something that is no storage")
         if view is not None:
             raise PickleDataError("a storage is a part of another one, as before PyTorch 0.4; save it again with it")
-        dtype = storage_type(type_name)
-        if str(key) not in self.storages:
+        dtype, key = storage_type(type_name), _storage_key(key)
+        if key not in self.storages:
             n_bytes = count * dtype.itemsize
             self.allocated += n_bytes
             if self.allocated > self.size:
                 raise PickleDataError("its tensors are larger than the file")
-            self.storages[str(key)] = Storage(dtype, torch.zeros(n_bytes, dtype=torch.uint8))
-        return self.storages[str(key)]
+            self.storages[key] = Storage(dtype, torch.zeros(n_bytes, dtype=torch.uint8))
+        return self.storages[key]
 
     def _fill(self, storage: Storage) -> None:
         (count,) = struct.unpack("<q", self.file.read(8))
         if count * storage.dtype.itemsize != storage.content.numel():
             raise PickleDataError("a storage has another size than its tensors say")
-        content = self.file.read(storage.content.numel())
-        if len(content) != storage.content.numel():
+        if self.file.readinto(storage.content.numpy()) != storage.content.numel():
             raise PickleDataError("the file ends within a storage")
-        storage.content.copy_(_bytes_tensor(content))
 
 
-def _bytes_tensor(content: bytes) -> Tensor:
-    if not content:
-        return torch.empty(0, dtype=torch.uint8)
-    # A tensor can be written to, bytes cannot.
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+def _storage_key(key: Any) -> str:
+    """Its name or number."""
+    if type(key) not in (str, int):
+        raise PickleDataError("a storage has no name")
+    return str(key)
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
-        f"{path} is incomplete or damaged ({path.stat().st_size} bytes; {error}); download or copy it again"
+        f"{path} is incomplete or damaged ({path.stat().st_size} bytes; {one_line(str(error), 100)}); download or "
+        f"copy it again"
     )

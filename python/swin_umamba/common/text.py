@@ -36,13 +36,18 @@ def shortened(text: str, limit: int) -> str:
 
 def one_line(text: str, limit: int = LONGEST_LINE) -> str:
     """All lines as one, visible and shortened."""
-    return visible(shortened(" ".join(text.split()), limit))
+    # Twice: what is made visible may be longer.
+    return shortened(visible(shortened(" ".join(text.split()), limit)), limit)
+
+
+def short_name(text: str) -> str:
+    """A name in a file, as of a tensor, in at most 80 characters of one line."""
+    return one_line(text, 80)
 
 
 def _visible_line(line: str) -> str:
     if line.isascii() and line.isprintable():
         return line
     return "".join(
-        character.encode("unicode_escape").decode() if unicodedata.category(character) in _HIDDEN else character
-        for character in line
+        ascii(character)[1:-1] if unicodedata.category(character) in _HIDDEN else character for character in line
     )

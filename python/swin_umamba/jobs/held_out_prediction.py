@@ -49,4 +49,7 @@ def export_checkpoint(source: Path, target: Path) -> None:
     """
     checkpoint = read_checkpoint(source)
     kept = ("network_weights", "init_args", "trainer_name", "inference_allowed_mirroring_axes", "current_epoch", "amp")
-    write_checkpoint(target, {key: checkpoint[key] for key in kept if key in checkpoint})
+    exported = {key: checkpoint[key] for key in kept if key in checkpoint}
+    # In nnU-Net's own checkpoints the device is among them.
+    exported["init_args"] = {key: value for key, value in exported["init_args"].items() if key != "device"}
+    write_checkpoint(target, exported)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import builtins
+import contextlib
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from ..common.errors import UserError
+from ..common.text import one_line
 from ..trainers.paper_trainer import PaperTrainer
 from ..trainers.precision import autocast_dtype
 from ..trainers.registry import TRAINER_CLASSES, register_trainers
@@ -95,31 +100,31 @@ def load_predictor(
     """
     if mirroring and not model.mirroring_axes:
         raise UserError(f"--mirroring: {model.trainer_name} was trained without mirroring; leave it out")
-    plans = PlansManager(model.plans)
-    try:
+    with _explained(model):
+        plans = PlansManager(model.plans)
         configuration = plans.get_configuration(model.configuration)
         previous_stage = configuration.previous_stage_name
         labels = plans.get_label_manager(model.dataset_json)
         n_channels = determine_num_input_channels(plans, configuration, model.dataset_json)
-    # Plans are free-form JSON; what is missing shows as any of these.
-    except (KeyError, TypeError, RuntimeError, AssertionError, AttributeError) as error:
-        raise UserError(f"cannot use the plans of {model.files[0]}: {type(error).__name__}: {error}") from error
+        _check_architecture(configuration)
     if previous_stage is not None:
         raise UserError(
             f"{model.files[0]} is the configuration {model.configuration} of a cascade, which starts from the "
             f"predictions of {previous_stage}; use nnUNetv2_predict"
         )
     trainer_class = _find_trainer(model)
-    network = trainer_class.build_network_architecture(
-        plans, configuration, n_channels, labels.num_segmentation_heads, enable_deep_supervision=False
-    )
+    with _explained(model):
+        network = trainer_class.build_network_architecture(
+            plans, configuration, n_channels, labels.num_segmentation_heads, enable_deep_supervision=False
+        )
     for file, weights in zip(model.files, model.weights, strict=True):
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:
             lines = [line.strip() for line in str(error).splitlines()]
+            reason = one_line(" ".join(lines[1:2]), 100)
             raise UserError(
-                f"the weights of {file} do not fit the network of {model.trainer_name}: {' '.join(lines[1:2])}"
+                f"the weights of {file} do not fit the network of {model.trainer_name}: {reason}"
             ) from error
     predictor = SlidingWindowPredictor(
         tile_step_size=step_size,
@@ -131,16 +136,60 @@ def load_predictor(
     if issubclass(trainer_class, PaperTrainer):
         dtype = autocast_dtype(model.amp, device, trainer_class.mixed_precision)
         predictor.autocast_dtype = dtype or torch.float32
-    predictor.manual_initialization(
-        network,
-        plans,
-        configuration,
-        list(model.weights),
-        model.dataset_json,
-        model.trainer_name,
-        model.mirroring_axes,
-    )
+    with _explained(model):
+        predictor.manual_initialization(
+            network,
+            plans,
+            configuration,
+            list(model.weights),
+            model.dataset_json,
+            model.trainer_name,
+            model.mirroring_axes,
+        )
+        _use_plans(predictor)
     return predictor
+
+
+@contextlib.contextmanager
+def _explained(model: TrainedModel) -> Iterator[None]:
+    """Plans are free-form JSON, which may have been edited: what is wrong shows as any error where it is used."""
+    try:
+        yield
+    except Exception as error:
+        reason = one_line(f"{type(error).__name__}: {error}", 120)
+        raise UserError(f"cannot use the plans of {model.files[0]}: {reason}") from error
+
+
+def _check_architecture(configuration: ConfigurationManager) -> None:
+    """Plans name the class of a network, and classes of its layers, which nnU-Net imports and calls, whatever they are.
+
+    ``torch.hub.load`` would run code of the file.
+    """
+    kwargs = configuration.network_arch_init_kwargs
+    name = configuration.network_arch_class_name
+    # Of a name that is no module nnU-Net looks for a class in dynamic_network_architectures.
+    is_bare = name.isidentifier() and not hasattr(builtins, name) and find_spec(name) is None
+    if not is_bare and not name.startswith("dynamic_network_architectures."):
+        raise ValueError(f"{name} is no network of nnU-Net")
+    for key in configuration.network_arch_init_kwargs_req_import:
+        if kwargs[key] is not None and not kwargs[key].startswith(("torch.nn.", "dynamic_network_architectures.")):
+            raise ValueError(f"{kwargs[key]} is no layer of PyTorch")
+
+
+def _use_plans(predictor: SlidingWindowPredictor) -> None:
+    """Look up all that a prediction takes of the plans, so that what is wrong is told before the first image."""
+    plans, configuration = predictor.plans_manager, predictor.configuration_manager
+    sizes = [*configuration.patch_size, *configuration.spacing, *plans.transpose_forward, *plans.transpose_backward]
+    if not all(isinstance(size, int | float) and size >= 0 for size in sizes):
+        raise ValueError(f"sizes are {sizes}")
+    _ = (
+        plans.image_reader_writer_class,
+        configuration.preprocessor_class,
+        configuration.resampling_fn_data,
+        configuration.resampling_fn_probabilities,
+        predictor.dataset_json["file_ending"],
+        predictor.n_channels,
+    )
 
 
 def predict_array(
@@ -201,10 +250,13 @@ def predict_array(
 def _find_trainer(model: TrainedModel) -> type:
     register_trainers()
     try:
-        return recursive_find_trainer_class_by_name(model.trainer_name)
+        found = recursive_find_trainer_class_by_name(model.trainer_name)
+        if not issubclass(found, nnUNetTrainer):
+            raise TypeError("it is no trainer")
+        return found
     # The search imports modules of other packages, which raise whatever they like.
     except Exception as error:
         raise UserError(
-            f"{model.files[0]} was trained by {model.trainer_name}, which is none of {', '.join(TRAINER_CLASSES)}, and "
-            f"nnU-Net does not find it: {' '.join(str(error).split())}"
+            f"{model.files[0]} was trained by {one_line(model.trainer_name, 40)}, which is none of "
+            f"{next(iter(TRAINER_CLASSES))}, …, and nnU-Net does not find it: {one_line(str(error), 60)}"
         ) from error

@@ -10,8 +10,11 @@ from typing import Any
 
 import torch
 
-from ..checkpoints import read_checkpoint
+from ..checkpoints import CheckpointError, read_checkpoint
+from ..checkpoints.plain_data import plain_data
+from ..checkpoints.weights import strip_wrappers
 from ..common.errors import UserError
+from ..common.text import short_name
 from ..runs.settings import AMP_CHOICES
 
 FINAL = "checkpoint_final.pth"
@@ -123,19 +126,33 @@ def _read(file: Path) -> dict[str, Any]:
     for key, kind in (("network_weights", dict), ("trainer_name", str), ("init_args", dict)):
         if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(key), kind):
             raise UserError(f"{file} has no {key!r}, so it is no checkpoint of nnU-Net's training; {_WANTED}")
-    if not isinstance(checkpoint["init_args"].get("configuration"), str):
+    kept = ("network_weights", "trainer_name", "inference_allowed_mirroring_axes", "amp")
+    parts = {key: plain_data(checkpoint[key], f"{file}, in {key!r},") for key in kept if key in checkpoint}
+    described = ("configuration", "plans", "dataset_json")
+    init_args = {key: checkpoint["init_args"].get(key) for key in described}
+    parts["init_args"] = plain_data(init_args, f"{file}, in its plans,")
+    if not isinstance(parts["init_args"]["configuration"], str):
         raise UserError(f"{file} does not say which configuration was trained; {_WANTED}")
-    if checkpoint.get("amp", "auto") not in AMP_CHOICES:
-        raise UserError(f"{file} has the unknown mixed precision {checkpoint['amp']!r}; {_WANTED}")
-    return checkpoint
+    if parts.get("amp", "auto") not in AMP_CHOICES:
+        raise UserError(f"{file} has the unknown mixed precision {short_name(repr(parts['amp']))}; {_WANTED}")
+    axes = parts.get("inference_allowed_mirroring_axes")
+    if axes is not None and not (isinstance(axes, list | tuple) and all(type(axis) is int for axis in axes)):
+        raise UserError(f"{file} has the unknown axes of mirroring {short_name(repr(axes))}; {_WANTED}")
+    weights = parts["network_weights"]
+    if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()):
+        raise UserError(f"{file} has something else than tensors in its 'network_weights'; {_WANTED}")
+    parts["network_weights"] = {new: weights[name] for name, new in strip_wrappers(weights).items()}
+    return parts
 
 
 def _plans(file: Path, checkpoint: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     beside = [file.parent.parent / f"{name}.json" for name in ("plans", "dataset")]
     if file.parent.name.startswith("fold_") and all(path.is_file() for path in beside):
         try:
-            plans, dataset_json = (json.loads(path.read_text(encoding="utf-8")) for path in beside)
-        except (OSError, ValueError) as error:
+            plans, dataset_json = (plain_data(json.loads(path.read_text("utf-8")), str(path)) for path in beside)
+        except CheckpointError:
+            raise
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"cannot read {beside[0]} and {beside[1].name} beside it: {error}") from error
     else:
         plans, dataset_json = (checkpoint["init_args"].get(name) for name in ("plans", "dataset_json"))
@@ -154,5 +171,8 @@ def _digest(files: tuple[Path, ...], *descriptions: dict[str, Any]) -> str:
             while block := file.read(1 << 22):
                 digest.update(block)
     for description in descriptions:
-        digest.update(json.dumps(description, sort_keys=True, default=str).encode())
+        try:
+            digest.update(json.dumps(description, sort_keys=True).encode())
+        except TypeError as error:
+            raise UserError(f"the plans of {files[0]} have keys of several types in one dict; {_WANTED}") from error
     return digest.hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoints import read_checkpoint
+from ..checkpoints import CheckpointError
 from ..checkpoints.writing import write_checkpoint
 from ..common.console import PlainConsole
 from ..common.errors import UserError
@@ -18,6 +18,7 @@ from ..common.files import write_json
 from ..common.processes import Processes
 from ..common.progress import progress_bar
 from ..runs.folder import ResumableFolder
+from ..runs.last_checkpoint import explain_damaged
 from .checkpoint import save_weights
 from .image_folder import ImageFolder, check_images, open_image_folder
 from .progress import PretrainingProgress
@@ -78,7 +79,10 @@ def execute_run(
     images = _open_checked(settings, processes, console, begin)
     training = Pretraining(settings, images, processes, device, workers)
     if folder.state.exists():
-        training.load_state(read_checkpoint(folder.state))
+        try:
+            training.load_state(folder.state)
+        except CheckpointError as error:
+            raise UserError(explain_damaged(folder.state, error)) from error
         console.print(f"resumed after epoch {training.finished_epochs} of {settings.epochs}")
 
     with PretrainingProgress(console, settings.epochs, training.finished_epochs, training.steps_per_epoch) as progress:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,22 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler
 
+from ..checkpoints import CheckpointError
+from ..checkpoints.plain_data import read_entries
 from ..common.errors import RunError, UserError
 from ..common.processes import Processes
+from ..common.text import one_line, short_name
 from ..networks import VMambaTiny
 from ..trainers.precision import autocast_dtype
+from ..trainers.saved_state import check_optimizer
 from .augmentation import MixImages, training_transform, validation_transform
 from .dataset import LabelledImages, TrainingBatches, ValidationBatches, collate
 from .image_folder import ImageFolder
 from .optimization import GRADIENT_NORM_LIMIT, average_weights, learning_rate_at, make_optimizer
 from .settings import PretrainingSettings
+
+_SAVED = {"network": dict, "averaged": dict, "optimizer": dict, "history": list, "images": dict}
+_SHOWN = {"epoch", "train_loss", "validation_loss", "accuracy", "accuracy_ema"}
 
 
 class Pretraining:
@@ -98,20 +106,27 @@ class Pretraining:
             "images": self._image_facts(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a state; raise `UserError` if it is of other images or another network."""
-        if state.get("images") != self._image_facts():
+    def load_state(self, path: Path) -> None:
+        """Go on from a saved state; raise `CheckpointError` if it is not one, and `UserError` if of other images."""
+        state = read_entries(path, _SAVED)
+        if state["images"] != self._image_facts():
             raise UserError(
-                f"the run to resume was trained on other images ({state.get('images')}, now there are "
+                f"the run to resume was trained on other images ({short_name(str(state['images']))}, now there are "
                 f"{self._image_facts()}); start a new run with another --output"
             )
+        groups = [dict(group) for group in self.optimizer.param_groups]
         try:
             self.network.load_state_dict(state["network"])
             self.averaged.load_state_dict(state["averaged"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.history = list(state["history"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise UserError(f"the checkpoint of the run to resume does not fit: {error}") from error
+            check_optimizer(self.optimizer, groups)
+            if not all(isinstance(entry, dict) and entry.keys() >= _SHOWN for entry in state["history"]):
+                raise ValueError("its history is no list of epochs")
+            self.history = state["history"]
+        # Whatever PyTorch runs into in the state of another network or optimizer.
+        except Exception as error:
+            reason = one_line(str(error), 120)
+            raise CheckpointError(f"{path} does not fit this run: {type(error).__name__}: {reason}") from error
 
     def train_epochs(self, on_step: Callable[[float], object], on_epoch: Callable[[], object]) -> None:
         """Train the epochs that are left.

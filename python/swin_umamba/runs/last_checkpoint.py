@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..checkpoints.errors import CheckpointError
+from ..checkpoints import CheckpointError
 from ..common.errors import UserError
 from ..common.files import link_atomically
 
@@ -33,7 +33,7 @@ def secure_last_checkpoint(results: Path, epochs: int) -> Path | None:
     Raises
     ------
     UserError
-        The one that is left is damaged.
+        The one that is left is damaged, or holds something else.
     """
     for name in ("checkpoint_final.pth", "checkpoint_latest.pth"):
         found = next(results.glob(f"{_FOLDS}/{name}"), None)
@@ -43,10 +43,10 @@ def secure_last_checkpoint(results: Path, epochs: int) -> Path | None:
     if not left:
         return None
     # Imported here, since it imports torch.
-    from ..checkpoints import read_checkpoint
+    from ..checkpoints.plain_data import read_entries
 
     try:
-        finished = read_checkpoint(left[-1])["current_epoch"]
+        finished = read_entries(left[-1], {"current_epoch": int})["current_epoch"]
     except CheckpointError as error:
         raise UserError(explain_damaged(left[-1], error)) from error
     last = left[-1].with_name(f"checkpoint_{'final' if finished >= epochs else 'latest'}.pth")

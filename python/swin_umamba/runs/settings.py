@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.encoder_file import USUAL_PLACE
-from ..checkpoints.released_file import RELEASED_FILE
+from ..checkpoints.encoder_file import RELEASED_FILE, USUAL_PLACE
 from ..common.errors import UserError
 from ..common.setting_kinds import Choice, Flag, Integer, IntegerOr, Number, Several, Text
 from ..common.settings import CheckedSettings, option_of, setting

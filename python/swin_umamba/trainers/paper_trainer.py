@@ -25,18 +25,19 @@ from torch import distributed, nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from ..checkpoints import read_checkpoint
-from ..checkpoints.errors import CheckpointError
+from ..checkpoints import CheckpointError
 from ..checkpoints.writing import write_checkpoint
 from ..common.errors import RunError, UserError
 from ..common.exit_codes import EXIT_FAILED
 from ..common.files import link_atomically, write_json
 from ..common.processes import end_in_silence
+from ..common.text import one_line
 from ..paper.protocol import PaperProtocol, find_protocol
 from ..runs.last_checkpoint import explain_damaged
 from .nonfinite import find_bad_images, save_step
 from .observer import Observer
 from .precision import autocast_dtype
+from .saved_state import check_optimizer, read_state
 
 GRADIENT_NORM_LIMIT = 12  # nnU-Net's
 MAX_SKIPPED_STEPS = 30
@@ -385,18 +386,30 @@ class PaperTrainer(nnUNetTrainer):
         Raises
         ------
         UserError
-            The file is damaged; the message says what is left.
+            The file is damaged or of something else; the message says what is left.
         """
         if not self.was_initialized:
             self.initialize()
-        checkpoint = filename_or_checkpoint
-        if not isinstance(checkpoint, dict):
+        if isinstance(filename_or_checkpoint, dict):
+            self._load_state(filename_or_checkpoint)
+            return
+        path = Path(filename_or_checkpoint)
+        try:
+            state = read_state(path)
             try:
-                checkpoint = read_checkpoint(checkpoint)
-            except CheckpointError as error:
-                raise UserError(explain_damaged(Path(filename_or_checkpoint), error)) from error
+                self._load_state(state)
+            # PyTorch's and nnU-Net's own: whatever a state of another network or optimizer runs into.
+            except Exception as error:
+                reason = one_line(str(error), 120)
+                raise CheckpointError(f"{path} does not fit this training: {type(error).__name__}: {reason}") from error
+        except CheckpointError as error:
+            raise UserError(explain_damaged(path, error)) from error
+
+    def _load_state(self, checkpoint: dict[str, Any]) -> None:
+        groups = [dict(group) for group in self.optimizer.param_groups]
         self._bare_network().load_state_dict(checkpoint["network_weights"])
         self.optimizer.load_state_dict(checkpoint["optimizer_state"])
+        check_optimizer(self.optimizer, groups)
         if self.grad_scaler is not None and checkpoint["grad_scaler_state"] is not None:
             self.grad_scaler.load_state_dict(checkpoint["grad_scaler_state"])
         self.logger.load_checkpoint(checkpoint["logging"])
