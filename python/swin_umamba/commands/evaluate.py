@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ..common.console import PlainConsole
 
+from ..common.errors import UserError
+
 SUMMARY = "score predictions against references: DSC and NSD of organs, instruments or any labels, F1 of cells"
 
 
@@ -81,7 +83,6 @@ def run(args: argparse.Namespace) -> None:
     """
     # Imported late: the help of all commands should not wait for the image libraries.
     from ..common.files import try_folder
-    from ..common.images.errors import EvaluationError
     from ..common.images.label_files import CasePair
     from ..common.progress import progress_bar
     from ..evaluation.evaluation import evaluate_folders
@@ -92,12 +93,12 @@ def run(args: argparse.Namespace) -> None:
         general = [value for name, value in args.tolerance if name is None]
         named = {name: value for name, value in args.tolerance if name is not None}
         if len(general) > 1 or len(general) + len(named) < len(args.tolerance):
-            raise EvaluationError("--tolerance was given twice for one label, or twice for all")
+            raise UserError("--tolerance was given twice for one label, or twice for all")
         tolerance = named or general[0]
         if general and named:
-            raise EvaluationError("--tolerance is one number for all labels, or NAME=NUMBER for some; not both")
+            raise UserError("--tolerance is one number for all labels, or NAME=NUMBER for some; not both")
     if args.output is not None and args.output.exists() and not args.output.is_dir():
-        raise EvaluationError(f"--output {args.output} is a file; name a folder")
+        raise UserError(f"--output {args.output} is a file; name a folder")
     if args.output is not None:
         # Before the scoring, which may take an hour.
         with _told_as_wrong_output(args.output):
@@ -141,9 +142,7 @@ def run(args: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def _told_as_wrong_output(output: Path) -> Iterator[None]:
-    from ..common.images.errors import EvaluationError
-
     try:
         yield
     except OSError as error:
-        raise EvaluationError(f"cannot write to --output {output}: {error.strerror}; name another folder") from error
+        raise UserError(f"cannot write to --output {output}: {error.strerror}; name another folder") from error

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..common.errors import UserError, last_line
-from ..common.images.finite_values import holds_nonfinite
 from ..common.images.geometry import affine_of, corner_distance
+from ..common.images.reading import holds_nonfinite
 
 if TYPE_CHECKING:
     from nnunetv2.imageio.base_reader_writer import BaseReaderWriter

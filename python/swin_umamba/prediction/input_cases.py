@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.errors import UserError
-from ..common.images.label_files import ENDINGS, PLAIN_ENDINGS, label_ending
+from ..common.images.formats import ENDINGS, PLAIN_ENDINGS, image_ending, is_hidden
 
 _NUMBERED = re.compile(r"(.+)_(\d{4})")
 
@@ -65,7 +65,7 @@ def find_cases(location: Path, n_channels: int) -> tuple[list[InputCase], dict[s
     if not location.exists():
         raise UserError(f"{location} does not exist")
     single = location if location.is_file() else None
-    if single is not None and label_ending(single) is None:
+    if single is not None and image_ending(single) is None:
         raise UserError(f"{single} is no image of a known format; known endings are {', '.join(ENDINGS)}")
     incomplete: dict[str, str] = {}
     cases: dict[str, InputCase] = {}
@@ -95,8 +95,8 @@ def _groups(folder: Path) -> Iterator[tuple[str, dict[int | None, Path], str]]:
     """Files of one name and ending by their number, ``None`` for a file without one."""
     groups: dict[tuple[str, str, bool], dict[int | None, Path]] = {}
     for path in sorted(folder.iterdir()):
-        ending = label_ending(path)
-        if ending is None or path.name.startswith(".") or not path.is_file():
+        ending = image_ending(path)
+        if ending is None or is_hidden(path) or not path.is_file():
             continue
         name = path.name[: -len(ending)]
         match = _NUMBERED.fullmatch(name)

@@ -14,8 +14,8 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 
 from ..common.errors import last_line
-from ..common.images.finite_values import holds_nonfinite
-from ..common.images.label_files import PLAIN_ENDINGS
+from ..common.images.formats import PLAIN_ENDINGS
+from ..common.images.reading import holds_nonfinite
 from .input_cases import CaseError, InputCase
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import save_pickle
 
 from ..common.errors import RunError
+from ..figures import write_overlay
 from .input_cases import CaseError, InputCase
 from .input_images import InputImage, read_image
 from .output_folder import OutputFolder
-from .overlays import write_overlay
 from .predictor import SlidingWindowPredictor, predict_array
 
 

@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..common.errors import UserError
+from ..common.images.formats import JPEG_ENDINGS, PLAIN_ENDINGS, TIFF_ENDINGS
 from ..common.images.reading import image_size, read_array
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-TIFF_ENDINGS = (".tif", ".tiff")
+ENDINGS = PLAIN_ENDINGS + JPEG_ENDINGS
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "La", "RGBa")
 # Outliers, as of hot pixels, would leave the rest of the image dark.
 CLIPPED_PERCENTILES = (0.5, 99.5)
@@ -34,7 +34,7 @@ def read_size(path: Path) -> tuple[int, int]:
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]
             return page.imagelength, page.imagewidth
-    except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
+    except Exception as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
@@ -70,7 +70,7 @@ def _read_with_pillow(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB") if image.mode in EIGHT_BIT_MODES else image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 

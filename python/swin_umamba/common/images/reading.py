@@ -1,15 +1,16 @@
-"""Reading and writing of the images that the preparations convert."""
+"""Reading of image files as they are stored, and writing them.
+
+What the libraries raise for damaged files is no closed list.
+"""
 
 from __future__ import annotations
 
 import gzip
 import io
-import zlib
 from pathlib import Path
 
 import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from PIL import Image
 from skimage import io as skimage_io
 
@@ -26,7 +27,7 @@ def read_array(path: Path) -> np.ndarray:
     """
     try:
         return np.asarray(skimage_io.imread(path))
-    except (OSError, EOFError, zlib.error, ValueError, RuntimeError, SyntaxError) as error:
+    except Exception as error:
         raise UserError(f"{path} cannot be read: {last_line(error)}") from error
 
 
@@ -41,7 +42,7 @@ def image_size(path: Path) -> tuple[tuple[int, int], str]:
     try:
         with Image.open(path) as image:
             return image.size[::-1], image.mode
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:
         raise UserError(f"{path} cannot be read: {last_line(error)}") from error
 
 
@@ -55,7 +56,7 @@ def open_nifti(path: Path) -> nibabel.Nifti1Image:
     """
     try:
         return nibabel.load(path)
-    except (OSError, EOFError, zlib.error, ValueError, ImageFileError) as error:
+    except Exception as error:
         raise UserError(f"{path} cannot be read: {last_line(error)}") from error
 
 
@@ -70,13 +71,46 @@ def read_nifti_labels(path: Path, largest: int) -> np.ndarray:
     image = open_nifti(path)
     try:
         voxels = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+    except Exception as error:
         raise UserError(f"{path} cannot be read: {last_line(error)}") from error
     labels = np.unique(voxels)
     wrong = labels[~np.isin(labels, np.arange(largest + 1))]
     if wrong.size:
         raise UserError(f"{path} holds the label {wrong[0]}; wanted are whole numbers from 0 to {largest}")
     return voxels.astype(np.uint8)
+
+
+def holds_nonfinite(array: np.ndarray, path: Path) -> bool:
+    """Whether an image holds NaN or infinity.
+
+    ITK's reader of NIfTI, which nnU-Net uses, makes 0 of them. The values of such a file are read once more, slice by
+    slice.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        What a reader has given, of any shape.
+    path : pathlib.Path
+        The file that it has read.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read again.
+    """
+    if not np.isfinite(array).all():
+        return True
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        return False
+    try:
+        # A compressed file that is kept open is unpacked once, and not from its beginning for every slice.
+        voxels = nibabel.load(path, keep_file_open=True).dataobj
+        # Whole numbers are finite, whatever the header scales them by.
+        if not np.issubdtype(voxels.dtype, np.inexact):
+            return False
+        return not all(np.isfinite(voxels[..., index]).all() for index in range(voxels.shape[-1]))
+    except Exception as error:
+        raise UserError(f"cannot read {path}: {last_line(error)}") from error
 
 
 def nifti_bytes(labels: np.ndarray, like: nibabel.Nifti1Image) -> bytes:
