@@ -56,6 +56,9 @@ def find_reader(description: Mapping[str, Any], image: Path) -> BaseReaderWriter
     # Imported here: nnU-Net takes seconds to import.
     from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 
+    from ..common.images.nnunet_readers import register_readers
+
+    register_readers()
     return determine_reader_writer_from_dataset_json(dict(description), str(image), verbose=False)()
 
 

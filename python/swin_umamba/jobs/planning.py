@@ -9,10 +9,10 @@ from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
-from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 
 from ..common.errors import UserError
 from ..common.files import write_json
+from ..common.images.nnunet_readers import Preprocessor, register_readers
 from ..common.processes import check_batch_size
 from ..datasets import RawDataset
 from ..runs.folder import RunFolder
@@ -57,6 +57,7 @@ def plan_and_preprocess(
         plans = load_json(str(plans_file))
         check_batch_size(plans["configurations"][CONFIGURATION]["batch_size"], world_size)
         return plans
+    register_readers()
     # A former attempt may have died between any two of these steps.
     workers = min(default_num_processes, len(dataset.training))
     DatasetFingerprintExtractor(dataset.name, workers).run(overwrite_existing=True)
@@ -66,7 +67,7 @@ def plan_and_preprocess(
     planned["patch_size"] = list(settings.patch_size or planned["patch_size"])
     planned["batch_size"] = settings.batch_size or math.ceil(planned["batch_size"] / world_size) * world_size
     write_json(plans_file, plans)
-    DefaultPreprocessor(verbose=False).run(dataset.name, CONFIGURATION, PLANS_NAME, workers)
+    Preprocessor(verbose=False).run(dataset.name, CONFIGURATION, PLANS_NAME, workers)
     write_json(preprocessed / _DONE, {"plans": plans_file.name})
     return plans
 

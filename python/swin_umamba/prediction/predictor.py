@@ -14,6 +14,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from ..common.errors import UserError
+from ..common.images.nnunet_readers import register_readers
 from ..trainers.paper_trainer import PaperTrainer
 from ..trainers.precision import autocast_dtype
 from ..trainers.registry import TRAINER_CLASSES, register_trainers
@@ -95,6 +96,7 @@ def load_predictor(
     """
     if mirroring and not model.mirroring_axes:
         raise UserError(f"--mirroring: {model.trainer_name} was trained without mirroring; leave it out")
+    register_readers()
     plans = PlansManager(model.plans)
     try:
         configuration = plans.get_configuration(model.configuration)

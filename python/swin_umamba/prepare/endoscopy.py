@@ -103,7 +103,10 @@ def _reduced_frame(path: Path, reduction: int) -> bytes:
     if reduction == 1:
         return path.read_bytes()
     rows, columns = (size // reduction for size in image_size(path)[0])
-    blocks = read_array(path).reshape(rows, reduction, columns, reduction, 3)
+    frame = read_array(path)
+    if frame.dtype != np.uint8:
+        raise UserError(f"{path} has values of type {frame.dtype}; wanted is an RGB image of 8 bits a channel")
+    blocks = frame.reshape(rows, reduction, columns, reduction, 3)
     return png_bytes(np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8))
 
 
@@ -119,7 +122,7 @@ def merge_masks(masks: list[tuple[int, Path]]) -> np.ndarray:
     """
     types = None
     for label, path in sorted(masks, key=lambda mask: (mask[0] != FOLDER_WORDS["other"], mask[1].parent.name)):
-        mask = read_array(path)
+        mask = read_array(path, labels=True)
         # Some videos' masks are stored in colour; any value but black is the instrument's.
         inside = mask.reshape(*mask.shape[:2], -1)[..., :3].any(axis=2)
         types = np.zeros(inside.shape, dtype=np.uint8) if types is None else types
@@ -131,7 +134,7 @@ def merge_masks(masks: list[tuple[int, Path]]) -> np.ndarray:
 
 def checked_types(path: Path) -> np.ndarray:
     """Return the instrument types of a test frame, (H, W) uint8, after a check of its labels."""
-    types = read_array(path)
+    types = read_array(path, labels=True)
     if types.ndim == 3 and (types[..., :3] == types[..., :1]).all():
         types = types[..., 0]
     largest = max(ENDOSCOPY.labels.values())

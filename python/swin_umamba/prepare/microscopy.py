@@ -95,7 +95,7 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def _read_instances(path: Path) -> np.ndarray:
-    instances = read_array(path)
+    instances = read_array(path, labels=True)
     if instances.ndim != 2 or not np.issubdtype(instances.dtype, np.integer):
         raise UserError(
             f"{path} has shape {instances.shape} and type {instances.dtype}; wanted are numbered cells, (height, width)"
@@ -105,8 +105,9 @@ def _read_instances(path: Path) -> np.ndarray:
 
 def _image_file(target: str, image: Path) -> OutputFile:
     def make() -> bytes:
+        array = read_array(image)
         try:
-            return png_bytes(to_rgb(read_array(image)))
+            return png_bytes(to_rgb(array))
         except UserError as error:
             raise UserError(f"{image}: {error}") from error
 

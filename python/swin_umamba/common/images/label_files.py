@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
-import SimpleITK
-from skimage import io
 
-from ..errors import UserError, last_line
+from ..errors import UserError
 from .formats import ENDINGS, ITK_ENDINGS, NIFTI_ENDINGS, PLAIN_ENDINGS, image_ending, is_hidden
-from .geometry import corner_distance
+from .geometry import position_distance
+from .reading import read_stored_labels
+from .stored import ImageFault
 
 
 @dataclass(frozen=True)
@@ -22,16 +21,16 @@ class LabelImage:
     Attributes
     ----------
     labels : numpy.ndarray
-        Integer labels of at least 0: (H, W) of a plain image, (X, Y, Z) of NIfTI, (Z, Y, X) of other volumes.
+        Integer labels of at least 0: (X, Y, Z) of a volume, (X, Y) of a 2-D NIfTI file, (H, W) of other 2-D images.
     spacing : tuple of float
         Voxel size along each axis of ``labels`` in mm; 1 for plain images, in pixels.
-    affine : numpy.ndarray or None
-        (4, 4) matrix from voxel index, in the order of ``labels``' axes, to mm; None for plain images.
+    affines : tuple of numpy.ndarray
+        (4, 4) matrices from voxel index (x, y, z) to mm: the places that the file states, see `StoredImage`.
     """
 
     labels: np.ndarray
     spacing: tuple[float, ...]
-    affine: np.ndarray | None = None
+    affines: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,46 +115,6 @@ def _format_family(path: Path) -> tuple[str, ...]:
     return next(family for family in (NIFTI_ENDINGS, ITK_ENDINGS, PLAIN_ENDINGS) if ending in family)
 
 
-def _as_labels(array: np.ndarray, path: Path) -> np.ndarray:
-    if array.dtype == bool:
-        return array.astype(np.uint8)
-    if np.issubdtype(array.dtype, np.floating):
-        # A cast would make other labels of resampled (interpolated) masks without a word.
-        if not np.isfinite(array).all() or not (array == np.rint(array)).all():
-            odd = array[~np.isfinite(array) | (array != np.rint(array))][0]
-            raise UserError(f"{path} holds {odd}, which is no label; labels are whole numbers of at least 0")
-        array = array.astype(np.int64)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise UserError(f"{path} holds values of type {array.dtype}; labels are whole numbers of at least 0")
-    if array.size and array.min() < 0:
-        raise UserError(f"{path} holds the label {array.min()}; labels are whole numbers of at least 0")
-    return array
-
-
-def _read_nifti(path: Path) -> LabelImage:
-    image = nibabel.load(path)
-    array = np.asanyarray(image.dataobj)
-    # Kept as the header's float32: the released scripts score with these.
-    return LabelImage(array, tuple(image.header.get_zooms()[: array.ndim]), image.affine)
-
-
-def _read_itk(path: Path) -> LabelImage:
-    image = SimpleITK.ReadImage(str(path))
-    array = SimpleITK.GetArrayFromImage(image)
-    spacing = image.GetSpacing()
-    affine = None
-    if image.GetDimension() == 3:
-        affine = np.eye(4)
-        affine[:3, :3] = (np.reshape(image.GetDirection(), (3, 3)) * spacing)[:, ::-1]
-        affine[:3, 3] = image.GetOrigin()
-    return LabelImage(array, spacing[::-1], affine)
-
-
-def _read_plain(path: Path) -> LabelImage:
-    array = np.asarray(io.imread(path))
-    return LabelImage(array, (1.0,) * array.ndim)
-
-
 def read_label_image(path: Path) -> LabelImage:
     """Read a label image with its geometry.
 
@@ -165,20 +124,18 @@ def read_label_image(path: Path) -> LabelImage:
         The file cannot be read, is no image of 2 (plain image) or 2 to 3 (volume) dimensions, or holds values that
         are not whole numbers of at least 0.
     """
-    reader = {NIFTI_ENDINGS: _read_nifti, ITK_ENDINGS: _read_itk, PLAIN_ENDINGS: _read_plain}[_format_family(path)]
     try:
-        image = reader(path)
-    # Readers raise whatever their libraries raise, which is no closed list.
-    except Exception as error:
-        raise UserError(f"{path} cannot be read: {last_line(error)}") from error
-    if reader is _read_plain and image.labels.ndim != 2:
-        raise UserError(
-            f"{path} has shape {image.labels.shape}; a label image has one channel, (height, width), each pixel "
-            f"holding its label"
-        )
-    if image.labels.ndim not in (2, 3) or image.labels.size == 0:
-        raise UserError(f"{path} has shape {image.labels.shape}; 2 or 3 dimensions are wanted")
-    return LabelImage(_as_labels(image.labels, path), image.spacing, image.affine)
+        image = read_stored_labels(path)
+    except ImageFault as fault:
+        raise UserError(fault.of(path)) from fault
+    # A 2-D image has rows and columns in every format but NIfTI.
+    if image.n_axes == 3:
+        labels, spacing = image.values[0].T, image.spacing
+    elif image_ending(path) in NIFTI_ENDINGS:
+        labels, spacing = image.values[0, 0].T, image.spacing
+    else:
+        labels, spacing = image.values[0, 0], (image.spacing or (1.0, 1.0))[::-1]
+    return LabelImage(labels, spacing, image.affines)
 
 
 def check_same_grid(
@@ -213,8 +170,11 @@ def check_same_grid(
             f"case {pair.name}: the reference has spacing {seen[0]}, the prediction {seen[1]} ({pair.prediction}); "
             f"resample the prediction to the reference's grid"
         )
-    if check_position and reference.affine is not None and prediction.affine is not None:
-        distance = corner_distance(reference.labels.shape, reference.affine, prediction.affine)
+    if check_position:
+        shape = reference.labels.shape
+        if len(shape) == 2 and image_ending(pair.reference) not in NIFTI_ENDINGS:
+            shape = shape[::-1]
+        distance = position_distance(shape, reference.affines, prediction.affines)
         if distance > 0.5 * float(min(reference.spacing)):
             raise UserError(
                 f"case {pair.name}: the same voxels of reference and prediction lie up to {distance:.4g} mm apart "
