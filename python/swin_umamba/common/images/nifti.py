@@ -41,7 +41,9 @@ def read_nifti(path: Path) -> StoredImage:
     unit = _MILLIMETRES.get(int(header["xyzt_units"]) & 7)
     if unit is None:
         raise ImageFault(f"its header counts in the unknown unit {int(header['xyzt_units']) & 7}; set it to mm")
-    spacing = _spacing(header, shape)
+    # nibabel has put 1 in the place of sizes of 0, without a word.
+    with nibabel.openers.ImageOpener(path) as file:
+        spacing = _spacing(type(header).from_fileobj(file, check=False), shape)
     forms = _forms(header, shape, spacing)
     values = np.asanyarray(image.dataobj).reshape(shape).T
     return StoredImage(
