@@ -28,6 +28,7 @@ from ..common.images.formats import JPEG_ENDINGS, is_hidden
 from ..common.images.geometry import position_distance
 from ..common.images.reading import read_stored
 from ..common.images.stored import ImageFault, StoredImage, as_labels
+from .description import read_description
 
 if TYPE_CHECKING:
     from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
@@ -105,7 +106,7 @@ def open_raw_dataset(folder: str | os.PathLike[str]) -> RawDataset:
     _want_inside(folder, "dataset.json")
     if not re.fullmatch(r"Dataset\d{3}_.+", folder.name):
         raise UserError(f"nnU-Net wants a data set folder named DatasetXXX_Name (three digits), got {folder.name!r}")
-    description = _read_description(folder / "dataset.json")
+    description = read_description(folder / "dataset.json")
     if "dataset" in description:
         training = _listed_cases(folder, description)
     else:
@@ -144,28 +145,6 @@ def check_fold(dataset: RawDataset, fold: int | str) -> None:
             f"nnU-Net's {FOLDS} folds need at least {FOLDS} training cases, {dataset.name} has "
             f"{len(dataset.training)}; use --fold all, or add a splits_final.json"
         )
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {last_line(error)}") from error
-    if not isinstance(description, dict):
-        raise UserError(f"{path} must hold one JSON object, got {type(description).__name__}")
-    for key, wanted in (("channel_names", dict), ("labels", dict), ("numTraining", int), ("file_ending", str)):
-        if not isinstance(description.get(key), wanted) or not description[key]:
-            raise UserError(f"{path} has no valid {key!r}: got {description.get(key)!r}")
-    from nnunetv2.utilities.label_handling.label_handling import LabelManager
-
-    try:
-        labels = LabelManager(description["labels"], description.get("regions_class_order"))
-    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
-        raise UserError(f"{path} has wrong 'labels': {last_line(error)}") from error
-    values = [*labels.all_labels, *([labels.ignore_label] if labels.has_ignore_label else [])]
-    if values != list(range(len(values))) or len(values) < 2:
-        raise UserError(f"{path}: 'labels' must be 0, 1, 2, ... without gaps, got {[int(v) for v in values]}")
-    return description
 
 
 def _want_inside(folder: Path, *names: str) -> None:

@@ -60,8 +60,14 @@ def plan_and_preprocess(
     register_readers()
     # A former attempt may have died between any two of these steps.
     workers = min(default_num_processes, len(dataset.training))
-    DatasetFingerprintExtractor(dataset.name, workers).run(overwrite_existing=True)
-    ExperimentPlanner(dataset.name).plan_experiment()
+    # The description as it was understood: nnU-Net goes by the order of text, and by labels as they are written.
+    extractor = DatasetFingerprintExtractor(dataset.name, workers)
+    extractor.dataset_json = dataset.description
+    extractor.run(overwrite_existing=True)
+    planner = ExperimentPlanner(dataset.name)
+    planner.dataset_json = dataset.description
+    planner.plan_experiment()
+    write_json(preprocessed / "dataset.json", dataset.description)
     plans = load_json(str(plans_file))
     planned = plans["configurations"][CONFIGURATION]
     planned["patch_size"] = list(settings.patch_size or planned["patch_size"])
