@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..common.errors import UserError, last_line
-from ..common.images.formats import JPEG_ENDINGS, is_hidden
+from ..common.images.formats import JPEG_ENDINGS, LOSSY, is_hidden
 from ..common.images.geometry import position_distance
 from ..common.images.reading import read_stored
 from ..common.images.stored import ImageFault, StoredImage, as_labels
@@ -278,10 +278,7 @@ def _find_reader(dataset: RawDataset, example: Case) -> BaseReaderWriter:
     register_readers()
     ending = dataset.file_ending.lower()
     if ending in JPEG_ENDINGS:
-        raise UserError(
-            f"file_ending {dataset.file_ending!r}: JPEG changes pixel values, so that labels cannot be stored in it; "
-            f"convert images and labels to PNG"
-        )
+        raise UserError(f"file_ending {dataset.file_ending!r}: {LOSSY}, and the images too")
     supported = sorted({ending for reader in READERS for ending in reader.supported_file_endings})
     if ending not in supported:
         raise UserError(f"nnU-Net reads no {dataset.file_ending!r} files; file_ending must be one of {supported}")

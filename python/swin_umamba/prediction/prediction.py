@@ -10,6 +10,7 @@ import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import save_pickle
 
 from ..common.errors import RunError
+from ..common.images.formats import JPEG_ENDINGS
 from ..figures import write_overlay
 from .input_cases import CaseError, InputCase
 from .input_images import InputImage, read_image
@@ -19,9 +20,10 @@ from .predictor import SlidingWindowPredictor, predict_array
 
 @dataclass
 class Outcome:
-    """Identifiers of the cases by what became of them, and of the failed ones why."""
+    """Identifiers of the cases by what became of them, and of the failed ones why; of which the images are JPEG."""
 
     predicted: list[str] = field(default_factory=list)
+    lossy: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -71,6 +73,8 @@ def predict_cases(
             outcome.failed[case.identifier] = f"{type(error).__name__}: {reason}"
         else:
             outcome.predicted.append(case.identifier)
+            if case.files[0].name.lower().endswith(JPEG_ENDINGS):
+                outcome.lossy.append(case.identifier)
     return outcome
 
 

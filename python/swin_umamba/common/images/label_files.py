@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from .formats import ENDINGS, ITK_ENDINGS, NIFTI_ENDINGS, PLAIN_ENDINGS, image_ending, is_hidden
+from .formats import ENDINGS, ITK_ENDINGS, JPEG_ENDINGS, LOSSY, NIFTI_ENDINGS, PLAIN_ENDINGS, image_ending, is_hidden
 from .geometry import position_distance
 from .reading import read_stored_labels
 from .stored import ImageFault
@@ -75,6 +75,8 @@ def list_label_files(location: Path, suffix: str = "") -> dict[str, Path]:
             raise UserError(f"two files claim the case {name}: {cases[name]} and {path}; keep one")
         cases[name] = path
     if not cases:
+        if jpeg := [path for path in files if path.name.lower().endswith(JPEG_ENDINGS) and not is_hidden(path)]:
+            raise UserError(f"{jpeg[0]}: {LOSSY}")
         raise UserError(f"{location} holds no label image; known endings are {', '.join(ENDINGS)}")
     return cases
 

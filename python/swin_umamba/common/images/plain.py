@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from .formats import TIFF_ENDINGS
+from .formats import LOSSY, TIFF_ENDINGS
 from .stored import ImageFault, StoredImage
 
 LARGEST_PIXELS = 2**32
@@ -23,7 +23,9 @@ _DENSEST = 1100
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_GREY = 0
-_LOSSY = "JPEG changes pixel values, so that labels cannot be stored in it; convert the original labels to PNG"
+PILLOW_FORMATS = ("PNG", "BMP", "DIB", "JPEG")
+"""For others, as PostScript, Pillow would start another program."""
+
 _ONE_IMAGE = "write each into its own file"
 
 
@@ -48,12 +50,12 @@ def read_plain(path: Path, *, labels: bool) -> StoredImage:
         head = file.read(26)
     png = head.startswith(_PNG_START) and len(head) == 26
     depth = head[24] if png else 8
-    with Image.open(path, formats=("PNG", "BMP", "DIB", "JPEG")) as image:
+    with Image.open(path, formats=PILLOW_FORMATS) as image:
         _check_size(image.width * image.height, path)
         if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
             raise ImageFault(f"it holds {image.n_frames} images; {_ONE_IMAGE}")
         if labels and image.format in ("JPEG", "MPO"):
-            raise ImageFault(_LOSSY)
+            raise ImageFault(LOSSY)
         orientation = image.getexif().get(0x0112, 1)
         if orientation not in (0, 1):
             raise ImageFault(_turned(orientation))
@@ -153,7 +155,7 @@ def _check_page(page: tifffile.TiffPage, labels: bool) -> None:
         raise ImageFault(_turned(int(orientation)))
     is_jpeg = page.compression in (tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG)
     if is_jpeg and labels:
-        raise ImageFault(_LOSSY)
+        raise ImageFault(LOSSY)
     photometric = page.tags.valueof("PhotometricInterpretation", tifffile.PHOTOMETRIC.MINISBLACK)
     if photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         raise ImageFault("its tag says that 0 is white, which some programs follow and others do not; store 0 as black")

@@ -17,7 +17,7 @@ from ..errors import UserError, last_line
 from .formats import ITK_ENDINGS, NIFTI_ENDINGS, image_ending
 from .itk import read_itk
 from .nifti import read_nifti
-from .plain import read_plain
+from .plain import PILLOW_FORMATS, read_plain
 from .stored import ImageFault, StoredImage, as_labels
 
 
@@ -105,7 +105,7 @@ def image_size(path: Path) -> tuple[tuple[int, int], str]:
         The file is no image that Pillow knows.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=PILLOW_FORMATS) as image:
             return image.size[::-1], image.mode
     except Exception as error:
         raise UserError(f"{path} cannot be read: {last_line(error)}") from error
