@@ -498,3 +498,31 @@ def test_what_is_predicted_is_scored_against_labels_on_the_same_grid(
     written, given = nibabel.load(tmp_path / "out" / "v.nii.gz"), nibabel.load(images / "v.nii.gz")
     np.testing.assert_array_equal(written.affine, given.affine)
     np.testing.assert_array_equal(written.header.get_zooms(), given.header.get_zooms()[: len(shape[:3])])
+
+
+def test_the_overlay_of_a_volume_is_a_slice_that_the_network_sees(make_checkpoint, predict, images, tmp_path):
+    array = np.stack([random_image(36, 5, seed=z) for z in range(12)])
+    _write_volume(images / "v.nii.gz", array, spacing=(5, 0.9, 0.9))
+    checkpoint = make_checkpoint(reader="SimpleITKIO", spacing=(0.9, 0.9), axes=(2, 0, 1))
+    assert predict(images, tmp_path / "out", "--checkpoint", checkpoint, "--overlays")[0] == 0
+    overlay = imread(tmp_path / "out" / "overlays" / "v.png")
+    assert overlay.shape == (12, 36, 3)
+    labels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "out" / "v.nii.gz")))
+    fullest = np.count_nonzero(labels, axis=(0, 1)).argmax()
+    np.testing.assert_array_equal(np.ptp(overlay.astype(int), axis=-1) == 0, labels[..., fullest] == 0)
+
+
+@pytest.mark.parametrize("with_spacing", [True, False])
+def test_a_stack_of_pages_is_predicted_and_scored_as_a_volume(make_checkpoint, predict, images, tmp_path, with_spacing):
+    (tmp_path / "labels").mkdir()
+    array = np.stack([random_image(36, 50, seed=z) for z in range(3)])
+    for path, values in ((images / "v_0000.tif", array), (tmp_path / "labels" / "v.tif", array % 3)):
+        for page in values:
+            tifffile.imwrite(path, page.astype(np.uint8), append=path.exists())
+        if with_spacing:
+            (path.parent / "v.json").write_text('{"spacing": [4, 0.9, 0.9]}')
+    checkpoint = make_checkpoint(reader="Tiff3DIO", spacing=(1.0, 1.0))
+    assert predict(images, tmp_path / "out", "--checkpoint", checkpoint)[0] == 0
+    assert tifffile.imread(tmp_path / "out" / "v.tif").shape == (3, 36, 50)
+    (case,) = evaluate_folders(tmp_path / "labels", tmp_path / "out", "labels", tolerance=1).cases.values()
+    assert 0 < case.case_means["dsc"] < 1

@@ -97,19 +97,22 @@ def _numbered(picture: np.ndarray, top: np.ndarray, n_classes: int) -> np.ndarra
     return np.asarray(image)
 
 
-def write_overlay(path: Path, image: np.ndarray, labels: np.ndarray) -> None:
+def write_overlay(path: Path, image: np.ndarray, labels: np.ndarray, axes: tuple[int, ...] = (0, 1, 2)) -> None:
     """Tint each label, with its border in full colour; of a volume, the slice with the most labelled pixels.
 
     Parameters
     ----------
     path
-        PNG file to write, of the image's size.
+        PNG file to write, of the size of a slice.
     image
         (C, Z, H, W): three channels are shown as RGB, else the first one in grey; the brightest and darkest half
         percent are clipped.
     labels
         Integer (Z, H, W). The background, 0, is left as it is.
+    axes
+        Which of Z, H and W the slices, their rows and their columns are.
     """
+    image, labels = image.transpose(0, *(1 + axis for axis in axes)), labels.transpose(axes)
     z = int(np.argmax(np.count_nonzero(labels, axis=(1, 2))))
     channels, labels = image[:, z], labels[z]
     shown = np.moveaxis(channels if len(channels) == 3 else np.repeat(channels[:1], 3, axis=0), 0, -1)

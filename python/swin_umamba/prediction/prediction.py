@@ -61,7 +61,9 @@ def predict_cases(
         try:
             image = read_image(case, predictor.plans_manager.image_reader_writer_class, predictor.n_channels)
             labels, probabilities = predict_image(predictor, image, with_probabilities=output.probabilities)
-            _write(case, image, labels, probabilities, output)
+            # The axes in the order in which the network sees them.
+            plane = (0, 1, 2) if image.slices_are_images else tuple(predictor.plans_manager.transpose_forward)
+            _write(case, image, labels, probabilities, output, plane)
         except CaseError as error:
             outcome.failed[case.identifier] = str(error)
         except RunError:
@@ -105,7 +107,12 @@ def predict_image(
 
 
 def _write(
-    case: InputCase, image: InputImage, labels: np.ndarray, probabilities: np.ndarray | None, output: OutputFolder
+    case: InputCase,
+    image: InputImage,
+    labels: np.ndarray,
+    probabilities: np.ndarray | None,
+    output: OutputFolder,
+    plane: tuple[int, ...],
 ) -> None:
     try:
         with output.writing(case) as folder:
@@ -114,7 +121,7 @@ def _write(
                 save_pickle(image.properties, str(folder / f"{case.identifier}.pkl"))
             if output.overlays:
                 (folder / "overlays").mkdir()
-                write_overlay(folder / "overlays" / f"{case.identifier}.png", image.array, labels)
+                write_overlay(folder / "overlays" / f"{case.identifier}.png", image.array, labels, plane)
             image.reader.write_seg(labels, str(folder / f"{case.identifier}{case.ending}"), image.properties)
     except OSError as error:
         # A full disk: of the next image too.

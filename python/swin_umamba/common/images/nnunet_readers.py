@@ -6,12 +6,14 @@ They have the names of nnU-Net's own, so that plans name the same reader; the fi
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import nibabel
 import numpy as np
+import tifffile
 from nnunetv2.imageio import (
     base_reader_writer,
     natural_image_reader_writer,
@@ -55,7 +57,7 @@ class _OneRule:
 
     def write_seg(self, seg: np.ndarray, output_fname: str, properties: dict[str, Any]) -> None:
         """Write labels (Z, H, W) on the grid of the image that ``properties`` are of."""
-        labels = seg.astype(np.uint8 if seg.max(initial=0) < 256 else np.uint16, copy=False)
+        labels = _packed(seg)
         path = Path(output_fname)
         if image_ending(path) in NIFTI_ENDINGS and "nifti_header" in properties:
             write_nifti_labels(path, labels, _header(properties["nifti_header"]))
@@ -94,6 +96,10 @@ class _OneRule:
         return kept
 
 
+def _packed(labels: np.ndarray) -> np.ndarray:
+    return labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16, copy=False)
+
+
 def _header(content: bytes) -> nibabel.Nifti1Header:
     kind = nibabel.Nifti2Header if len(content) >= nibabel.Nifti2Header.sizeof_hdr else nibabel.Nifti1Header
     return kind.from_fileobj(io.BytesIO(content), check=False)
@@ -116,6 +122,13 @@ class Tiff3DIO(_OneRule, tif_reader_writer.Tiff3DIO):
     """Stacks of pages, with a size in mm from a JSON file beside."""
 
     n_axes: ClassVar[tuple[int, ...]] = (3,)
+
+    def write_seg(self, seg: np.ndarray, output_fname: str, properties: dict[str, Any]) -> None:
+        """Write labels as grey pages: without saying so, three would be the colours of one."""
+        path = Path(output_fname)
+        tifffile.imwrite(path, _packed(seg), photometric="minisblack", compression="zlib")
+        spacing = [float(size) for size in properties["spacing"]]
+        path.with_name(f"{path.name.rpartition('.')[0]}.json").write_text(json.dumps({"spacing": spacing}))
 
 
 class NibabelIO(_OneRule, nibabel_reader_writer.NibabelIO):
