@@ -188,3 +188,12 @@ def test_nnunets_readers_of_nifti_agree(tmp_path):
             if name.endswith("_stuff"):
                 for key, value in values.items():
                     np.testing.assert_allclose(properties[name][key], value, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_a_header_that_claims_more_than_the_file_holds_is_refused(tmp_path, name):
+    content = bytearray(_write(tmp_path / "a.nii").read_bytes())
+    struct.pack_into("<3h", content, 42, 30000, 30000, 300)
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    with pytest.raises(ImageFault, match=r"claims 5\.4e\+11 bytes"):
+        read_stored(tmp_path / name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK
 
-from .stored import ImageFault, StoredImage
+from .stored import ImageFault, StoredImage, want_whole
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -23,9 +23,15 @@ def read_itk(path: Path) -> StoredImage:
     """
     if path.name.lower().endswith(".nrrd"):
         _want_millimetres(path)
-    image = SimpleITK.ReadImage(str(path))
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    # A bit for a voxel, of files that hold their voxels themselves.
+    if not path.name.lower().endswith(".mhd"):
+        want_whole(path, float(np.prod(reader.GetSize(), dtype=float)) / 8)
+    image = reader.Execute()
     while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
-        image = image[..., 0]
+        image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
     n_axes = image.GetDimension()
     if n_axes not in (2, 3) or image.GetNumberOfComponentsPerPixel() > 1:
         shape = SimpleITK.GetArrayViewFromImage(image).shape
@@ -37,6 +43,9 @@ def read_itk(path: Path) -> StoredImage:
     affine[:n_axes, :n_axes] = np.reshape(image.GetDirection(), (n_axes, n_axes)) * image.GetSpacing()
     affine[:n_axes, 3] = image.GetOrigin()
     array = SimpleITK.GetArrayFromImage(image)
+    if path.name.lower().endswith(".gipl"):
+        # ITK does not say that such a file, a header of 256 bytes and voxels, is cut off.
+        want_whole(path, array.nbytes + 256, packed=False)
     return StoredImage(array[(None,) * (4 - array.ndim)], n_axes, image.GetSpacing(), (_TO_RAS @ affine,))
 
 

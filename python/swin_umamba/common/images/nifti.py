@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from .stored import ImageFault, StoredImage
+from .stored import ImageFault, StoredImage, want_whole
 
 _MILLIMETRES = {0: 1, 1: 1000, 2: 1, 3: 0.001}
 """By the header's code of the unit: not told, m, mm, µm."""
@@ -45,6 +45,8 @@ def read_nifti(path: Path) -> StoredImage:
     with nibabel.openers.ImageOpener(path) as file:
         spacing = _spacing(type(header).from_fileobj(file, check=False), shape)
     forms = _forms(header, shape, spacing)
+    n_bytes = float(np.prod(shape, dtype=float)) * header.get_data_dtype().itemsize
+    want_whole(path, n_bytes, packed=path.name.lower().endswith(".gz"))
     values = np.asanyarray(image.dataobj).reshape(shape).T
     return StoredImage(
         values[(None,) * (4 - values.ndim)],

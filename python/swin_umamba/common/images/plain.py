@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,13 @@ import tifffile
 from PIL import Image
 
 from .formats import LOSSY, TIFF_ENDINGS
-from .stored import ImageFault, StoredImage
+from .stored import ImageFault, StoredImage, want_whole
 
 LARGEST_PIXELS = 2**32
 """More pixels than an image may have; a smaller one is read where memory allows."""
 
 # Pillow's own bound of 179 megapixels is below the size of slides and mosaics.
 Image.MAX_IMAGE_PIXELS = None
-
-# Deflate, the densest of the common codes, packs 1032 bytes into one.
-_DENSEST = 1100
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_GREY = 0
@@ -88,8 +86,7 @@ def _image(array: np.ndarray, white: int | None) -> StoredImage:
 def _check_size(n_pixels: int, path: Path, bytes_each: float = 0.125) -> None:
     if n_pixels > LARGEST_PIXELS:
         raise ImageFault(f"it has {n_pixels} pixels; {LARGEST_PIXELS} are the most that are read")
-    if n_pixels * bytes_each > _DENSEST * os.path.getsize(path) + 4096:
-        raise ImageFault(f"it claims {n_pixels} pixels, more than its {os.path.getsize(path)} bytes can hold")
+    want_whole(path, n_pixels * bytes_each)
 
 
 def _turned(orientation: int) -> str:
@@ -100,6 +97,7 @@ def _turned(orientation: int) -> str:
 
 
 def _read_tiff(path: Path, labels: bool) -> StoredImage:
+    _want_whole_tiff(path)
     with tifffile.TiffFile(path) as file:
         series = [one for one in file.series if not one.keyframe.is_reduced]
         if not series:
@@ -112,6 +110,10 @@ def _read_tiff(path: Path, labels: bool) -> StoredImage:
         if len(sizes) > 1 or (len(series) > 1 and _slices(first.axes, first.shape) > 1):
             shown = " and ".join(sorted({str(one.shape) for one in series})[:2])
             raise ImageFault(f"it holds {len(series)} images, of the sizes {shown}; {_ONE_IMAGE}")
+        size = os.path.getsize(path)
+        for page in (page for one in series for page in one.pages):
+            if page is None or any(a + n > size for a, n in zip(page.dataoffsets, page.databytecounts, strict=True)):
+                raise ImageFault("it is cut off: pixels are missing")
         # Pages that were appended one by one make a stack, as those do that were written at once.
         array = _ordered(first) if len(series) == 1 else np.concatenate([_ordered(one) for one in series], axis=1)
         keyframe = first.keyframe
@@ -119,6 +121,31 @@ def _read_tiff(path: Path, labels: bool) -> StoredImage:
     if keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE and not labels:
         _want_ramp(keyframe)
     return StoredImage(array, 2 if array.shape[1] == 1 else 3, white=white)
+
+
+def _want_whole_tiff(path: Path) -> None:
+    """Follow the chain of a TIFF file's pages, of which tifffile reads those before the first that is missing."""
+    with open(path, "rb") as file:
+        head = file.read(16)
+        order = {b"II": "<", b"MM": ">"}.get(head[:2])
+        is_big = order is not None and head[2:4] == struct.pack(f"{order}H", 43)
+        count, entry, offset = ("Q", 20, "Q") if is_big else ("H", 12, "I")
+        if order is None or len(head) < 16:
+            raise ImageFault("not a TIFF file, or cut off")
+        seen: set[int] = set()
+        (at,) = struct.unpack_from(f"{order}{offset}", head, 8 if is_big else 4)
+        while at:
+            if at in seen:
+                raise ImageFault("its pages follow each other in a circle")
+            seen.add(at)
+            file.seek(at)
+            content = file.read(struct.calcsize(count))
+            if len(content) == struct.calcsize(count):
+                file.seek(struct.unpack(f"{order}{count}", content)[0] * entry, os.SEEK_CUR)
+            content = file.read(struct.calcsize(offset))
+            if len(content) < struct.calcsize(offset):
+                raise ImageFault("it is cut off: a page is missing")
+            (at,) = struct.unpack(f"{order}{offset}", content)
 
 
 def _slices(axes: str, shape: tuple[int, ...]) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +18,17 @@ class ImageFault(Exception):
         if reason.startswith("it "):
             return f"{name} {reason[3:]}"
         return f"{name}: {reason}" if reason.startswith("its ") else f"{name} cannot be read: {reason}"
+
+
+# Deflate, the densest of the common codes, packs 1032 bytes into one.
+_DENSEST = 1100
+
+
+def want_whole(path: Path, n_bytes: float, *, packed: bool = True) -> None:
+    """Raise `ImageFault` if a header claims more bytes of pixels than the file can hold, before memory is taken."""
+    size = os.path.getsize(path)
+    if n_bytes > (_DENSEST * size + 4096 if packed else size):
+        raise ImageFault(f"it claims {n_bytes:.4g} bytes of pixels, more than its {size} bytes can hold")
 
 
 @dataclass(frozen=True)
