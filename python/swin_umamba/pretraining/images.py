@@ -60,7 +60,8 @@ def read_image(path: Path) -> Tensor:
         The file cannot be read, is no 2-D image, or holds NaN or infinite values.
     """
     try:
-        image = read_stored(path)
+        # A class does not depend on which side is up.
+        image = read_stored(path, strict=False)
     except ImageFault as fault:
         raise UserError(fault.of(path)) from fault
     channels = image.values

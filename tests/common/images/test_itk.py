@@ -33,7 +33,9 @@ def test_several_values_a_pixel_are_refused(tmp_path, name, shape):
 
 
 def test_a_fourth_axis_of_length_1_is_none(tmp_path):
-    np.testing.assert_array_equal(read_stored(_write(tmp_path / "a.mha", VALUES[None], isVector=False)).values, VALUES[None])
+    np.testing.assert_array_equal(
+        read_stored(_write(tmp_path / "a.mha", VALUES[None], isVector=False)).values, VALUES[None]
+    )
     with pytest.raises(ImageFault, match="2 or 3 axes"):
         read_stored(_write(tmp_path / "b.mha", np.stack([VALUES] * 2), isVector=False))
 

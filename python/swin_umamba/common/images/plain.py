@@ -27,7 +27,7 @@ PILLOW_FORMATS = ("PNG", "BMP", "DIB", "JPEG")
 _ONE_IMAGE = "write each into its own file"
 
 
-def read_plain(path: Path, *, labels: bool) -> StoredImage:
+def read_plain(path: Path, *, labels: bool, strict: bool = True) -> StoredImage:
     """Read the one image of a file.
 
     Parameters
@@ -36,6 +36,8 @@ def read_plain(path: Path, *, labels: bool) -> StoredImage:
         PNG, BMP, JPEG or TIFF.
     labels
         Whether it is a label image: a palette's indices are its values, where those of an image are its colours.
+    strict
+        Whether to refuse what programs read in more than one way, as turned images; else it is taken as stored.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def read_plain(path: Path, *, labels: bool) -> StoredImage:
         It holds several images, or says something about its pixels that cannot be followed.
     """
     if path.name.lower().endswith(TIFF_ENDINGS):
-        return _read_tiff(path, labels)
+        return _read_tiff(path, labels, strict)
     with open(path, "rb") as file:
         head = file.read(26)
     png = head.startswith(_PNG_START) and len(head) == 26
@@ -55,7 +57,7 @@ def read_plain(path: Path, *, labels: bool) -> StoredImage:
         if labels and image.format in ("JPEG", "MPO"):
             raise ImageFault(LOSSY)
         orientation = image.getexif().get(0x0112, 1)
-        if orientation not in (0, 1):
+        if strict and orientation not in (0, 1):
             raise ImageFault(_turned(orientation))
         if depth == 16 and image.mode not in ("I;16", "I"):
             # Pillow gives the upper eight bits of colours alone.
@@ -96,14 +98,14 @@ def _turned(orientation: int) -> str:
     )
 
 
-def _read_tiff(path: Path, labels: bool) -> StoredImage:
+def _read_tiff(path: Path, labels: bool, strict: bool) -> StoredImage:
     _want_whole_tiff(path)
     with tifffile.TiffFile(path) as file:
         series = [one for one in file.series if not one.keyframe.is_reduced]
         if not series:
             raise ImageFault("it holds no image")
         for one in series:
-            _check_page(one.keyframe, labels)
+            _check_page(one.keyframe, labels, strict)
             _check_size(int(np.prod(one.shape)), path, one.dtype.itemsize if one.dtype.itemsize > 1 else 0.125)
         first = series[0]
         sizes = {(one.shape, one.axes, one.dtype) for one in series}
@@ -118,7 +120,7 @@ def _read_tiff(path: Path, labels: bool) -> StoredImage:
         array = _ordered(first) if len(series) == 1 else np.concatenate([_ordered(one) for one in series], axis=1)
         keyframe = first.keyframe
     white = 2**keyframe.bitspersample - 1 if array.dtype.kind in "bu" else None
-    if keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE and not labels:
+    if strict and keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE and not labels:
         _want_ramp(keyframe)
     return StoredImage(array, 2 if array.shape[1] == 1 else 3, white=white)
 
@@ -175,18 +177,23 @@ def _ordered(series: tifffile.TiffPageSeries) -> np.ndarray:
     return array if len(axes) == 3 else array[:, None]
 
 
-def _check_page(page: tifffile.TiffPage, labels: bool) -> None:
+def _check_page(page: tifffile.TiffPage, labels: bool, strict: bool) -> None:
     """Refuse what the tags say about pixels that programs read in more than one way."""
     orientation = page.tags.valueof("Orientation", 1)
-    if orientation not in (0, 1):
+    if strict and orientation not in (0, 1):
         raise ImageFault(_turned(int(orientation)))
     is_jpeg = page.compression in (tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG)
     if is_jpeg and labels:
         raise ImageFault(LOSSY)
     photometric = page.tags.valueof("PhotometricInterpretation", tifffile.PHOTOMETRIC.MINISBLACK)
-    if photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+    if photometric == tifffile.PHOTOMETRIC.MINISWHITE and strict:
         raise ImageFault("its tag says that 0 is white, which some programs follow and others do not; store 0 as black")
-    plain = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.PALETTE)
+    plain = (
+        tifffile.PHOTOMETRIC.MINISWHITE,
+        tifffile.PHOTOMETRIC.MINISBLACK,
+        tifffile.PHOTOMETRIC.RGB,
+        tifffile.PHOTOMETRIC.PALETTE,
+    )
     if photometric not in plain and not (photometric == tifffile.PHOTOMETRIC.YCBCR and is_jpeg):
         name = getattr(photometric, "name", photometric)
         raise ImageFault(f"its pixels are {name} colours; store it in grey or RGB")

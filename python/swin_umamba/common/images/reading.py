@@ -21,7 +21,7 @@ from .plain import PILLOW_FORMATS, read_plain
 from .stored import ImageFault, StoredImage, as_labels
 
 
-def read_stored(path: Path, *, labels: bool = False) -> StoredImage:
+def read_stored(path: Path, *, labels: bool = False, strict: bool = True) -> StoredImage:
     """Read an image file as docs/images.md says.
 
     Parameters
@@ -30,6 +30,8 @@ def read_stored(path: Path, *, labels: bool = False) -> StoredImage:
         Its ending tells the format.
     labels
         Whether it is a label image: a palette's indices are its values, and what is stored with a loss is refused.
+    strict
+        Whether to refuse PNG, JPEG and TIFF files that programs read in more than one way; see `read_plain`.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def read_stored(path: Path, *, labels: bool = False) -> StoredImage:
             return read_nifti(path)
         if ending in ITK_ENDINGS:
             return read_itk(path)
-        image = read_plain(path, labels=labels)
+        image = read_plain(path, labels=labels, strict=strict)
         return image if image.n_axes == 2 else dataclasses.replace(image, spacing=_spacing_beside(path))
     except ImageFault:
         raise
@@ -81,13 +83,15 @@ def _spacing_beside(path: Path) -> tuple[float, ...]:
 def read_array(path: Path, *, labels: bool = False) -> np.ndarray:
     """Read a PNG, BMP, JPEG or TIFF image as it is stored: (H, W), or (H, W, C) of several channels.
 
+    What tags say about showing it is not followed, as in the scripts by which the data sets of challenges were made.
+
     Raises
     ------
     UserError
         The file cannot be read, or holds several images.
     """
     try:
-        image = read_stored(path, labels=labels)
+        image = read_stored(path, labels=labels, strict=False)
         if image.n_axes != 2:
             raise ImageFault(f"it has shape {image.values.shape[1:]}; wanted are 1, 3 or 4 channels of one 2-D image")
     except ImageFault as fault:
