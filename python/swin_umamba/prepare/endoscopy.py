@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..common.errors import UserError
+from ..common.images.formats import is_hidden
 from ..common.images.reading import image_size, png_bytes, read_array
 from ..paper.data_sets import ENDOSCOPY
 from .layout import NameForm, folders_below, list_files, unknown_layout
@@ -175,7 +176,7 @@ def _types_file(target: str, types: Path, reduction: int) -> OutputFile:
 
 def _plan_training(number: int, folder: Path, reduction: int) -> list[OutputFile]:
     frames = _frames(folder / "left_frames")
-    kinds = [path for path in sorted((folder / "ground_truth").iterdir()) if path.is_dir()]
+    kinds = [path for path in sorted((folder / "ground_truth").iterdir()) if path.is_dir() and not is_hidden(path)]
     if not frames or not kinds:
         raise UserError(f"{folder} has {len(frames)} frames and {len(kinds)} folders of masks; is the download whole?")
     masks = [(instrument_label(kind.name), _frames(kind), kind) for kind in kinds]
