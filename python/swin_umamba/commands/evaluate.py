@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..common.console import PlainConsole
-
 from ..common.errors import UserError
 
 SUMMARY = "score predictions against references: DSC and NSD of organs, instruments or any labels, F1 of cells"
