@@ -11,6 +11,7 @@ import numpy as np
 
 from ..common.errors import UserError
 from ..common.images.label_files import read_label_image
+from ..datasets.description import whole_numbers
 from .rules import Rule
 
 
@@ -25,10 +26,8 @@ def with_dataset_labels(rule: Rule, path: Path) -> Rule:
     try:
         description = json.loads(path.read_text())
         labels = description["labels"]
-        parsed = {
-            name: tuple(map(int, value)) if isinstance(value, list) else int(value) for name, value in labels.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        parsed = {name: tuple(v) if isinstance(v, list) else v for name, v in whole_numbers(labels).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path} is no dataset.json of nnU-Net: its 'labels' must map names to whole numbers ({error})"
         ) from error
