@@ -39,6 +39,26 @@ def run(args):
 
 sys.exit(execute(run, None, "command"))
 """
+HUNG = """
+import ctypes, os, signal, sys
+from swin_umamba.common.exit_codes import execute
+
+def run(args):
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        # As of a lock that another thread held when the process was forked: no signal handler of Python's is run in it.
+        lock = ctypes.CDLL(None).pthread_mutex_lock
+        mutex = ctypes.create_string_buffer(256)
+        lock(mutex)
+        os.write(write, b"locked")
+        lock(mutex)
+    os.read(read, 6)
+    os.kill(child, signal.SIGTERM)
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+execute(run, None, "command")
+"""
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -64,6 +84,11 @@ def test_what_nohup_ignores_stays_ignored():
 def test_workers_of_a_pool_end_as_before():
     done = subprocess.run([sys.executable, "-c", POOL], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_worker_that_hangs_in_a_lock_can_be_ended():
+    done = subprocess.run([sys.executable, "-c", HUNG], capture_output=True, timeout=60)
+    assert done.returncode == 256 - signal.SIGTERM
 
 
 def full(args):

@@ -1,4 +1,4 @@
-"""Distances between grids, and the grids of nnU-Net's readers."""
+"""Distances between grids, and the grids of files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK
-from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
-from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
-from swin_umamba.common.images.geometry import affine_of, corner_distance
+from swin_umamba.common.images.geometry import corner_distance, position_distance
+from swin_umamba.common.images.reading import read_stored
 
 
 def test_a_shift_and_a_flip_move_the_corners():
@@ -28,15 +27,17 @@ def test_the_affine_is_that_of_the_file(tmp_path, shape, ending):
     image = SimpleITK.GetImageFromArray(np.zeros(shape, np.float32))
     image.SetSpacing((0.5, 0.75, 4.0)[: len(shape)])
     image.SetOrigin((1.0, -2.0, 3.0)[: len(shape)])
-    path = str(tmp_path / f"image{ending}")
-    SimpleITK.WriteImage(image, path)
-    affine = affine_of(SimpleITKIO().read_images((path,))[1])
+    path = tmp_path / f"image{ending}"
+    SimpleITK.WriteImage(image, str(path))
+    (affine,) = {affine.tobytes(): affine for affine in read_stored(path).affines}.values()
     for index in ((0,) * len(shape), (4, 3, 2)[: len(shape)]):
-        place = affine @ (*index, *[0] * (3 - len(index)), 1)
+        # ITK's axes point left and posterior.
+        place = np.diag([-1, -1, 1, 1]) @ affine @ (*index, *[0] * (3 - len(index)), 1)
         np.testing.assert_allclose(place[: len(shape)], image.TransformIndexToPhysicalPoint(index))
     if ending == ".nii.gz" and len(shape) == 3:
-        np.testing.assert_allclose(affine_of(NibabelIO().read_images((path,))[1]), nibabel.load(path).affine)
+        np.testing.assert_allclose(affine, nibabel.load(path).affine)
 
 
-def test_a_format_without_position_has_none():
-    assert affine_of({"spacing": (1, 1, 1)}) is None
+def test_a_file_without_position_is_nowhere_else():
+    assert position_distance((2, 3, 4), (), (np.eye(4),)) == 0
+    assert position_distance((2, 3, 4), (np.diag([5.0, 5, 5, 1]), np.eye(4)), (np.eye(4),)) == 0

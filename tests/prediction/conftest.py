@@ -80,6 +80,7 @@ def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
         spacing: tuple[float, float] = (1.0, 1.0),
         normalization: str = "ZScoreNormalization",
         seed: int = 0,
+        axes: tuple[int, ...] = (0, 1, 2),
         **changes: object,
     ) -> Path:
         torch.manual_seed(seed)
@@ -88,7 +89,11 @@ def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
         checkpoint = {
             "network_weights": network.state_dict(),
             "init_args": {
-                "plans": _plans(n_channels, reader, spacing, normalization),
+                "plans": {
+                    **_plans(n_channels, reader, spacing, normalization),
+                    "transpose_forward": list(axes),
+                    "transpose_backward": np.argsort(axes).tolist(),
+                },
                 "configuration": "2d",
                 "fold": 0,
                 "dataset_json": {

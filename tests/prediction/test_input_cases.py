@@ -74,3 +74,17 @@ def test_no_image_is_an_error(tmp_path, make):
         (location / "notes.txt").touch()
     with pytest.raises(UserError, match=r"known ending|does not exist"):
         find_cases(location / "notes.txt" if make == "file" else location, 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(["a.jpg", "b_0000.JPEG"], {"a": "a.jpg", "b": "b_0000.JPEG"}), (["a.png", "a.jpg", "c.jpg"], {"a": "a.png"})],
+)
+def test_jpeg_images_are_taken_where_there_are_no_others(tmp_path, names, expected):
+    for name in [*names, "._a.jpg", ".DS_Store", "Thumbs.db"]:
+        (tmp_path / name).touch()
+    cases, _ = find_cases(tmp_path, 1)
+    assert {case.identifier: case.files[0].name for case in cases} == expected
+    assert {case.ending for case in cases} == {".png"}
+    single, _ = find_cases(tmp_path / "a.jpg", 1)
+    assert [case.files[0].name for case in single] == ["a.jpg"]

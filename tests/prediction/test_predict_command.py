@@ -7,11 +7,16 @@ import os
 import pickle
 import shutil
 
+import imagecodecs
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+import tifffile
+from PIL import Image
 from skimage.io import imread, imsave
 from swin_umamba.common.files import lock_folder
+from swin_umamba.evaluation import evaluate_folders
 from swin_umamba.prediction import input_images, predict_array
 
 from .conftest import random_image
@@ -397,3 +402,127 @@ def test_wrong_options_end_with_2(make_checkpoint, images, tmp_path, predict, op
     assert code == 2
     assert message in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_jpeg_gets_a_png_and_a_caution(make_checkpoint, load, predict, images, tmp_path):
+    checkpoint = make_checkpoint()
+    Image.fromarray(random_image(40, 50)).save(images / "a.jpg", quality=90)
+    code, out, _ = predict(images, tmp_path / "out", "--checkpoint", checkpoint)
+    assert code == 0
+    assert "1 images are JPEG, whose pixels" in out
+    pixels = np.asarray(Image.open(images / "a.jpg"))
+    np.testing.assert_array_equal(imread(tmp_path / "out" / "a.png"), _expected(load, checkpoint, pixels))
+
+
+def test_colours_of_16_bits_are_predicted_alike_in_every_format(make_checkpoint, predict, images, tmp_path):
+    image = random_image(40, 61, 3).astype(np.uint16)
+    (images / "as_png.png").write_bytes(imagecodecs.png_encode(image))
+    tifffile.imwrite(images / "as_tif.tif", image, photometric="rgb")
+    tifffile.imwrite(images / "led.tif", image[None], photometric="rgb")
+    imsave(images / "of_8_bits.png", image.astype(np.uint8), check_contrast=False)
+    checkpoint = make_checkpoint(n_channels=3, normalization="RGBTo01Normalization")
+    assert predict(images, tmp_path / "out", "--checkpoint", checkpoint)[0] == 0
+    first, *others = (imread(path) for path in sorted((tmp_path / "out").glob("*.[pt]*g*")) if path.is_file())
+    assert len(np.unique(first)) > 1
+    assert all(np.array_equal(first, other) for other in others)
+    np.testing.assert_array_equal(imread(tmp_path / "out" / "as_tif.tif"), first)
+
+
+def test_a_stack_of_pages_is_no_image_of_a_plain_model(make_checkpoint, predict, images, tmp_path):
+    for page in range(3):
+        tifffile.imwrite(images / "appended.tif", random_image(40, 50), append=page > 0)
+    tifffile.imwrite(images / "stack.tif", np.stack([random_image(40, 50)] * 3), photometric="minisblack")
+    for n_channels in (1, 3):
+        checkpoint = make_checkpoint(f"{n_channels}.pth", n_channels=n_channels)
+        code, out, _ = predict(images, tmp_path / f"out{n_channels}", "--checkpoint", checkpoint)
+        assert code == 1
+        for name in ("appended", "stack"):
+            assert f"failed {name}: {name}.tif is a stack of 3 slices where 2-D images are wanted" in out
+
+
+def _micrometres(image):
+    image.header.set_xyzt_units("micron")
+    image.set_sform(np.diag([1000, 1000, 1000, 1]) @ image.affine, 1)
+    image.set_qform(image.get_sform(), 1)
+
+
+def _no_codes(image):
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+
+
+def _sform_alone(image):
+    image.set_qform(None, 0)
+
+
+def _qform_alone(image):
+    image.set_sform(None, 0)
+
+
+def _disagreeing(image):
+    moved = image.affine.copy()
+    moved[:3, 3] += 70
+    image.set_sform(moved, 4)
+
+
+def _slight_shear(image):
+    sheared = image.affine.copy()
+    sheared[0, 1] = 0.1
+    image.set_sform(sheared, 1)
+    image.set_qform(None, 0)
+
+
+@pytest.mark.parametrize(
+    "change", [_micrometres, _no_codes, _sform_alone, _qform_alone, _disagreeing, _slight_shear, lambda image: None]
+)
+@pytest.mark.parametrize("shape", [(44, 30, 2), (44, 30, 2, 1), (44, 30)])
+@pytest.mark.parametrize("reader", ["SimpleITKIO", "NaturalImage2DIO"])
+def test_what_is_predicted_is_scored_against_labels_on_the_same_grid(
+    make_checkpoint, predict, images, tmp_path, change, shape, reader
+):
+    affine = np.diag([-0.9, -1.5, 4, 1.0])
+    affine[:3, 3] = 12, -30, 7
+    (tmp_path / "labels").mkdir()
+    array = np.stack([random_image(44, 30, seed=z) for z in range(2)], -1).reshape(*shape[:2], -1)
+    array = (array[..., 0] if len(shape) == 2 else array).reshape(shape)
+    for path, values in ((images / "v.nii.gz", array), (tmp_path / "labels" / "v.nii.gz", array % 3)):
+        image = nibabel.Nifti1Image(values.astype(np.uint8), affine)
+        image.set_qform(affine, 1)
+        image.set_sform(affine, 1)
+        change(image)
+        nibabel.save(image, path)
+    checkpoint = make_checkpoint(reader=reader, spacing=(1.0, 1.0))
+    assert predict(images, tmp_path / "out", "--checkpoint", checkpoint)[0] == 0
+    evaluation = evaluate_folders(tmp_path / "labels", tmp_path / "out", "labels")
+    assert list(evaluation.cases) == ["v"]
+    written, given = nibabel.load(tmp_path / "out" / "v.nii.gz"), nibabel.load(images / "v.nii.gz")
+    np.testing.assert_array_equal(written.affine, given.affine)
+    np.testing.assert_array_equal(written.header.get_zooms(), given.header.get_zooms()[: len(shape[:3])])
+
+
+def test_the_overlay_of_a_volume_is_a_slice_that_the_network_sees(make_checkpoint, predict, images, tmp_path):
+    array = np.stack([random_image(36, 5, seed=z) for z in range(12)])
+    _write_volume(images / "v.nii.gz", array, spacing=(5, 0.9, 0.9))
+    checkpoint = make_checkpoint(reader="SimpleITKIO", spacing=(0.9, 0.9), axes=(2, 0, 1))
+    assert predict(images, tmp_path / "out", "--checkpoint", checkpoint, "--overlays")[0] == 0
+    overlay = imread(tmp_path / "out" / "overlays" / "v.png")
+    assert overlay.shape == (12, 36, 3)
+    labels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "out" / "v.nii.gz")))
+    fullest = np.count_nonzero(labels, axis=(0, 1)).argmax()
+    np.testing.assert_array_equal(np.ptp(overlay.astype(int), axis=-1) == 0, labels[..., fullest] == 0)
+
+
+@pytest.mark.parametrize("with_spacing", [True, False])
+def test_a_stack_of_pages_is_predicted_and_scored_as_a_volume(make_checkpoint, predict, images, tmp_path, with_spacing):
+    (tmp_path / "labels").mkdir()
+    array = np.stack([random_image(36, 50, seed=z) for z in range(3)])
+    for path, values in ((images / "v_0000.tif", array), (tmp_path / "labels" / "v.tif", array % 3)):
+        for page in values:
+            tifffile.imwrite(path, page.astype(np.uint8), append=path.exists())
+        if with_spacing:
+            (path.parent / "v.json").write_text('{"spacing": [4, 0.9, 0.9]}')
+    checkpoint = make_checkpoint(reader="Tiff3DIO", spacing=(1.0, 1.0))
+    assert predict(images, tmp_path / "out", "--checkpoint", checkpoint)[0] == 0
+    assert tifffile.imread(tmp_path / "out" / "v.tif").shape == (3, 36, 50)
+    (case,) = evaluate_folders(tmp_path / "labels", tmp_path / "out", "labels", tolerance=1).cases.values()
+    assert 0 < case.case_means["dsc"] < 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -97,3 +98,23 @@ def test_a_stack_and_nan_are_refused(write):
     broken[3, 4] = np.nan
     with pytest.raises(UserError, match=r"nan\.tif holds NaN"):
         read_image(write("nan.tif", broken))
+
+
+def test_an_image_that_is_stored_turned_is_taken_as_stored(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (50, 40)).save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(tmp_path / "turned.jpg").shape == (3, 40, 50)
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+def test_the_largest_value_of_few_bits_is_1(tmp_path, bits):
+    Image.fromarray(np.full((40, 50), 255, np.uint8)).convert("1" if bits == 1 else "L").save(tmp_path / "white.png")
+    assert read_image(tmp_path / "white.png").min() == 1
+
+
+def test_colours_of_16_bits_are_scaled_too(tmp_path):
+    colours = np.stack([RAMP, 1 - RAMP, RAMP / 2], -1)
+    (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(np.round(4095 * colours).astype(np.uint16)))
+    image = read_image(tmp_path / "deep.png")
+    torch.testing.assert_close(image, torch.from_numpy(colours.transpose(2, 0, 1)).float(), atol=0.02, rtol=0)

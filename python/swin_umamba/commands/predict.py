@@ -13,8 +13,8 @@ from .parsing import one_of
 SUMMARY = "predict label images with a trained model, by nnU-Net's sliding window"
 
 EPILOG = """\
-Images are PNG, TIFF, BMP, NIfTI, NRRD, MetaImage or GIPL files, CASE.ending or CASE_0000.ending, CASE_0001.ending ...
-with one channel each. OUTPUT gets CASE.ending, the label image on the same grid, and predict.log.
+Images are PNG, TIFF, BMP, JPEG, NIfTI, NRRD, MetaImage or GIPL files, CASE.ending or CASE_0000.ending,
+CASE_0001.ending ... with one channel each. OUTPUT gets CASE.ending, the label image on the same grid, and predict.log.
 
 Exit codes: 0 done, 1 some images could not be predicted and are named, 2 wrong input (nothing was predicted),
 130 interrupted.

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import TypeVar
 
@@ -70,16 +71,19 @@ def _end_as_by_ctrl_c() -> None:
     """
     if "LOCAL_RANK" in os.environ or threading.current_thread() is not threading.main_thread():
         return
-    owner = os.getpid()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == owner:
-            raise KeyboardInterrupt
-        # A worker that was forked, which its pool ends.
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        raise KeyboardInterrupt
 
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, interrupt)
+            if hasattr(os, "register_at_fork"):
+                # A forked worker, which its pool ends, may hang in a lock where no handler of Python's is run any more.
+                os.register_at_fork(after_in_child=partial(_end_at_once, number, interrupt))
+
+
+def _end_at_once(number: int, handler: Callable[[int, FrameType | None], None]) -> None:
+    if signal.getsignal(number) is handler:
+        signal.signal(number, signal.SIG_DFL)

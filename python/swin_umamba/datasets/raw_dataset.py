@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import io
 import json
 import os
@@ -23,8 +24,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..common.errors import UserError, last_line
-from ..common.images.finite_values import holds_nonfinite
-from ..common.images.geometry import affine_of, corner_distance
+from ..common.images.formats import JPEG_ENDINGS, LOSSY, is_hidden
+from ..common.images.geometry import position_distance
+from ..common.images.reading import read_stored
+from ..common.images.stored import ImageFault, StoredImage, as_labels
+from .description import read_description
 
 if TYPE_CHECKING:
     from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
@@ -102,7 +106,7 @@ def open_raw_dataset(folder: str | os.PathLike[str]) -> RawDataset:
     _want_inside(folder, "dataset.json")
     if not re.fullmatch(r"Dataset\d{3}_.+", folder.name):
         raise UserError(f"nnU-Net wants a data set folder named DatasetXXX_Name (three digits), got {folder.name!r}")
-    description = _read_description(folder / "dataset.json")
+    description = read_description(folder / "dataset.json")
     if "dataset" in description:
         training = _listed_cases(folder, description)
     else:
@@ -143,28 +147,6 @@ def check_fold(dataset: RawDataset, fold: int | str) -> None:
         )
 
 
-def _read_description(path: Path) -> dict[str, Any]:
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {last_line(error)}") from error
-    if not isinstance(description, dict):
-        raise UserError(f"{path} must hold one JSON object, got {type(description).__name__}")
-    for key, wanted in (("channel_names", dict), ("labels", dict), ("numTraining", int), ("file_ending", str)):
-        if not isinstance(description.get(key), wanted) or not description[key]:
-            raise UserError(f"{path} has no valid {key!r}: got {description.get(key)!r}")
-    from nnunetv2.utilities.label_handling.label_handling import LabelManager
-
-    try:
-        labels = LabelManager(description["labels"], description.get("regions_class_order"))
-    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
-        raise UserError(f"{path} has wrong 'labels': {last_line(error)}") from error
-    values = [*labels.all_labels, *([labels.ignore_label] if labels.has_ignore_label else [])]
-    if values != list(range(len(values))) or len(values) < 2:
-        raise UserError(f"{path}: 'labels' must be 0, 1, 2, ... without gaps, got {[int(v) for v in values]}")
-    return description
-
-
 def _want_inside(folder: Path, *names: str) -> None:
     for name in names:
         if not (folder / name).exists():
@@ -200,7 +182,7 @@ def _find_cases(folder: Path, part: str, description: dict[str, Any]) -> tuple[C
     pattern = re.compile(r"(.+)_(\d{4})" + re.escape(ending))
     channels: dict[str, dict[int, Path]] = {}
     for path in sorted(images.iterdir()):
-        if not path.name.endswith(ending):
+        if not path.name.endswith(ending) or is_hidden(path):
             continue
         match = pattern.fullmatch(path.name)
         if not match:
@@ -224,8 +206,7 @@ def _find_cases(folder: Path, part: str, description: dict[str, Any]) -> tuple[C
 
 def _refuse_stray_labels(labels: Path, images: Path, ending: str, identifiers: set[str]) -> None:
     for path in sorted(labels.iterdir()):
-        # Hidden files are none of nnU-Net's: some systems put one beside every file that they copy.
-        if not path.name.endswith(ending) or path.name.startswith("."):
+        if not path.name.endswith(ending) or is_hidden(path):
             continue
         if not identifiers:
             raise UserError(f"{images} has no file CASE_0000{ending}")
@@ -290,14 +271,19 @@ def check_cases(dataset: RawDataset, cases: Sequence[Case], on_case_done: Callab
 
 
 def _find_reader(dataset: RawDataset, example: Case) -> BaseReaderWriter:
-    from nnunetv2.imageio.reader_writer_registry import (
-        LIST_OF_IO_CLASSES,
-        determine_reader_writer_from_dataset_json,
-    )
+    from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 
-    supported = sorted({ending for reader in LIST_OF_IO_CLASSES for ending in reader.supported_file_endings})
-    if dataset.file_ending.lower() not in supported:
+    from ..common.images.nnunet_readers import READERS, register_readers
+
+    register_readers()
+    ending = dataset.file_ending.lower()
+    if ending in JPEG_ENDINGS:
+        raise UserError(f"file_ending {dataset.file_ending!r}: {LOSSY}, and the images too")
+    supported = sorted({ending for reader in READERS for ending in reader.supported_file_endings})
+    if ending not in supported:
         raise UserError(f"nnU-Net reads no {dataset.file_ending!r} files; file_ending must be one of {supported}")
+    # Its own words, before nnU-Net tries one reader after the other.
+    _read(example.images[0], "image")
     with _silence():
         try:
             found = determine_reader_writer_from_dataset_json(
@@ -310,23 +296,26 @@ def _find_reader(dataset: RawDataset, example: Case) -> BaseReaderWriter:
 
 def _check_case(reader: BaseReaderWriter, case: Case, n_channels: int, allowed: set[int]) -> set[int]:
     """Raise `UserError` if a case cannot be trained on, else return the values of its label."""
-    images = [_read(reader.read_images, (str(path),), f"image {path}") for path in case.images]
-    label, label_properties = _read(reader.read_seg, str(case.label), f"label {case.label}")
-    found = sum(len(array) for array, _ in images)
+    images = [_read(path, "image", reader) for path in case.images]
+    label = _read(case.label, "label", reader)
+    found = sum(len(image.values) for image in images)
     if found != n_channels:
         raise UserError(f"image {case.images[0]} has {found} channels, dataset.json names {n_channels}")
     first = f"image {case.images[0].name}"
-    for path, (array, properties) in zip(case.images[1:], images[1:], strict=True):
-        _want_one_grid(first, images[0], f"its other channel {path}", (array, properties))
+    for path, image in zip(case.images[1:], images[1:], strict=True):
+        _want_one_grid(first, images[0], f"its other channel {path}", image)
     # A label of several channels has another size than one channel of the image.
-    one_channel = images[0][0][:1], images[0][1]
-    _want_one_grid(first, one_channel, f"its label {case.label}", (label, label_properties))
-    for path, (array, _) in zip(case.images, images, strict=True):
-        if holds_nonfinite(array, path):
+    one_channel = dataclasses.replace(images[0], values=images[0].values[:1])
+    _want_one_grid(first, one_channel, f"its label {case.label}", label)
+    for path, image in zip(case.images, images, strict=True):
+        if not np.isfinite(image.values).all():
             raise UserError(f"image {path} holds NaN or infinite values; replace them")
-    if holds_nonfinite(label, case.label):
+    if not np.isfinite(label.values).all():
         raise UserError(f"label {case.label} holds NaN or infinite values; replace them")
-    values = set(np.unique(label).tolist())
+    try:
+        values = set(np.unique(as_labels(label.values)).tolist())
+    except ImageFault as fault:
+        raise UserError(fault.of(f"label {case.label}")) from fault
     unknown = sorted(values - allowed)
     if unknown:
         shown = ", ".join(f"{value:g}" for value in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
@@ -334,20 +323,18 @@ def _check_case(reader: BaseReaderWriter, case: Case, n_channels: int, allowed: 
     return values
 
 
-def _want_one_grid(
-    first: str, a: tuple[np.ndarray, dict[str, Any]], other: str, b: tuple[np.ndarray, dict[str, Any]]
-) -> None:
-    """Raise `UserError` unless two files of a case, each an array and its properties, cover the same place."""
-    (array_a, properties_a), (array_b, properties_b) = a, b
-    if array_a.shape != array_b.shape:
-        raise UserError(f"{first} has size {_size(array_a)} but {other} has size {_size(array_b)}")
-    spacings = [tuple(map(float, properties["spacing"])) for properties in (properties_a, properties_b)]
-    if not np.allclose(*spacings):
-        raise UserError(f"{first} has spacing {spacings[0]} but {other} has {spacings[1]}")
-    affines = affine_of(properties_a), affine_of(properties_b)
-    if affines[0] is None or affines[1] is None:
+def _want_one_grid(first: str, a: StoredImage, other: str, b: StoredImage) -> None:
+    """Raise `UserError` unless two files of a case cover the same place."""
+    if a.values.shape != b.values.shape:
+        raise UserError(f"{first} has size {_size(a)} but {other} has size {_size(b)}")
+    if a.n_axes != b.n_axes:
+        raise UserError(f"{first} has {a.n_axes} axes but {other} has {b.n_axes}; store both alike")
+    if a.spacing is None or b.spacing is None:
         return
-    distance = corner_distance(array_a.shape[:0:-1], *affines)
+    spacings = [tuple(map(float, image.spacing[::-1])) for image in (a, b)]
+    if not np.allclose(*spacings, rtol=1e-3):
+        raise UserError(f"{first} has spacing {spacings[0]} but {other} has {spacings[1]}")
+    distance = position_distance(a.values.shape[:0:-1], a.affines, b.affines)
     if distance > 0.5 * min(spacings[0]):
         raise UserError(
             f"{first} and {other} lie up to {distance:.3g} mm apart (another origin or direction); they must cover the "
@@ -355,18 +342,27 @@ def _want_one_grid(
         )
 
 
-def _read(read: Callable[..., Any], source: Any, what: str) -> tuple[np.ndarray, dict[str, Any]]:
+def _read(path: Path, what: str, reader: BaseReaderWriter | None = None) -> StoredImage:
     try:
-        return read(source)
-    # Readers raise whatever their libraries raise, which is no closed list.
+        image = read_stored(path, labels=what == "label")
+        if hasattr(reader, "fitting"):
+            reader.fitting(image)
+        elif reader is not None:
+            # One that dataset.json names, which nnU-Net will read the data set with.
+            reader.read_seg(str(path)) if what == "label" else reader.read_images((str(path),))
+        return image
+    except ImageFault as fault:
+        about = f"{what} {path}"
+        raise UserError(fault.of(about) if str(fault).startswith("it") else f"cannot read {about}: {fault}") from fault
+    # A reader of nnU-Net's own raises whatever its library raises, which is no closed list.
     except Exception as error:
-        raise UserError(f"cannot read {what}: {last_line(error)}") from error
+        raise UserError(f"cannot read {what} {path}: {last_line(error)}") from error
 
 
-def _size(array: np.ndarray) -> str:
-    shape = array.shape[1:]
+def _size(image: StoredImage) -> str:
+    shape = image.values.shape[1:]
     text = "×".join(str(size) for size in (shape[1:] if shape[0] == 1 else shape))
-    return text if len(array) == 1 else f"{text} with {len(array)} channels"
+    return text if len(image.values) == 1 else f"{text} with {len(image.values)} channels"
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from ..common.errors import UserError as EvaluationError
+
 if TYPE_CHECKING:
-    from ..common.images.errors import EvaluationError
     from .cell_matching import MatchCounts, label_components, match_cells, remove_border_cells
     from .evaluation import evaluate_folders
     from .metrics import dice_coefficient, normalized_surface_distance
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 _MODULES = {
     "METRICS": "rules",
     "Evaluation": "scores",
-    "EvaluationError": ".common.images.errors",
     "MatchCounts": "cell_matching",
     "dice_coefficient": "metrics",
     "evaluate_folders": "evaluation",

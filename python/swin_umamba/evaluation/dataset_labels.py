@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..common.images.errors import EvaluationError
+from ..common.errors import UserError
 from ..common.images.label_files import read_label_image
+from ..datasets.description import whole_numbers
 from .rules import Rule
 
 
@@ -19,23 +20,21 @@ def with_dataset_labels(rule: Rule, path: Path) -> Rule:
 
     Raises
     ------
-    EvaluationError
+    UserError
         The file cannot be read or has no ``labels`` in nnU-Net's form.
     """
     try:
         description = json.loads(path.read_text())
         labels = description["labels"]
-        parsed = {
-            name: tuple(map(int, value)) if isinstance(value, list) else int(value) for name, value in labels.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EvaluationError(
+        parsed = {name: tuple(v) if isinstance(v, list) else v for name, v in whole_numbers(labels).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
             f"{path} is no dataset.json of nnU-Net: its 'labels' must map names to whole numbers ({error})"
         ) from error
     ignore = parsed.pop("ignore", None)
     foreground = {name: value for name, value in parsed.items() if value not in (0, (0,))}
     if not foreground or isinstance(ignore, tuple):
-        raise EvaluationError(f"{path} names no label beside the background, or a region to ignore: {labels}")
+        raise UserError(f"{path} names no label beside the background, or a region to ignore: {labels}")
     reader = str(description.get("overwrite_image_reader_writer"))
     return replace(rule, labels=foreground, ignore_label=ignore, reoriented=reader.endswith("WithReorient"))
 
@@ -51,18 +50,18 @@ def with_labels_found(rule: Rule, references: Iterable[Path]) -> Rule:
 
     Raises
     ------
-    EvaluationError
+    UserError
         There is none, or there are too many to be classes.
     """
     found: set[int] = set()
     for path in references:
         found.update(np.unique(read_label_image(path).labels).tolist())
         if len(found) > 256:
-            raise EvaluationError(
+            raise UserError(
                 f"the references hold more than 256 labels ({path} among them), as instance masks do; "
                 f"score instances with --metric cells"
             )
     found.discard(0)
     if not found:
-        raise EvaluationError("no reference holds a label beside 0; there is nothing to score")
+        raise UserError("no reference holds a label beside 0; there is nothing to score")
     return replace(rule, labels={f"label {label}": label for label in sorted(found)})

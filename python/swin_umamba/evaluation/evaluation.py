@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..common.images.errors import EvaluationError
+from ..common.errors import UserError
 from ..common.images.label_files import CasePair, LabelImage, check_same_grid, pair_cases, read_label_image
 from ..paper.metrics import CELL_LABELS
 from .dataset_labels import find_dataset_json, with_dataset_labels, with_labels_found
@@ -41,7 +41,7 @@ def _check_labels(pair: CasePair, image: LabelImage, path: Path, rule: Rule) -> 
     unknown = sorted(set(np.unique(image.labels).tolist()) - allowed)
     if unknown:
         shown = ", ".join(map(str, unknown[:8])) + (" ..." if len(unknown) > 8 else "")
-        raise EvaluationError(
+        raise UserError(
             f"case {pair.name}: {path} holds labels that the data set does not have: {shown}; known are "
             + ", ".join(f"{label} {name}" for name, label in known.items())
         )
@@ -49,7 +49,7 @@ def _check_labels(pair: CasePair, image: LabelImage, path: Path, rule: Rule) -> 
 
 def _check_interior(pair: CasePair, image: LabelImage, path: Path, side: str) -> None:
     if image.labels.max() > max(CELL_LABELS.values()):
-        raise EvaluationError(
+        raise UserError(
             f"case {pair.name}: {path} holds the label {image.labels.max()}, but interior masks hold "
             f"0, 1 (interior) and 2 (boundary); if it numbers its cells, tell so with --{side}-masks instances"
         )
@@ -61,13 +61,13 @@ def _tolerances(
     given = tolerance if isinstance(tolerance, Mapping) else {}
     unknown = sorted(set(given) - set(labels))
     if unknown:
-        raise EvaluationError(f"a tolerance was given for unknown labels: {', '.join(unknown)}; known: {list(labels)}")
+        raise UserError(f"a tolerance was given for unknown labels: {', '.join(unknown)}; known: {list(labels)}")
     if isinstance(tolerance, (int, float)):
         default = float(tolerance)
     chosen = {name: float(given.get(name, default)) for name in labels}
     for name, value in chosen.items():
         if not (math.isfinite(value) and value >= 0):
-            raise EvaluationError(f"the tolerance of {name} must be a finite number of at least 0, got {value}")
+            raise UserError(f"the tolerance of {name} must be a finite number of at least 0, got {value}")
     return chosen
 
 
@@ -118,19 +118,19 @@ def evaluate_folders(
 
     Raises
     ------
-    EvaluationError
+    UserError
         A prediction is missing, a file cannot be read or holds no labels, the grids differ, there are labels that the
         data set does not have, or an option does not fit the metric.
     """
     reference, prediction = Path(reference), Path(prediction)
     rule = find_rule(metric, as_published)
     if rule.labels and (tolerance is not None or dataset_json is not None):
-        raise EvaluationError(f"the metric {metric} has its own labels and tolerances; use --metric labels for others")
+        raise UserError(f"the metric {metric} has its own labels and tolerances; use --metric labels for others")
     if rule.masks is None and (reference_masks is not None or prediction_masks != "interior"):
-        raise EvaluationError(f"kinds of masks are told for --metric cells alone, not for {metric}")
+        raise UserError(f"kinds of masks are told for --metric cells alone, not for {metric}")
     for masks in (reference_masks or "instances", prediction_masks):
         if masks not in MASKS:
-            raise EvaluationError(f"masks are one of {', '.join(MASKS)}, got {masks!r}")
+            raise UserError(f"masks are one of {', '.join(MASKS)}, got {masks!r}")
 
     if rule.as_in_a_run:
         pairs, without_reference = pair_held_out_cases(reference, prediction)
@@ -153,7 +153,7 @@ def evaluate_folders(
         r, p = read_label_image(pair.reference), read_label_image(pair.prediction)
         check_same_grid(pair, r, p, check_position=check_position)
         if r.labels.ndim not in rule.dimensions:
-            raise EvaluationError(
+            raise UserError(
                 f"case {pair.name}: {metric} is scored in {rule.dimensions[0]}-D, {pair.reference} is {r.labels.shape}"
             )
         if rule.masks is None:
@@ -169,10 +169,10 @@ def evaluate_folders(
             r, p = (as_nnunet_reads(image, pair.reference, rule.reoriented) for image in (r, p))
         try:
             cases[pair.name] = rule.score(r, p)
-        except EvaluationError as error:
-            raise EvaluationError(f"case {pair.name}: {error}") from error
+        except UserError as error:
+            raise UserError(f"case {pair.name}: {error}") from error
     if rule.masks is not None and reference_masks is None and 0 < largest_reference <= max(CELL_LABELS.values()):
-        raise EvaluationError(
+        raise UserError(
             f"no reference in {reference} holds a label above {max(CELL_LABELS.values())}, so they look like "
             f"interior (1) and boundary (2), not like numbered cells; tell which with --reference-masks "
             f"interior or instances"

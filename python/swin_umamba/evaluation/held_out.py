@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 
-from ..common.images.label_files import (
-    NIFTI_ENDINGS,
-    CasePair,
-    LabelImage,
-    label_ending,
-    list_label_files,
-    pair_cases,
-)
+from ..common.images.formats import NIFTI_ENDINGS, image_ending
+from ..common.images.label_files import CasePair, LabelImage, list_label_files, pair_cases
 from .rules import HELD_OUT
 from .scores import CaseScores, describe
 
@@ -99,12 +93,11 @@ def as_nnunet_reads(image: LabelImage, path: Path, reoriented: bool) -> LabelIma
     reoriented
         Whether nnU-Net turns the volumes of this data set to RAS.
     """
-    labels, spacing, affine = image.labels, image.spacing, image.affine
-    if label_ending(path) not in NIFTI_ENDINGS:
+    labels, spacing = image.labels, image.spacing
+    if labels.ndim == 2 and image_ending(path) not in NIFTI_ENDINGS:
         labels, spacing = labels.T, spacing[::-1]
-        affine = None if affine is None else affine[:, [2, 1, 0, 3]]
-    if reoriented and labels.ndim == 3 and affine is not None:
-        orientation = io_orientation(affine)
+    if reoriented and labels.ndim == 3 and image.affines:
+        orientation = io_orientation(image.affines[0])
         labels = apply_orientation(labels, orientation)
         spacing = [spacing[int(axis)] for axis in np.argsort(orientation[:, 0])]
     return LabelImage(labels.T, tuple(float(size) for size in spacing[::-1]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..common.images.errors import EvaluationError
+from ..common.errors import UserError
 from ..common.images.label_files import LabelImage
 from ..paper.metrics import MATCHING_IOU
 from .cell_matching import MatchCounts, match_cells
@@ -43,13 +43,13 @@ def score_endoscopy(reference: LabelImage, prediction: LabelImage, rule: Rule) -
 
     Raises
     ------
-    EvaluationError
+    UserError
         Neither image has a label left; the scripts stop there.
     """
     # The lowest value is dropped as the background also where the image has no background.
     labels = np.union1d(np.unique(reference.labels)[1:], np.unique(prediction.labels)[1:])
     if labels.size == 0:
-        raise EvaluationError(
+        raise UserError(
             "neither reference nor prediction holds an instrument, where the released scripts stop with an error; "
             "leave the image out, or evaluate without --as-published"
         )

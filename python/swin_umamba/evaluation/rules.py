@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ..common.images.errors import EvaluationError
+from ..common.errors import UserError
 from ..common.images.label_files import LabelImage
 from ..paper.metrics import INSTRUMENT_TOLERANCE, INSTRUMENTS, ORGAN_TOLERANCES, ORGANS
 from . import protocols, published_protocols
@@ -130,12 +130,12 @@ def find_rule(metric: str, as_published: bool = False) -> Rule:
 
     Raises
     ------
-    EvaluationError
+    UserError
         There is no such rule.
     """
     if metric not in METRICS:
-        raise EvaluationError(f"the metric is one of {', '.join(METRICS)}, got {metric!r}")
+        raise UserError(f"the metric is one of {', '.join(METRICS)}, got {metric!r}")
     found = [rule for rule in RULES if (rule.name, rule.as_published) == (metric, as_published)]
     if not found:
-        raise EvaluationError(f"there is no published script for the metric {metric}; leave --as-published out")
+        raise UserError(f"there is no published script for the metric {metric}; leave --as-published out")
     return found[0]

@@ -4,7 +4,7 @@ from .curves import draw_loss_curve, plot_dice, plot_learning_rate, plot_losses,
 from .distributions import plot_score_distributions
 from .examples import Example, find_reader, read_example
 from .inline_svg import inline_svg
-from .overlays import draw_example
+from .overlays import draw_example, write_overlay
 from .palette import class_colour, numbers_classes
 from .panels import PanelRow, draw_panel
 from .style import figure_style
@@ -26,4 +26,5 @@ __all__ = [
     "plot_score_distributions",
     "read_example",
     "validation_name",
+    "write_overlay",
 ]

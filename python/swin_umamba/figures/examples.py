@@ -56,6 +56,9 @@ def find_reader(description: Mapping[str, Any], image: Path) -> BaseReaderWriter
     # Imported here: nnU-Net takes seconds to import.
     from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 
+    from ..common.images.nnunet_readers import register_readers
+
+    register_readers()
     return determine_reader_writer_from_dataset_json(dict(description), str(image), verbose=False)()
 
 
@@ -92,10 +95,10 @@ def read_example(
     fullest = int(np.argmax((shown > 0).sum(axis=(1, 2))))
     is_colour = len(images) == 1 and len(image) == 3
     if is_colour:
-        channels = {"image": _windowed(np.moveaxis(image[:, fullest], 0, -1))}
+        channels = {"image": windowed(np.moveaxis(image[:, fullest], 0, -1))}
     else:
         names = list(channel_names) if len(channel_names) == len(image) else [f"channel {i}" for i in range(len(image))]
-        pictures = [np.repeat(_windowed(channel[fullest])[..., np.newaxis], 3, axis=-1) for channel in image]
+        pictures = [np.repeat(windowed(channel[fullest])[..., np.newaxis], 3, axis=-1) for channel in image]
         channels = dict(zip(_distinct(names), pictures, strict=True))
     return Example(
         channels,
@@ -106,7 +109,7 @@ def read_example(
     )
 
 
-def _windowed(picture: np.ndarray) -> np.ndarray:
+def windowed(picture: np.ndarray) -> np.ndarray:
     """Intensities as [0, 1], the brightest and the darkest half percent clipped."""
     shown = picture.astype(np.float64)
     low, high = np.percentile(shown, (CLIPPED_PERCENT, 100 - CLIPPED_PERCENT))

@@ -1,6 +1,8 @@
-"""Labels laid over an image, at a size that is good to look at."""
+"""Labels laid over an image: at a size that is good to look at, or pixel by pixel."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -8,10 +10,11 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import distance_transform_edt
 from skimage.segmentation import find_boundaries
 
-from .examples import Example
+from .examples import Example, windowed
 from .palette import class_colour, numbers_classes
 
 FILL_STRENGTH = 0.55
+PIXEL_FILL_STRENGTH = 0.45
 SMALLEST_SIDE, LARGEST_SIDE = 384, 640
 NUMBER_SIZE = 15
 
@@ -92,3 +95,29 @@ def _numbered(picture: np.ndarray, top: np.ndarray, n_classes: int) -> np.ndarra
                 (column, row), str(index + 1), font=font, anchor="mm", fill="white", stroke_width=2, stroke_fill="black"
             )
     return np.asarray(image)
+
+
+def write_overlay(path: Path, image: np.ndarray, labels: np.ndarray, axes: tuple[int, ...] = (0, 1, 2)) -> None:
+    """Tint each label, with its border in full colour; of a volume, the slice with the most labelled pixels.
+
+    Parameters
+    ----------
+    path
+        PNG file to write, of the size of a slice.
+    image
+        (C, Z, H, W): three channels are shown as RGB, else the first one in grey; the brightest and darkest half
+        percent are clipped.
+    labels
+        Integer (Z, H, W). The background, 0, is left as it is.
+    axes
+        Which of Z, H and W the slices, their rows and their columns are.
+    """
+    image, labels = image.transpose(0, *(1 + axis for axis in axes)), labels.transpose(axes)
+    z = int(np.argmax(np.count_nonzero(labels, axis=(1, 2))))
+    channels, labels = image[:, z], labels[z]
+    shown = np.moveaxis(channels if len(channels) == 3 else np.repeat(channels[:1], 3, axis=0), 0, -1)
+    shown = windowed(shown)
+    colours = np.array([(0.0, 0.0, 0.0), *(to_rgb(class_colour(label)) for label in range(labels.max()))])
+    strength = np.where(find_boundaries(labels, mode="inner", background=0), 1.0, PIXEL_FILL_STRENGTH) * (labels > 0)
+    picture = shown + strength[..., np.newaxis] * (colours[labels] - shown)
+    Image.fromarray(np.round(255 * picture).astype(np.uint8)).save(path)

@@ -9,10 +9,10 @@ from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
-from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 
 from ..common.errors import UserError
 from ..common.files import write_json
+from ..common.images.nnunet_readers import Preprocessor, register_readers
 from ..common.processes import check_batch_size
 from ..datasets import RawDataset
 from ..runs.folder import RunFolder
@@ -57,16 +57,23 @@ def plan_and_preprocess(
         plans = load_json(str(plans_file))
         check_batch_size(plans["configurations"][CONFIGURATION]["batch_size"], world_size)
         return plans
+    register_readers()
     # A former attempt may have died between any two of these steps.
     workers = min(default_num_processes, len(dataset.training))
-    DatasetFingerprintExtractor(dataset.name, workers).run(overwrite_existing=True)
-    ExperimentPlanner(dataset.name).plan_experiment()
+    # The description as it was understood: nnU-Net goes by the order of text, and by labels as they are written.
+    extractor = DatasetFingerprintExtractor(dataset.name, workers)
+    extractor.dataset_json = dataset.description
+    extractor.run(overwrite_existing=True)
+    planner = ExperimentPlanner(dataset.name)
+    planner.dataset_json = dataset.description
+    planner.plan_experiment()
+    write_json(preprocessed / "dataset.json", dataset.description)
     plans = load_json(str(plans_file))
     planned = plans["configurations"][CONFIGURATION]
     planned["patch_size"] = list(settings.patch_size or planned["patch_size"])
     planned["batch_size"] = settings.batch_size or math.ceil(planned["batch_size"] / world_size) * world_size
     write_json(plans_file, plans)
-    DefaultPreprocessor(verbose=False).run(dataset.name, CONFIGURATION, PLANS_NAME, workers)
+    Preprocessor(verbose=False).run(dataset.name, CONFIGURATION, PLANS_NAME, workers)
     write_json(preprocessed / _DONE, {"plans": plans_file.name})
     return plans
 

@@ -89,6 +89,13 @@ def predict(request: PredictionRequest) -> None:
         failed = {**incomplete, **outcome.failed}
         there = f", {len(outcome.skipped)} were there already" if outcome.skipped else ""
         console.print(f"predicted {len(outcome.predicted)}{there}; predictions in {output.root}")
+        if outcome.lossy:
+            console.announce(
+                "caution",
+                f"{len(outcome.lossy)} images are JPEG, whose pixels are not those that were recorded; predict the "
+                f"originals where there are some",
+                style="yellow",
+            )
         for identifier, reason in failed.items():
             console.announce("failed", f"{identifier}: {reason}", style="red")
     if failed:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.errors import UserError
-from ..common.images.label_files import ENDINGS, PLAIN_ENDINGS, label_ending
+from ..common.images.formats import ENDINGS, JPEG_ENDINGS, PLAIN_ENDINGS, image_ending, is_hidden
 
 _NUMBERED = re.compile(r"(.+)_(\d{4})")
 
@@ -28,7 +28,7 @@ class InputCase:
     files : tuple of pathlib.Path
         By channel.
     ending : str
-        Of the files and of the prediction, in lower case, ``.nii.gz`` as one.
+        Of the prediction, in lower case, ``.nii.gz`` as one: that of the files, or ``.png`` of JPEG files.
     """
 
     identifier: str
@@ -46,7 +46,7 @@ def find_cases(location: Path, n_channels: int) -> tuple[list[InputCase], dict[s
     Parameters
     ----------
     location
-        A folder, whose files of unknown ending are passed over, or one image file.
+        A folder, whose files of unknown ending are passed over, and JPEG files beside others, or one image file.
     n_channels
         Channels of the model.
 
@@ -65,11 +65,18 @@ def find_cases(location: Path, n_channels: int) -> tuple[list[InputCase], dict[s
     if not location.exists():
         raise UserError(f"{location} does not exist")
     single = location if location.is_file() else None
-    if single is not None and label_ending(single) is None:
-        raise UserError(f"{single} is no image of a known format; known endings are {', '.join(ENDINGS)}")
+    if single is not None and image_ending(single, ENDINGS + JPEG_ENDINGS) is None:
+        raise UserError(
+            f"{single} is no image of a known format; known endings are {', '.join(ENDINGS + JPEG_ENDINGS)}"
+        )
     incomplete: dict[str, str] = {}
     cases: dict[str, InputCase] = {}
-    for identifier, channels, ending in _groups(location if single is None else location.parent):
+    folder = location if single is None else location.parent
+    # Beside other images a JPEG is a preview of one.
+    only_jpeg = not any(
+        image_ending(path) and not is_hidden(path) for path in (single and [single]) or folder.iterdir()
+    )
+    for identifier, channels, ending in _groups(folder, only_jpeg):
         if single is not None and single not in channels.values():
             continue
         try:
@@ -87,23 +94,25 @@ def find_cases(location: Path, n_channels: int) -> tuple[list[InputCase], dict[s
                 )
             cases[case.identifier] = case
     if not cases and not incomplete:
-        raise UserError(f"{location} holds no image; known endings are {', '.join(ENDINGS)}")
+        raise UserError(f"{location} holds no image; known endings are {', '.join(ENDINGS + JPEG_ENDINGS)}")
     return [cases[identifier] for identifier in sorted(cases)], incomplete
 
 
-def _groups(folder: Path) -> Iterator[tuple[str, dict[int | None, Path], str]]:
+def _groups(folder: Path, only_jpeg: bool) -> Iterator[tuple[str, dict[int | None, Path], str]]:
     """Files of one name and ending by their number, ``None`` for a file without one."""
     groups: dict[tuple[str, str, bool], dict[int | None, Path]] = {}
+    endings = JPEG_ENDINGS if only_jpeg else ENDINGS
     for path in sorted(folder.iterdir()):
-        ending = label_ending(path)
-        if ending is None or path.name.startswith(".") or not path.is_file():
+        ending = image_ending(path, endings)
+        if ending is None or is_hidden(path) or not path.is_file():
             continue
         name = path.name[: -len(ending)]
         match = _NUMBERED.fullmatch(name)
         key = (match[1], ending, True) if match else (name, ending, False)
         groups.setdefault(key, {})[int(match[2]) if match else None] = path
     for (name, ending, _), channels in groups.items():
-        yield name, channels, ending
+        # No label image can be a JPEG.
+        yield name, channels, ".png" if ending in JPEG_ENDINGS else ending
 
 
 def _split(name: str, channels: dict[int | None, Path], ending: str, n_channels: int) -> list[InputCase]:

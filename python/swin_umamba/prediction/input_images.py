@@ -8,14 +8,11 @@ from typing import Any
 
 import numpy as np
 from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
-from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
-from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
-from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
-from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 
 from ..common.errors import last_line
-from ..common.images.finite_values import holds_nonfinite
-from ..common.images.label_files import PLAIN_ENDINGS
+from ..common.images.formats import PLAIN_ENDINGS
+from ..common.images.nnunet_readers import READERS, NaturalImage2DIO, SimpleITKIO
+from ..common.images.stored import ImageFault
 from .input_cases import CaseError, InputCase
 
 
@@ -56,17 +53,16 @@ def choose_reader(trained_with: type[BaseReaderWriter], ending: str) -> BaseRead
     CaseError
         The model cannot be used on such files.
     """
+    trained_with = next((reader for reader in READERS if reader.__name__ == trained_with.__name__), trained_with)
     if ending in trained_with.supported_file_endings:
         return trained_with()
     if ending in PLAIN_ENDINGS:
-        if trained_with is NaturalImage2DIO:
-            return NaturalImage2DIO()
         raise CaseError(
             f"{ending} files have no pixel size in mm, and the model was trained on images that have one; convert them "
             f"to NIfTI with their spacing"
         )
     # These have the axes of the file in the same order, and leave them as they are.
-    if trained_with in (NaturalImage2DIO, SimpleITKIO, NibabelIO):
+    if trained_with.__name__ in ("NaturalImage2DIO", "SimpleITKIO", "NibabelIO"):
         return SimpleITKIO()
     raise CaseError(
         f"the model was trained on images read by {trained_with.__name__}, which reads no {ending} files; convert them "
@@ -92,8 +88,6 @@ def read_image(case: InputCase, trained_with: type[BaseReaderWriter], n_channels
         A file cannot be read, the channels do not belong together, their number is wrong, or values are not finite.
     """
     reader = choose_reader(trained_with, case.ending)
-    if isinstance(reader, Tiff3DIO) and not case.files[0].name.startswith(f"{case.identifier}_"):
-        raise CaseError("nnU-Net finds the spacing file of a 3-D TIFF by its channel number; name it _0000")
     arrays, geometries = zip(*(_read_file(reader, path) for path in case.files), strict=True)
     for path, array, geometry in zip(case.files[1:], arrays[1:], geometries[1:], strict=True):
         if array.shape[1:] != arrays[0].shape[1:]:
@@ -111,32 +105,21 @@ def read_image(case: InputCase, trained_with: type[BaseReaderWriter], n_channels
     if len(array) != n_channels:
         files = f" in {len(case.files)} files" if len(case.files) > 1 else ""
         raise CaseError(f"it has {len(array)} channels{files}, the model was trained on {n_channels}")
-    if array.size == 0:
-        raise CaseError(f"it is empty, of size {_size(array)}")
     for path, channels in zip(case.files, arrays, strict=True):
-        if holds_nonfinite(channels, path):
+        if not np.isfinite(channels).all():
             raise CaseError(f"it holds NaN or infinite values ({path.name}); replace them")
-    plain_model = trained_with is NaturalImage2DIO
+    plain_model = trained_with.__name__ == NaturalImage2DIO.__name__
     return InputImage(array, geometries[0], reader, plain_model and case.ending not in PLAIN_ENDINGS)
 
 
 def _read_file(reader: BaseReaderWriter, path: Any) -> tuple[np.ndarray, dict[str, Any]]:
     try:
-        array, properties = reader.read_images((str(path),))
-    # Readers raise whatever their libraries raise, which is no closed list.
+        return reader.read_images((str(path),))
+    except ImageFault as fault:
+        raise CaseError(fault.of(path.name)) from fault
+    # A reader of nnU-Net's own raises whatever its library raises, which is no closed list.
     except Exception as error:
         raise CaseError(f"{path.name} cannot be read: {last_line(error)}") from error
-    # A 4-D file or one with several values a voxel: nnU-Net's reader takes the first axis for channels.
-    if (
-        array.ndim != 4
-        or len(properties["spacing"]) != 3
-        or len(properties.get("sitk_stuff", {}).get("spacing", ())) > 3
-    ):
-        raise CaseError(
-            f"{path.name} is no image of 2 or 3 axes with one value a voxel; write each channel into its own file, "
-            f"named _0000, _0001, ..."
-        )
-    return array, properties
 
 
 def _numbers(properties: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
@@ -144,7 +127,7 @@ def _numbers(properties: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
     for name, value in properties.items():
         if isinstance(value, dict):
             yield from _numbers(value)
-        elif not isinstance(value, str):
+        elif not isinstance(value, (str, bytes)):
             yield name, np.asarray(value, dtype=float)
 
 

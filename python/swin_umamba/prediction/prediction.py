@@ -10,18 +10,20 @@ import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import save_pickle
 
 from ..common.errors import RunError
+from ..common.images.formats import JPEG_ENDINGS
+from ..figures import write_overlay
 from .input_cases import CaseError, InputCase
 from .input_images import InputImage, read_image
 from .output_folder import OutputFolder
-from .overlays import write_overlay
 from .predictor import SlidingWindowPredictor, predict_array
 
 
 @dataclass
 class Outcome:
-    """Identifiers of the cases by what became of them, and of the failed ones why."""
+    """Identifiers of the cases by what became of them, and of the failed ones why; of which the images are JPEG."""
 
     predicted: list[str] = field(default_factory=list)
+    lossy: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -59,7 +61,9 @@ def predict_cases(
         try:
             image = read_image(case, predictor.plans_manager.image_reader_writer_class, predictor.n_channels)
             labels, probabilities = predict_image(predictor, image, with_probabilities=output.probabilities)
-            _write(case, image, labels, probabilities, output)
+            # The axes in the order in which the network sees them.
+            plane = (0, 1, 2) if image.slices_are_images else tuple(predictor.plans_manager.transpose_forward)
+            _write(case, image, labels, probabilities, output, plane)
         except CaseError as error:
             outcome.failed[case.identifier] = str(error)
         except RunError:
@@ -71,6 +75,8 @@ def predict_cases(
             outcome.failed[case.identifier] = f"{type(error).__name__}: {reason}"
         else:
             outcome.predicted.append(case.identifier)
+            if case.files[0].name.lower().endswith(JPEG_ENDINGS):
+                outcome.lossy.append(case.identifier)
     return outcome
 
 
@@ -101,7 +107,12 @@ def predict_image(
 
 
 def _write(
-    case: InputCase, image: InputImage, labels: np.ndarray, probabilities: np.ndarray | None, output: OutputFolder
+    case: InputCase,
+    image: InputImage,
+    labels: np.ndarray,
+    probabilities: np.ndarray | None,
+    output: OutputFolder,
+    plane: tuple[int, ...],
 ) -> None:
     try:
         with output.writing(case) as folder:
@@ -110,7 +121,7 @@ def _write(
                 save_pickle(image.properties, str(folder / f"{case.identifier}.pkl"))
             if output.overlays:
                 (folder / "overlays").mkdir()
-                write_overlay(folder / "overlays" / f"{case.identifier}.png", image.array, labels)
+                write_overlay(folder / "overlays" / f"{case.identifier}.png", image.array, labels, plane)
             image.reader.write_seg(labels, str(folder / f"{case.identifier}{case.ending}"), image.properties)
     except OSError as error:
         # A full disk: of the next image too.

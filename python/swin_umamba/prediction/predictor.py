@@ -18,6 +18,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from ..common.errors import UserError
+from ..common.images.nnunet_readers import register_readers
 from ..common.text import one_line
 from ..trainers.paper_trainer import PaperTrainer
 from ..trainers.precision import autocast_dtype
@@ -100,6 +101,7 @@ def load_predictor(
     """
     if mirroring and not model.mirroring_axes:
         raise UserError(f"--mirroring: {model.trainer_name} was trained without mirroring; leave it out")
+    register_readers()
     with _explained(model):
         plans = PlansManager(model.plans)
         configuration = plans.get_configuration(model.configuration)

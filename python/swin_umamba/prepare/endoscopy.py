@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..common.errors import UserError
+from ..common.images.formats import is_hidden
 from ..common.images.reading import image_size, png_bytes, read_array
 from ..paper.data_sets import ENDOSCOPY
 from .layout import NameForm, folders_below, list_files, unknown_layout
@@ -103,7 +104,10 @@ def _reduced_frame(path: Path, reduction: int) -> bytes:
     if reduction == 1:
         return path.read_bytes()
     rows, columns = (size // reduction for size in image_size(path)[0])
-    blocks = read_array(path).reshape(rows, reduction, columns, reduction, 3)
+    frame = read_array(path)
+    if frame.dtype != np.uint8:
+        raise UserError(f"{path} has values of type {frame.dtype}; wanted is an RGB image of 8 bits a channel")
+    blocks = frame.reshape(rows, reduction, columns, reduction, 3)
     return png_bytes(np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8))
 
 
@@ -119,7 +123,7 @@ def merge_masks(masks: list[tuple[int, Path]]) -> np.ndarray:
     """
     types = None
     for label, path in sorted(masks, key=lambda mask: (mask[0] != FOLDER_WORDS["other"], mask[1].parent.name)):
-        mask = read_array(path)
+        mask = read_array(path, labels=True)
         # Some videos' masks are stored in colour; any value but black is the instrument's.
         inside = mask.reshape(*mask.shape[:2], -1)[..., :3].any(axis=2)
         types = np.zeros(inside.shape, dtype=np.uint8) if types is None else types
@@ -131,7 +135,7 @@ def merge_masks(masks: list[tuple[int, Path]]) -> np.ndarray:
 
 def checked_types(path: Path) -> np.ndarray:
     """Return the instrument types of a test frame, (H, W) uint8, after a check of its labels."""
-    types = read_array(path)
+    types = read_array(path, labels=True)
     if types.ndim == 3 and (types[..., :3] == types[..., :1]).all():
         types = types[..., 0]
     largest = max(ENDOSCOPY.labels.values())
@@ -172,7 +176,7 @@ def _types_file(target: str, types: Path, reduction: int) -> OutputFile:
 
 def _plan_training(number: int, folder: Path, reduction: int) -> list[OutputFile]:
     frames = _frames(folder / "left_frames")
-    kinds = [path for path in sorted((folder / "ground_truth").iterdir()) if path.is_dir()]
+    kinds = [path for path in sorted((folder / "ground_truth").iterdir()) if path.is_dir() and not is_hidden(path)]
     if not frames or not kinds:
         raise UserError(f"{folder} has {len(frames)} frames and {len(kinds)} folders of masks; is the download whole?")
     masks = [(instrument_label(kind.name), _frames(kind), kind) for kind in kinds]

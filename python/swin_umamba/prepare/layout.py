@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.errors import UserError
+from ..common.images.formats import is_hidden
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,6 @@ class NameForm:
         if not match:
             raise UserError(f"{path} has an unexpected name; wanted is {self.shown}")
         return match[1]
-
-
-def is_hidden(path: Path) -> bool:
-    """Tell whether a path is of the kind that systems leave behind in archives."""
-    return path.name.startswith(".") or path.name == "__MACOSX"
 
 
 def folders_below(source: Path, depth: int) -> Iterator[Path]:

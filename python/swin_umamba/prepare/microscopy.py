@@ -10,6 +10,7 @@ from skimage.exposure import rescale_intensity
 from skimage.segmentation import find_boundaries
 
 from ..common.errors import UserError
+from ..common.images.formats import JPEG_ENDINGS, PLAIN_ENDINGS, TIFF_ENDINGS
 from ..common.images.reading import png_bytes, read_array
 from ..paper.data_sets import INSTANCES, MICROSCOPY
 from .layout import NameForm, find_folder, list_files, pair_by_name, unknown_layout
@@ -22,7 +23,6 @@ EXPECTED = (
     "(imagesTr/CASE_0000.png, labelsTr/CASE.png, imagesTs or imagesVal, labelsVal-instance-mask)"
 )
 
-IMAGE_ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 IMAGE_NAME = NameForm(r"(.+)\.(?:png|bmp|tiff?|jpe?g)", "CASE.png, .bmp, .tif, .tiff or .jpg")
 LABEL_NAME = NameForm(r"(.+)_label\.tiff?", "CASE_label.tiff")
 
@@ -95,7 +95,7 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def _read_instances(path: Path) -> np.ndarray:
-    instances = read_array(path)
+    instances = read_array(path, labels=True)
     if instances.ndim != 2 or not np.issubdtype(instances.dtype, np.integer):
         raise UserError(
             f"{path} has shape {instances.shape} and type {instances.dtype}; wanted are numbered cells, (height, width)"
@@ -105,8 +105,9 @@ def _read_instances(path: Path) -> np.ndarray:
 
 def _image_file(target: str, image: Path) -> OutputFile:
     def make() -> bytes:
+        array = read_array(image)
         try:
-            return png_bytes(to_rgb(read_array(image)))
+            return png_bytes(to_rgb(array))
         except UserError as error:
             raise UserError(f"{image}: {error}") from error
 
@@ -134,8 +135,8 @@ def _find_part(source: Path, names: tuple[str, ...]) -> Path | None:
 
 def _plan_part(folder: Path, part: str) -> list[OutputFile]:
     pairs = pair_by_name(
-        list_files(folder / "images", IMAGE_ENDINGS),
-        list_files(folder / "labels", [".tif", ".tiff"]),
+        list_files(folder / "images", PLAIN_ENDINGS + JPEG_ENDINGS),
+        list_files(folder / "labels", TIFF_ENDINGS),
         IMAGE_NAME,
         LABEL_NAME,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..common.errors import UserError
 from ..common.files import replace_atomically, write_json
+from ..common.images.formats import is_hidden
 from ..paper.data_sets import DatasetDefinition
 
 PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "labelsVal-instance-mask")
@@ -126,7 +127,7 @@ def check_destination(preparation: Preparation, source: Path, folder: Path) -> N
         for part in PARTS
         if (folder / part).is_dir()
         for path in sorted((folder / part).iterdir())
-        if f"{part}/{path.name}".removesuffix(".partial") not in expected
+        if not is_hidden(path) and f"{part}/{path.name}".removesuffix(".partial") not in expected
     ]
     if strange:
         raise UserError(

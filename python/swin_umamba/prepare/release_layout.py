@@ -56,7 +56,7 @@ def _checked_copy(target: str, label: Path, definition: DatasetDefinition) -> Ou
         if definition.file_ending == ".nii.gz":
             read_nifti_labels(label, largest)
         else:
-            labels = read_array(label)
+            labels = read_array(label, labels=True)
             if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer) or labels.max() > largest:
                 raise UserError(
                     f"{label} is no label image of {definition.name}: shape {labels.shape}, largest value "

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..common.errors import UserError
+from ..common.images.formats import is_hidden
 from .images import ENDINGS, read_size
 
 Sample = tuple[Path, int]
@@ -110,11 +111,13 @@ def check_images(images: ImageFolder, size: int, on_image_done: Callable[[], obj
 
 
 def _class_names(root: Path) -> list[str]:
-    return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and not is_hidden(path))
 
 
 def _images_of(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    paths = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and not is_hidden(path) and path.is_file()
+    )
     if not paths:
         raise UserError(f"the class {folder} holds no images; read are {', '.join(ENDINGS)}")
     return paths

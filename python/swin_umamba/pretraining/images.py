@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..common.errors import UserError
-from ..common.images.reading import image_size, read_array
+from ..common.images.formats import JPEG_ENDINGS, PLAIN_ENDINGS, TIFF_ENDINGS
+from ..common.images.reading import image_size, read_stored
+from ..common.images.stored import ImageFault
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-TIFF_ENDINGS = (".tif", ".tiff")
-EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "La", "RGBa")
+ENDINGS = PLAIN_ENDINGS + JPEG_ENDINGS
 # Outliers, as of hot pixels, would leave the rest of the image dark.
 CLIPPED_PERCENTILES = (0.5, 99.5)
 
@@ -34,7 +33,7 @@ def read_size(path: Path) -> tuple[int, int]:
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]
             return page.imagelength, page.imagewidth
-    except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
+    except Exception as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
@@ -60,33 +59,25 @@ def read_image(path: Path) -> Tensor:
     UserError
         The file cannot be read, is no 2-D image, or holds NaN or infinite values.
     """
-    array = _read_tiff(path) if path.suffix.lower() in TIFF_ENDINGS else _read_with_pillow(path)
-    if array.ndim == 2:
-        array = np.broadcast_to(array[..., None], (*array.shape, 3))
-    return torch.from_numpy(np.ascontiguousarray(_scale(array[..., :3], path).transpose(2, 0, 1)))
-
-
-def _read_with_pillow(path: Path) -> np.ndarray:
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB") if image.mode in EIGHT_BIT_MODES else image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        # A class does not depend on which side is up.
+        image = read_stored(path, strict=False)
+    except ImageFault as fault:
+        raise UserError(fault.of(path)) from fault
+    channels = image.values
+    if image.n_axes != 2:
+        raise UserError(
+            f"{path} has shape {channels.shape[1:]}; wanted is one 2-D image, greyscale or RGB, in each file"
+        )
+    # Of grey and alpha, and of colours and alpha, alpha is the last.
+    colours = channels[:3, 0] if len(channels) >= 3 else np.broadcast_to(channels[:1, 0], (3, *channels.shape[2:]))
+    return torch.from_numpy(np.ascontiguousarray(_scale(colours, image.white, path)))
 
 
-def _read_tiff(path: Path) -> np.ndarray:
-    array = read_array(path)
-    if array.ndim == 3 and array.shape[-1] in (1, 2):
-        array = array[..., 0]
-    if array.ndim != 2 and (array.ndim != 3 or array.shape[-1] not in (3, 4)):
-        raise UserError(f"{path} has shape {array.shape}; wanted is one 2-D image, greyscale or RGB, in each file")
-    return array
-
-
-def _scale(array: np.ndarray, path: Path) -> np.ndarray:
-    if array.dtype == np.uint8:
-        return array.astype(np.float32) / 255
+def _scale(array: np.ndarray, white: int | None, path: Path) -> np.ndarray:
     values = array.astype(np.float32)
+    if white is not None and white <= 255:
+        return values / white
     if not np.isfinite(values).all():
         raise UserError(f"{path} holds NaN or infinite values")
     low, high = np.percentile(values, CLIPPED_PERCENTILES).astype(np.float32)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..common.errors import UserError
-from ..common.files import LOCK, lock_folder, write_json
+from ..common.files import lock_folder, write_json
+from ..common.images.formats import is_hidden
 
 OTHER_OUTPUT = "choose another folder with --output"
 
@@ -25,8 +26,8 @@ class ResultsFolder:
 
     @property
     def content(self) -> set[str]:
-        """Names of what is there, but for the file of the lock."""
-        return {path.name for path in self.root.iterdir()} - {LOCK} if self.root.exists() else set()
+        """Names of what is there, but for the file of the lock and what systems leave."""
+        return {path.name for path in self.root.iterdir() if not is_hidden(path)} if self.root.exists() else set()
 
     def check_empty(self) -> None:
         """Raise `UserError` if the folder holds anything but the file of its lock."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,30 +28,16 @@ def corner_distance(shape: tuple[int, ...], affine_a: np.ndarray, affine_b: np.n
     return float(np.linalg.norm(corners @ (affine_a - affine_b).T, axis=1).max())
 
 
-def affine_of(properties: dict[str, Any]) -> np.ndarray | None:
-    """The position of an image that one of nnU-Net's readers has read.
+def position_distance(shape: tuple[int, ...], first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> float:
+    """How far apart two images of one shape lie, in mm: 0 where one has no position.
+
+    A file that states two places lies at both, so that the nearest pair of places counts.
 
     Parameters
     ----------
-    properties : dict
-        What the reader gives beside the array.
-
-    Returns
-    -------
-    numpy.ndarray or None
-        (4, 4) matrix from voxel index, in the order of the file (x, y, z), to mm; None where the format has no
-        position. Readers differ in the signs of the axes, so that only images of one reader can be compared.
+    shape : tuple of int
+        Voxels along x, y and z.
+    first, second : sequence of numpy.ndarray
+        The affines of each image, see `StoredImage`.
     """
-    if "nibabel_stuff" in properties:
-        nibabel = properties["nibabel_stuff"]
-        return np.asarray(nibabel.get("reoriented_affine", nibabel["original_affine"]))
-    if "sitk_stuff" not in properties:
-        return None
-    itk = properties["sitk_stuff"]
-    axes = len(itk["spacing"])
-    # The fourth axis of a file counts its channels.
-    n = min(axes, 3)
-    affine = np.eye(4)
-    affine[:n, :n] = np.reshape(itk["direction"], (axes, axes))[:n, :n] * itk["spacing"][:n]
-    affine[:n, 3] = itk["origin"][:n]
-    return affine
+    return min((corner_distance(shape, a, b) for a in first for b in second), default=0.0)

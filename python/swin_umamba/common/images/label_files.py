@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
-import SimpleITK
-from nibabel.filebasedimages import ImageFileError
-from skimage import io
 
-from ..errors import last_line
-from .errors import EvaluationError
-from .geometry import corner_distance
-
-NIFTI_ENDINGS = (".nii.gz", ".nii")
-ITK_ENDINGS = (".nrrd", ".mha", ".mhd", ".gipl")
-PLAIN_ENDINGS = (".png", ".tif", ".tiff", ".bmp")
-ENDINGS = NIFTI_ENDINGS + ITK_ENDINGS + PLAIN_ENDINGS
+from ..errors import UserError
+from .formats import ENDINGS, ITK_ENDINGS, JPEG_ENDINGS, LOSSY, NIFTI_ENDINGS, PLAIN_ENDINGS, image_ending, is_hidden
+from .geometry import position_distance
+from .reading import read_stored_labels
+from .stored import ImageFault
 
 
 @dataclass(frozen=True)
@@ -29,16 +21,16 @@ class LabelImage:
     Attributes
     ----------
     labels : numpy.ndarray
-        Integer labels of at least 0: (H, W) of a plain image, (X, Y, Z) of NIfTI, (Z, Y, X) of other volumes.
+        Integer labels of at least 0: (X, Y, Z) of a volume, (X, Y) of a 2-D NIfTI file, (H, W) of other 2-D images.
     spacing : tuple of float
         Voxel size along each axis of ``labels`` in mm; 1 for plain images, in pixels.
-    affine : numpy.ndarray or None
-        (4, 4) matrix from voxel index, in the order of ``labels``' axes, to mm; None for plain images.
+    affines : tuple of numpy.ndarray
+        (4, 4) matrices from voxel index (x, y, z) to mm: the places that the file states, see `StoredImage`.
     """
 
     labels: np.ndarray
     spacing: tuple[float, ...]
-    affine: np.ndarray | None = None
+    affines: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,12 +40,6 @@ class CasePair:
     name: str
     reference: Path
     prediction: Path
-
-
-def label_ending(path: Path) -> str | None:
-    """Return the known ending of a label file's name, ``.nii.gz`` as one, or None."""
-    lower = path.name.lower()
-    return next((ending for ending in ENDINGS if lower.endswith(ending)), None)
 
 
 def list_label_files(location: Path, suffix: str = "") -> dict[str, Path]:
@@ -73,23 +59,25 @@ def list_label_files(location: Path, suffix: str = "") -> dict[str, Path]:
 
     Raises
     ------
-    EvaluationError
+    UserError
         There is no such folder or file, it holds no label file, or two files claim one case.
     """
     if not location.exists():
-        raise EvaluationError(f"{location} does not exist")
+        raise UserError(f"{location} does not exist")
     files = [location] if location.is_file() else sorted(location.iterdir())
     cases: dict[str, Path] = {}
     for path in files:
-        ending = label_ending(path)
-        if ending is None or path.name.startswith(".") or not path.is_file():
+        ending = image_ending(path)
+        if ending is None or is_hidden(path) or not path.is_file():
             continue
         name = path.name[: -len(ending)].removesuffix(suffix)
         if name in cases:
-            raise EvaluationError(f"two files claim the case {name}: {cases[name]} and {path}; keep one")
+            raise UserError(f"two files claim the case {name}: {cases[name]} and {path}; keep one")
         cases[name] = path
     if not cases:
-        raise EvaluationError(f"{location} holds no label image; known endings are {', '.join(ENDINGS)}")
+        if jpeg := [path for path in files if path.name.lower().endswith(JPEG_ENDINGS) and not is_hidden(path)]:
+            raise UserError(f"{jpeg[0]}: {LOSSY}")
+        raise UserError(f"{location} holds no label image; known endings are {', '.join(ENDINGS)}")
     return cases
 
 
@@ -105,7 +93,7 @@ def pair_cases(reference: Path, prediction: Path, reference_suffix: str = "") ->
 
     Raises
     ------
-    EvaluationError
+    UserError
         A reference has no prediction, or a folder cannot be listed (see `list_label_files`).
     """
     references = list_label_files(reference, reference_suffix)
@@ -116,7 +104,7 @@ def pair_cases(reference: Path, prediction: Path, reference_suffix: str = "") ->
     missing = [name for name in references if name not in predictions]
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise EvaluationError(
+        raise UserError(
             f"{len(missing)} of {len(references)} reference cases have no prediction in {prediction}: {shown}; "
             f"predict them, or leave their references out, so that the mean is over the cases you mean"
         )
@@ -125,48 +113,8 @@ def pair_cases(reference: Path, prediction: Path, reference_suffix: str = "") ->
 
 
 def _format_family(path: Path) -> tuple[str, ...]:
-    ending = label_ending(path)
+    ending = image_ending(path)
     return next(family for family in (NIFTI_ENDINGS, ITK_ENDINGS, PLAIN_ENDINGS) if ending in family)
-
-
-def _as_labels(array: np.ndarray, path: Path) -> np.ndarray:
-    if array.dtype == bool:
-        return array.astype(np.uint8)
-    if np.issubdtype(array.dtype, np.floating):
-        # A cast would make other labels of resampled (interpolated) masks without a word.
-        if not np.isfinite(array).all() or not (array == np.rint(array)).all():
-            odd = array[~np.isfinite(array) | (array != np.rint(array))][0]
-            raise EvaluationError(f"{path} holds {odd}, which is no label; labels are whole numbers of at least 0")
-        array = array.astype(np.int64)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise EvaluationError(f"{path} holds values of type {array.dtype}; labels are whole numbers of at least 0")
-    if array.size and array.min() < 0:
-        raise EvaluationError(f"{path} holds the label {array.min()}; labels are whole numbers of at least 0")
-    return array
-
-
-def _read_nifti(path: Path) -> LabelImage:
-    image = nibabel.load(path)
-    array = np.asanyarray(image.dataobj)
-    # Kept as the header's float32: the released scripts score with these.
-    return LabelImage(array, tuple(image.header.get_zooms()[: array.ndim]), image.affine)
-
-
-def _read_itk(path: Path) -> LabelImage:
-    image = SimpleITK.ReadImage(str(path))
-    array = SimpleITK.GetArrayFromImage(image)
-    spacing = image.GetSpacing()
-    affine = None
-    if image.GetDimension() == 3:
-        affine = np.eye(4)
-        affine[:3, :3] = (np.reshape(image.GetDirection(), (3, 3)) * spacing)[:, ::-1]
-        affine[:3, 3] = image.GetOrigin()
-    return LabelImage(array, spacing[::-1], affine)
-
-
-def _read_plain(path: Path) -> LabelImage:
-    array = np.asarray(io.imread(path))
-    return LabelImage(array, (1.0,) * array.ndim)
 
 
 def read_label_image(path: Path) -> LabelImage:
@@ -174,30 +122,28 @@ def read_label_image(path: Path) -> LabelImage:
 
     Raises
     ------
-    EvaluationError
+    UserError
         The file cannot be read, is no image of 2 (plain image) or 2 to 3 (volume) dimensions, or holds values that
         are not whole numbers of at least 0.
     """
-    reader = {NIFTI_ENDINGS: _read_nifti, ITK_ENDINGS: _read_itk, PLAIN_ENDINGS: _read_plain}[_format_family(path)]
     try:
-        image = reader(path)
-    # What the readers raise on broken files ranges over these; SyntaxError is Pillow's for a broken PNG.
-    except (OSError, EOFError, zlib.error, ValueError, RuntimeError, SyntaxError, ImageFileError) as error:
-        raise EvaluationError(f"{path} cannot be read: {last_line(error)}") from error
-    if reader is _read_plain and image.labels.ndim != 2:
-        raise EvaluationError(
-            f"{path} has shape {image.labels.shape}; a label image has one channel, (height, width), each pixel "
-            f"holding its label"
-        )
-    if image.labels.ndim not in (2, 3) or image.labels.size == 0:
-        raise EvaluationError(f"{path} has shape {image.labels.shape}; 2 or 3 dimensions are wanted")
-    return LabelImage(_as_labels(image.labels, path), image.spacing, image.affine)
+        image = read_stored_labels(path)
+    except ImageFault as fault:
+        raise UserError(fault.of(path)) from fault
+    # A 2-D image has rows and columns in every format but NIfTI.
+    if image.n_axes == 3:
+        labels, spacing = image.values[0].T, image.spacing
+    elif image_ending(path) in NIFTI_ENDINGS:
+        labels, spacing = image.values[0, 0].T, image.spacing
+    else:
+        labels, spacing = image.values[0, 0], (image.spacing or (1.0, 1.0))[::-1]
+    return LabelImage(labels, spacing, image.affines)
 
 
 def check_same_grid(
     pair: CasePair, reference: LabelImage, prediction: LabelImage, *, check_position: bool = True
 ) -> None:
-    """Raise `EvaluationError` unless both images have the same pixels, of the same size, at the same place.
+    """Raise `UserError` unless both images have the same pixels, of the same size, at the same place.
 
     Axes come in the order of the file format, so reference and prediction must be of one family of formats.
 
@@ -211,25 +157,28 @@ def check_same_grid(
         Also compare origin and orientation, to half a voxel.
     """
     if _format_family(pair.reference) != _format_family(pair.prediction):
-        raise EvaluationError(
+        raise UserError(
             f"case {pair.name}: {pair.reference} and {pair.prediction} are of formats that store axes in "
             f"another order; convert one of them"
         )
     if reference.labels.shape != prediction.labels.shape:
-        raise EvaluationError(
+        raise UserError(
             f"case {pair.name}: the reference has shape {reference.labels.shape}, the prediction "
             f"{prediction.labels.shape} ({pair.prediction}); resample the prediction to the reference's grid"
         )
     if not np.allclose(reference.spacing, prediction.spacing, rtol=1e-3, atol=0):
         seen = [tuple(round(float(s), 5) for s in image.spacing) for image in (reference, prediction)]
-        raise EvaluationError(
+        raise UserError(
             f"case {pair.name}: the reference has spacing {seen[0]}, the prediction {seen[1]} ({pair.prediction}); "
             f"resample the prediction to the reference's grid"
         )
-    if check_position and reference.affine is not None and prediction.affine is not None:
-        distance = corner_distance(reference.labels.shape, reference.affine, prediction.affine)
+    if check_position:
+        shape = reference.labels.shape
+        if len(shape) == 2 and image_ending(pair.reference) not in NIFTI_ENDINGS:
+            shape = shape[::-1]
+        distance = position_distance(shape, reference.affines, prediction.affines)
         if distance > 0.5 * float(min(reference.spacing)):
-            raise EvaluationError(
+            raise UserError(
                 f"case {pair.name}: the same voxels of reference and prediction lie up to {distance:.4g} mm apart "
                 f"(another origin or orientation, {pair.prediction}); if their arrays do match voxel by voxel, pass "
                 f"--ignore-position"

@@ -1,33 +1,103 @@
-"""Reading and writing of the images that the preparations convert."""
+"""The one way by which images and label images are read, whatever reads them afterwards."""
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
-import zlib
+import json
+import re
 from pathlib import Path
 
 import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from PIL import Image
-from skimage import io as skimage_io
 
 from ..errors import UserError, last_line
+from .formats import ITK_ENDINGS, NIFTI_ENDINGS, image_ending
+from .itk import read_itk
+from .nifti import read_nifti
+from .plain import PILLOW_FORMATS, read_plain
+from .stored import ImageFault, StoredImage, as_labels
 
 
-def read_array(path: Path) -> np.ndarray:
-    """Read a PNG, BMP, JPEG or TIFF image as it is stored.
+def read_stored(path: Path, *, labels: bool = False, strict: bool = True) -> StoredImage:
+    """Read an image file as docs/images.md says.
+
+    Parameters
+    ----------
+    path
+        Its ending tells the format.
+    labels
+        Whether it is a label image: a palette's indices are its values, and what is stored with a loss is refused.
+    strict
+        Whether to refuse PNG, JPEG and TIFF files that programs read in more than one way; see `read_plain`.
+
+    Raises
+    ------
+    ImageFault
+        It cannot be read, or is none.
+    """
+    ending = image_ending(path)
+    try:
+        if ending in NIFTI_ENDINGS:
+            return read_nifti(path)
+        if ending in ITK_ENDINGS:
+            return read_itk(path)
+        image = read_plain(path, labels=labels, strict=strict)
+        return image if image.n_axes == 2 else dataclasses.replace(image, spacing=_spacing_beside(path))
+    except ImageFault:
+        raise
+    # Readers raise whatever their libraries raise, which is no closed list.
+    except Exception as error:
+        raise ImageFault(last_line(error)) from error
+
+
+def read_stored_labels(path: Path) -> StoredImage:
+    """Read a label image: one channel of whole numbers of at least 0.
+
+    Raises
+    ------
+    ImageFault
+        It cannot be read, or is none.
+    """
+    image = read_stored(path, labels=True)
+    if len(image.values) != 1:
+        shape = (*image.values.shape[4 - image.n_axes :], len(image.values))
+        raise ImageFault(f"it has shape {shape}; a label image has one channel, each pixel holding its label")
+    return dataclasses.replace(image, values=as_labels(image.values))
+
+
+def _spacing_beside(path: Path) -> tuple[float, ...]:
+    """Of a TIFF volume, from ``CASE.json`` beside it, as nnU-Net's converters write it; else 1 mm."""
+    name = path.name.rpartition(".")[0]
+    for beside in (path.with_name(f"{re.sub(r'_[0-9]{4}$', '', name)}.json"), path.with_name(f"{name}.json")):
+        if beside.is_file():
+            spacing = tuple(float(size) for size in json.loads(beside.read_text(encoding="utf-8"))["spacing"])
+            if len(spacing) != 3 or not all(np.isfinite(size) and size > 0 for size in spacing):
+                raise ImageFault(f"{beside.name} has the spacing {spacing}; three positive numbers are wanted")
+            return spacing[::-1]
+    return (1.0, 1.0, 1.0)
+
+
+def read_array(path: Path, *, labels: bool = False) -> np.ndarray:
+    """Read a PNG, BMP, JPEG or TIFF image as it is stored: (H, W), or (H, W, C) of several channels.
+
+    What tags say about showing it is not followed, as in the scripts by which the data sets of challenges were made.
 
     Raises
     ------
     UserError
-        The file cannot be read.
+        The file cannot be read, or holds several images.
     """
     try:
-        return np.asarray(skimage_io.imread(path))
-    except (OSError, EOFError, zlib.error, ValueError, RuntimeError, SyntaxError) as error:
-        raise UserError(f"{path} cannot be read: {last_line(error)}") from error
+        image = read_stored(path, labels=labels, strict=False)
+        if image.n_axes != 2:
+            raise ImageFault(f"it has shape {image.values.shape[1:]}; wanted are 1, 3 or 4 channels of one 2-D image")
+    except ImageFault as fault:
+        raise UserError(fault.of(path)) from fault
+    array = np.moveaxis(image.values[:, 0], 0, -1)
+    return array[..., 0] if array.shape[-1] == 1 else array
 
 
 def image_size(path: Path) -> tuple[tuple[int, int], str]:
@@ -39,9 +109,9 @@ def image_size(path: Path) -> tuple[tuple[int, int], str]:
         The file is no image that Pillow knows.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=PILLOW_FORMATS) as image:
             return image.size[::-1], image.mode
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:
         raise UserError(f"{path} cannot be read: {last_line(error)}") from error
 
 
@@ -55,28 +125,25 @@ def open_nifti(path: Path) -> nibabel.Nifti1Image:
     """
     try:
         return nibabel.load(path)
-    except (OSError, EOFError, zlib.error, ValueError, ImageFileError) as error:
+    except Exception as error:
         raise UserError(f"{path} cannot be read: {last_line(error)}") from error
 
 
 def read_nifti_labels(path: Path, largest: int) -> np.ndarray:
-    """Read the voxels of a NIfTI label image as uint8.
+    """Read the voxels of a NIfTI label image, (X, Y, Z) uint8.
 
     Raises
     ------
     UserError
         The file cannot be read, or holds other values than whole numbers from 0 to ``largest``.
     """
-    image = open_nifti(path)
     try:
-        voxels = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {last_line(error)}") from error
-    labels = np.unique(voxels)
-    wrong = labels[~np.isin(labels, np.arange(largest + 1))]
-    if wrong.size:
-        raise UserError(f"{path} holds the label {wrong[0]}; wanted are whole numbers from 0 to {largest}")
-    return voxels.astype(np.uint8)
+        labels = read_stored_labels(path).values[0].T
+    except ImageFault as fault:
+        raise UserError(fault.of(path)) from fault
+    if (highest := int(labels.max())) > largest:
+        raise UserError(f"{path} holds the label {highest}; wanted are whole numbers from 0 to {largest}")
+    return labels.astype(np.uint8)
 
 
 def nifti_bytes(labels: np.ndarray, like: nibabel.Nifti1Image) -> bytes:

@@ -1,0 +1,116 @@
+"""NIfTI files: what their header says about size and place, and label images with the same header.
+
+The rule is written down for users in docs/images.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from .stored import ImageFault, StoredImage, want_whole
+
+_MILLIMETRES = {0: 1, 1: 1000, 2: 1, 3: 0.001}
+"""By the header's code of the unit: not told, m, mm, µm."""
+
+_LARGEST_SHEAR = np.sin(np.radians(10))
+_SIZE_TOLERANCE = 0.01
+
+
+def read_nifti(path: Path) -> StoredImage:
+    """Read a NIfTI-1 or NIfTI-2 file.
+
+    Raises
+    ------
+    ImageFault
+        It is no image of 2 or 3 axes with one number a voxel, or its header contradicts itself.
+    """
+    image = nibabel.load(path)
+    if not isinstance(image, nibabel.Nifti1Pair):
+        raise ImageFault("it is no NIfTI file")
+    header, shape = image.header, image.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) not in (2, 3) or header.get_data_dtype().fields is not None:
+        raise ImageFault(
+            f"it has the size {shape} and values of type {header.get_data_dtype()}, which is no image of 2 or 3 axes "
+            f"with one value a voxel; write each channel into its own file, named _0000, _0001, ..."
+        )
+    unit = _MILLIMETRES.get(int(header["xyzt_units"]) & 7)
+    if unit is None:
+        raise ImageFault(f"its header counts in the unknown unit {int(header['xyzt_units']) & 7}; set it to mm")
+    # nibabel has put 1 in the place of sizes of 0, without a word.
+    with nibabel.openers.ImageOpener(path) as file:
+        spacing = _spacing(type(header).from_fileobj(file, check=False), shape)
+    forms = _forms(header, shape, spacing)
+    n_bytes = float(np.prod(shape, dtype=float)) * header.get_data_dtype().itemsize
+    want_whole(path, n_bytes, packed=path.name.lower().endswith(".gz"))
+    values = np.asanyarray(image.dataobj).reshape(shape).T
+    return StoredImage(
+        values[(None,) * (4 - values.ndim)],
+        len(shape),
+        # In mm it is kept as the header's float32: the released scripts score with these.
+        spacing if unit == 1 else tuple(float(size) * unit for size in spacing),
+        tuple(np.diag([unit, unit, unit, 1.0]) @ form if unit != 1 else form for form in forms),
+        header=header,
+    )
+
+
+def _spacing(header: nibabel.Nifti1Header, shape: tuple[int, ...]) -> tuple[np.float32, ...]:
+    """The sizes of a voxel, in the header's unit."""
+    spacing = list(np.abs(header["pixdim"][1 : len(shape) + 1]))
+    for axis, size in enumerate(spacing):
+        if size == 0 and shape[axis] == 1:
+            # Writers of single slices leave out how thick they are.
+            spacing[axis] = type(size)(1)
+        elif not (np.isfinite(size) and size > 0):
+            raise ImageFault(f"its header has the voxel size {size} along axis {axis} (pixdim); set it")
+    return tuple(spacing)
+
+
+def _forms(header: nibabel.Nifti1Header, shape: tuple[int, ...], spacing: tuple[np.float32, ...]) -> list[np.ndarray]:
+    """The places that the header states, sform before qform, in its unit; refused where its voxel size is open."""
+    qform = header.get_qform() if header["qform_code"] > 0 else None
+    if header["sform_code"] <= 0:
+        return [] if qform is None else [qform]
+    sform = header.get_sform()
+    # Beside a qform, an sform in another space than the scanner's may stretch the grid.
+    if qform is None or header["sform_code"] == 1:
+        long = [axis for axis, size in enumerate(shape) if size > 1]
+        columns = sform[:3, long]
+        sizes = np.linalg.norm(columns, axis=0)
+        if not np.allclose(sizes, [spacing[axis] for axis in long], rtol=_SIZE_TOLERANCE, atol=0):
+            raise ImageFault(
+                f"its header states two sizes of a voxel, {_shown(spacing[axis] for axis in long)} (pixdim) and "
+                f"{_shown(sizes)} (sform); set the wrong one right"
+            )
+        cosines = np.abs((columns / sizes).T @ (columns / sizes) - np.eye(len(long)))
+        if cosines.max(initial=0) > _LARGEST_SHEAR:
+            raise ImageFault(
+                f"its axes are {np.degrees(np.arcsin(min(1.0, cosines.max()))):.0f}° off from perpendicular (sform); "
+                f"resample it to a grid without shear"
+            )
+    return [sform] if qform is None else [sform, qform]
+
+
+def _shown(sizes: object) -> str:
+    return " × ".join(f"{size:.6g}" for size in sizes)
+
+
+def write_nifti_labels(path: Path, labels: np.ndarray, header: nibabel.Nifti1Header) -> None:
+    """Write labels, integer (Z, H, W), with the header of their image, so that every program sees both at one place.
+
+    Both forms, their codes, the unit and the voxel size are the image's; type, scale and description are not.
+    """
+    header = header.copy()
+    header.set_data_dtype(labels.dtype)
+    header.set_slope_inter(1, 0)
+    header.set_intent("none")
+    header.extensions.clear()
+    header["cal_min"] = header["cal_max"] = 0
+    header["descrip"] = b""
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    n_axes = 2 if header["dim"][0] == 2 else 3
+    nibabel.save(kind(labels.T if n_axes == 3 else labels[0].T, None, header), path)

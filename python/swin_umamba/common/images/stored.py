@@ -1,0 +1,95 @@
+"""What an image file holds, in one form for every format."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+class ImageFault(Exception):
+    """A file that is not taken for an image. The message is the reason in one line, without the file's name."""
+
+    def of(self, name: object) -> str:
+        """Return the reason with the name of the file."""
+        reason = str(self)
+        if reason.startswith("it "):
+            return f"{name} {reason[3:]}"
+        return f"{name}: {reason}" if reason.startswith("its ") else f"{name} cannot be read: {reason}"
+
+
+# Deflate, the densest of the common codes, packs 1032 bytes into one.
+_DENSEST = 1100
+
+
+def want_whole(path: Path, n_bytes: float, *, packed: bool = True) -> None:
+    """Raise `ImageFault` if a header claims more bytes of pixels than the file can hold, before memory is taken."""
+    size = os.path.getsize(path)
+    if n_bytes > (_DENSEST * size + 4096 if packed else size):
+        raise ImageFault(f"it claims {n_bytes:.4g} bytes of pixels, more than its {size} bytes can hold")
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """The pixels of an image as they are stored, and where they lie; docs/images.md has the rules.
+
+    Attributes
+    ----------
+    values : numpy.ndarray
+        (C, Z, H, W), of any real type: channels, slices, rows, columns. Z is 1 for a 2-D image.
+    n_axes : int
+        2 for a 2-D image, 3 for a volume, which may have a single slice.
+    spacing : tuple of float or None
+        Size of a pixel along x, y (and z) in mm, positive; ``None`` where the format has none.
+    affines : tuple of numpy.ndarray
+        (4, 4) matrices from pixel index (x, y, z) to mm (right, anterior, superior), the preferred one first: NIfTI may
+        hold two. Empty where the file has no position.
+    white : int or None
+        The largest value that the pixels could have, 255 for 8 bits; ``None`` where that is not told.
+    header : object
+        nibabel's header of a NIfTI file, from which a label image on the same grid gets its own.
+    """
+
+    values: np.ndarray
+    n_axes: int
+    spacing: tuple[float, ...] | None = None
+    affines: tuple[np.ndarray, ...] = ()
+    white: int | None = None
+    header: object = None
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 4 or self.values.size == 0:
+            raise ImageFault(f"it is empty, of shape {self.values.shape}")
+        if not (np.issubdtype(self.values.dtype, np.number) or self.values.dtype == bool) or np.iscomplexobj(
+            self.values
+        ):
+            raise ImageFault(f"it holds values of type {self.values.dtype}; real numbers are wanted")
+
+
+def as_labels(values: np.ndarray) -> np.ndarray:
+    """Return the whole numbers that values stand for.
+
+    Floating values are rounded where they differ from whole numbers by no more than the rounding of float32, as those
+    of masks that a header scales by 1/255 do.
+
+    Raises
+    ------
+    ImageFault
+        They are no labels: negative, not whole, not finite.
+    """
+    if values.dtype == bool:
+        return values.astype(np.uint8)
+    if np.issubdtype(values.dtype, np.floating):
+        whole = np.rint(values)
+        finite = np.isfinite(values)
+        tolerance = 4 * np.finfo(np.float32).eps * max(1.0, float(np.abs(values[finite]).max(initial=0)))
+        # A cast would make other labels of resampled (interpolated) masks without a word.
+        odd = ~finite | ~(np.abs(values - whole) <= tolerance)
+        if odd.any():
+            raise ImageFault(f"it holds the label {values[odd][0]}; labels are whole numbers of at least 0")
+        values = whole.astype(np.int64)
+    if values.min() < 0:
+        raise ImageFault(f"it holds the label {values.min()}; labels are whole numbers of at least 0")
+    return values

@@ -1,0 +1,57 @@
+"""Files that SimpleITK reads: one number a voxel, in mm, and whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK
+from swin_umamba.common.images.reading import read_stored, read_stored_labels
+from swin_umamba.common.images.stored import ImageFault
+
+VALUES = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(np.uint8)
+
+
+def _write(path, array=VALUES, **options):
+    image = SimpleITK.GetImageFromArray(array, **options)
+    image.SetSpacing((0.5, 0.7, 4, 1)[: image.GetDimension()])
+    SimpleITK.WriteImage(image, str(path))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.mhd", "a.nrrd", "a.gipl"])
+def test_slices_come_first_and_sizes_in_the_order_of_the_file(tmp_path, name):
+    image = read_stored(_write(tmp_path / name))
+    np.testing.assert_array_equal(image.values, VALUES[None])
+    np.testing.assert_allclose(image.spacing, (0.5, 0.7, 4), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd"])
+@pytest.mark.parametrize("shape", [(4, 5, 3), (3, 4, 5, 2)])
+def test_several_values_a_pixel_are_refused(tmp_path, name, shape):
+    with pytest.raises(ImageFault, match=r"one channel, and an image 2 or 3 axes"):
+        read_stored_labels(_write(tmp_path / name, np.zeros(shape, np.uint8), isVector=True))
+
+
+def test_a_fourth_axis_of_length_1_is_none(tmp_path):
+    np.testing.assert_array_equal(
+        read_stored(_write(tmp_path / "a.mha", VALUES[None], isVector=False)).values, VALUES[None]
+    )
+    with pytest.raises(ImageFault, match="2 or 3 axes"):
+        read_stored(_write(tmp_path / "b.mha", np.stack([VALUES] * 2), isVector=False))
+
+
+def test_another_unit_than_mm_is_refused(tmp_path):
+    path = _write(tmp_path / "a.nrrd")
+    content = path.read_bytes().replace(b"encoding:", b'space units: "um" "um" "um"\nencoding:', 1)
+    path.write_bytes(content)
+    with pytest.raises(ImageFault, match="counts in 'um'"):
+        read_stored(path)
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd", "a.gipl"])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.99])
+def test_a_file_that_is_cut_off_is_refused(tmp_path, name, share):
+    path = _write(tmp_path / name)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(ImageFault):
+        read_stored(path)

@@ -1,0 +1,252 @@
+"""What PNG, BMP, JPEG and TIFF files mean: pixels as they are stored, one image in a file."""
+
+from __future__ import annotations
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from swin_umamba.common.images import plain
+from swin_umamba.common.images.nnunet_readers import NaturalImage2DIO, Tiff3DIO
+from swin_umamba.common.images.reading import read_stored, read_stored_labels
+from swin_umamba.common.images.stored import ImageFault
+
+GREY = np.arange(40 * 30).reshape(40, 30).astype(np.uint16)
+LABELS = (GREY // 7 % 4).astype(np.uint8)
+
+
+def _values(path, **options):
+    """(H, W) or (H, W, C)."""
+    image = read_stored(path, **options)
+    assert image.n_axes == 2
+    assert image.spacing is None
+    return (
+        np.moveaxis(image.values[:, 0], 0, -1).squeeze(-1)
+        if len(image.values) == 1
+        else np.moveaxis(image.values[:, 0], 0, -1)
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_png_of_16_bits_keeps_them(tmp_path, channels):
+    array = np.stack([GREY * 50 + channel for channel in range(channels)], -1).astype(np.uint16)
+    array = array[..., 0] if channels == 1 else array
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(array))
+    np.testing.assert_array_equal(_values(tmp_path / "a.png"), array)
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="rgb" if channels > 2 else "minisblack")
+    if channels != 2:
+        np.testing.assert_array_equal(_values(tmp_path / "a.tif"), array)
+
+
+def test_grey_with_alpha_is_two_channels(tmp_path):
+    grey = GREY.astype(np.uint8)
+    Image.fromarray(np.stack([grey, 255 - grey], -1), "LA").save(tmp_path / "a.png")
+    np.testing.assert_array_equal(_values(tmp_path / "a.png"), np.stack([grey, 255 - grey], -1))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_grey_values_of_few_bits_are_as_stored(tmp_path, bits):
+    labels = (GREY // 3 % 2**bits).astype(np.uint8)
+    (tmp_path / "a.png").write_bytes(_grey_png(labels, bits))
+    for options in ({}, {"labels": True}):
+        np.testing.assert_array_equal(_values(tmp_path / "a.png", **options), labels)
+    assert read_stored(tmp_path / "a.png").white == 2**bits - 1
+    np.testing.assert_array_equal(read_stored_labels(tmp_path / "a.png").values[0, 0], labels)
+
+
+def _grey_png(array, bits):
+    import struct
+    import zlib
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    planes = np.unpackbits(array[..., None], axis=-1)[..., -bits:].reshape(len(array), -1)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in planes)
+    head = struct.pack(">IIBBBBB", array.shape[1], array.shape[0], bits, 0, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n"
+    return start + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif"])
+@pytest.mark.parametrize("palette", ["colours", "grey"])
+def test_the_labels_of_a_palette_are_its_indices(tmp_path, name, palette):
+    colours = [0, 0, 0, 200, 0, 0, 0, 200, 0, 9, 9, 9] + [0] * 756
+    image = Image.fromarray(LABELS, "P")
+    image.putpalette(colours if palette == "colours" else [value for index in range(256) for value in [index] * 3])
+    image.save(tmp_path / name)
+    np.testing.assert_array_equal(read_stored_labels(tmp_path / name).values[0, 0], LABELS)
+    np.testing.assert_array_equal(NaturalImage2DIO().read_seg(str(tmp_path / name))[0][0, 0], LABELS)
+    if name == "a.png":
+        shown = np.asarray(image.convert("RGB"))
+        np.testing.assert_array_equal(_values(tmp_path / name), shown)
+
+
+def test_a_palette_of_a_tiff_is_a_display_or_refused(tmp_path):
+    image = Image.fromarray(LABELS, "P")
+    image.putpalette([value for index in range(256) for value in (0, index, index // 2)])
+    image.save(tmp_path / "ramp.tif")
+    np.testing.assert_array_equal(_values(tmp_path / "ramp.tif"), LABELS)
+    image.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0] + [0] * 759)
+    image.save(tmp_path / "classes.tif")
+    with pytest.raises(ImageFault, match="indices of a palette"):
+        read_stored(tmp_path / "classes.tif")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.jpeg", "wrongly_named.png", "packed.tif"])
+def test_jpeg_is_read_for_images_and_refused_for_labels(tmp_path, name):
+    smooth = np.full((40, 48, 3), 90, np.uint8)
+    if name == "packed.tif":
+        tifffile.imwrite(tmp_path / name, smooth, photometric="rgb", compression="jpeg")
+    else:
+        Image.fromarray(smooth).save(tmp_path / name, "JPEG", quality=95)
+    np.testing.assert_allclose(_values(tmp_path / name), smooth, atol=2)
+    with pytest.raises(ImageFault, match="JPEG changes pixel values"):
+        read_stored_labels(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
+def test_an_image_that_is_stored_turned_is_refused(tmp_path, name):
+    if name == "a.tif":
+        tifffile.imwrite(tmp_path / name, LABELS, extratags=[(274, "H", 1, 6, True)])
+    else:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.fromarray(LABELS).save(tmp_path / name, exif=exif)
+    with pytest.raises(ImageFault, match="orientation 6"):
+        read_stored(tmp_path / name)
+
+
+def test_zero_as_white_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", LABELS, photometric="miniswhite")
+    with pytest.raises(ImageFault, match="0 is white"):
+        read_stored(tmp_path / "a.tif")
+
+
+def _appended(path, pages):
+    for page in pages:
+        tifffile.imwrite(path, page, append=path.exists())
+
+
+def _by_pillow(path, pages):
+    first, *others = map(Image.fromarray, pages)
+    first.save(path, save_all=True, append_images=others)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "write",
+    [
+        _appended,
+        _by_pillow,
+        lambda path, pages: tifffile.imwrite(path, pages, photometric="minisblack"),
+        lambda path, pages: tifffile.imwrite(path, pages, imagej=True, metadata={"axes": "ZYX"}),
+        lambda path, pages: tifffile.imwrite(path, pages[None], photometric="minisblack", metadata={"axes": "TZYX"}),
+    ],
+)
+def test_pages_are_slices_however_they_were_written(tmp_path, write, count):
+    pages = np.stack([LABELS + page for page in range(count)])
+    path = tmp_path / "a.tif"
+    write(path, pages)
+    image = read_stored(path)
+    np.testing.assert_array_equal(image.values, pages[None])
+    assert (image.n_axes, image.spacing) == (3, (1, 1, 1))
+    with pytest.raises(ImageFault, match=f"stack of {count} slices where 2-D images are wanted"):
+        NaturalImage2DIO().read_images([str(path)])
+    np.testing.assert_array_equal(Tiff3DIO().read_images([str(path)])[0], pages[None])
+    np.testing.assert_array_equal(Tiff3DIO().read_seg(str(path))[0], pages[None])
+
+
+def test_pages_of_several_sizes_are_refused(tmp_path):
+    _appended(tmp_path / "a.tif", [LABELS, LABELS[:20]])
+    with pytest.raises(ImageFault, match=r"2 images, of the sizes \(20, 30\) and \(40, 30\)"):
+        read_stored(tmp_path / "a.tif")
+
+
+def test_a_smaller_copy_of_an_image_is_no_other_image(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(LABELS)
+        file.write(LABELS[::2, ::2], subfiletype=1)
+    np.testing.assert_array_equal(_values(tmp_path / "a.tif"), LABELS)
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 30), (1, 1, 40, 30), (40, 30, 1)])
+def test_axes_of_length_1_are_none(tmp_path, shape):
+    tifffile.imwrite(tmp_path / "a.tif", LABELS.reshape(shape), photometric="minisblack")
+    np.testing.assert_array_equal(_values(tmp_path / "a.tif"), LABELS)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_a_colour_tiff_with_a_leading_axis_of_1(tmp_path, planar):
+    colours = np.stack([GREY, GREY * 2, GREY * 3], -1).astype(np.uint16)
+    stored = colours if planar == "contig" else np.moveaxis(colours, -1, 0)
+    tifffile.imwrite(tmp_path / "a.tif", stored[None], photometric="rgb", planarconfig=planar)
+    np.testing.assert_array_equal(_values(tmp_path / "a.tif"), colours)
+
+
+def test_channels_that_imagej_names_are_channels(tmp_path):
+    channels = np.stack([GREY, GREY + 1, GREY + 2])
+    tifffile.imwrite(tmp_path / "a.tif", channels, imagej=True, metadata={"axes": "CYX"})
+    np.testing.assert_array_equal(_values(tmp_path / "a.tif"), np.moveaxis(channels, 0, -1))
+
+
+def test_slices_with_channels_are_refused_in_words(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 2, 40, 30), np.uint8), imagej=True, metadata={"axes": "ZCYX"})
+    with pytest.raises(ImageFault, match=r"axes ZCYX .* slices and channels"):
+        read_stored(tmp_path / "a.tif")
+
+
+def test_the_size_of_a_tiff_volume_is_beside_it(tmp_path):
+    tifffile.imwrite(tmp_path / "a_0000.tif", np.stack([LABELS] * 3), photometric="minisblack")
+    (tmp_path / "a.json").write_text('{"spacing": [4, 0.7, 0.5]}')
+    assert read_stored(tmp_path / "a_0000.tif").spacing == (0.5, 0.7, 4)
+    assert Tiff3DIO().read_images([str(tmp_path / "a_0000.tif")])[1]["spacing"] == [4, 0.7, 0.5]
+    (tmp_path / "a.json").write_text('{"spacing": [4, 0]}')
+    with pytest.raises(ImageFault, match=r"a\.json has the spacing \(4\.0, 0\.0\)"):
+        read_stored(tmp_path / "a_0000.tif")
+
+
+def test_an_image_beyond_pillows_bound_is_read(tmp_path, monkeypatch):
+    assert Image.MAX_IMAGE_PIXELS is None
+    monkeypatch.setattr(plain, "LARGEST_PIXELS", 1000)
+    Image.fromarray(LABELS).save(tmp_path / "a.png")
+    with pytest.raises(ImageFault, match="it has 1200 pixels; 1000 are the most"):
+        read_stored(tmp_path / "a.png")
+
+
+def test_a_header_that_claims_more_than_the_file_holds_is_refused(tmp_path):
+    Image.fromarray(LABELS).save(tmp_path / "a.bmp")
+    content = bytearray((tmp_path / "a.bmp").read_bytes())
+    content[18:26] = (60000).to_bytes(4, "little") * 2
+    (tmp_path / "a.bmp").write_bytes(content)
+    with pytest.raises(ImageFault, match=r"claims 4\.5e\+08 bytes of pixels"):
+        read_stored(tmp_path / "a.bmp")
+
+
+def test_several_frames_are_refused(tmp_path):
+    first, second = Image.fromarray(LABELS), Image.fromarray(LABELS + 1)
+    first.save(tmp_path / "a.png", save_all=True, append_images=[second])
+    with pytest.raises(ImageFault, match="holds 2 images"):
+        read_stored(tmp_path / "a.png")
+
+
+def test_programs_are_not_started_for_other_formats(tmp_path):
+    """Pillow would give PostScript to an interpreter."""
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    with pytest.raises(ImageFault, match="cannot identify"):
+        read_stored(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.7, 0.9, 0.95])
+@pytest.mark.parametrize(
+    "options", [{}, {"compression": "zlib"}, {"imagej": True, "metadata": {"axes": "ZYX"}}, {"bigtiff": True}]
+)
+def test_a_tiff_that_is_cut_off_is_refused(tmp_path, share, options):
+    pages = np.random.default_rng(0).integers(0, 256, (6, 20, 24)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack", **options)
+    np.testing.assert_array_equal(read_stored(tmp_path / "a.tif").values[0], pages)
+    content = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ImageFault):
+        read_stored(tmp_path / "a.tif")
