@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 from swin_umamba.common.files import write_json
 from swin_umamba.jobs import planning
 from swin_umamba.runs.folder import RunFolder
 from swin_umamba.runs.settings import Settings
 
 PLANNED = 13
+DATASET = SimpleNamespace(name="Dataset901_Discs", training=range(20), description={})
 
 
 @pytest.fixture
@@ -21,9 +24,13 @@ def folder(tmp_path, monkeypatch):
     plans_file = folder.preprocessed / "Dataset901_Discs" / "nnUNetPlans.json"
 
     def stand_in(*args, **options):
-        return SimpleNamespace(run=lambda *a, **o: None, plan_experiment=lambda: write_json(plans_file, plans))
+        return SimpleNamespace(
+            run=lambda *a, **o: None,
+            plan_experiment=lambda: write_json(plans_file, plans),
+            determine_fullres_target_spacing=lambda: (999, 1, 1),
+        )
 
-    for name in ("DatasetFingerprintExtractor", "ExperimentPlanner", "DefaultPreprocessor"):
+    for name in ("DatasetFingerprintExtractor", "ExperimentPlanner", "Preprocessor"):
         monkeypatch.setattr(planning, name, stand_in)
     monkeypatch.setattr(planning, "default_num_processes", 8)
     return folder
@@ -31,12 +38,45 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("processes", "expected"), [(1, 13), (2, 14), (4, 16)])
 def test_a_planned_batch_is_rounded_up_for_the_training_processes_only(folder, processes, expected):
-    dataset = SimpleNamespace(name="Dataset901_Discs", training=range(20))
-    plans = planning.plan_and_preprocess(dataset, folder, Settings(dataset="x"), processes)
+    plans = planning.plan_and_preprocess(DATASET, folder, Settings(dataset="x"), processes)
     assert plans["configurations"]["2d"]["batch_size"] == expected
 
 
 def test_a_batch_that_was_given_is_kept(folder):
-    dataset = SimpleNamespace(name="Dataset901_Discs", training=range(20))
-    plans = planning.plan_and_preprocess(dataset, folder, Settings(dataset="x", batch_size=6), 2)
+    plans = planning.plan_and_preprocess(DATASET, folder, Settings(dataset="x", batch_size=6), 2)
     assert plans["configurations"]["2d"]["batch_size"] == 6
+
+
+@pytest.mark.parametrize(
+    ("spacing", "axis", "said"),
+    [
+        ((5, 0.8, 0.8), 0, "third axis of the files, which is the longest side of a voxel (0.8 × 0.8 × 5"),
+        ((0.8, 0.8, 5), 2, "first axis of the files, which is the longest side of a voxel (5 × 0.8 × 0.8"),
+        ((1, 1, 1.0000001), 0, "third axis of the files, which is to 1% the longest side of a voxel (1 × 1 × 1"),
+        ((1, 1.02, 1), 1, "second axis of the files, which is the longest side of a voxel (1 × 1.02 × 1"),
+    ],
+)
+def test_volumes_are_sliced_along_their_longest_side_to_a_hundredth(folder, monkeypatch, spacing, axis, said):
+    class Planner(ExperimentPlanner):
+        def __init__(self, name):
+            self.suppress_transpose = False
+
+        def determine_fullres_target_spacing(self):
+            return np.array(spacing)
+
+        def plan_experiment(self):
+            forward, backward = self.determine_transpose()
+            plans = {
+                "transpose_forward": [int(i) for i in forward],
+                "transpose_backward": [int(i) for i in backward],
+                "original_median_spacing_after_transp": [spacing[i] for i in forward],
+                "original_median_shape_after_transp": [12, 40, 40],
+                "configurations": {"2d": {"batch_size": 2, "patch_size": [32, 32]}},
+            }
+            write_json(folder.preprocessed / "Dataset901_Discs" / "nnUNetPlans.json", plans)
+
+    monkeypatch.setattr(planning, "ExperimentPlanner", Planner)
+    plans = planning.plan_and_preprocess(DATASET, folder, Settings(dataset="x"))
+    assert plans["transpose_forward"][0] == axis
+    assert said in planning.describe_slices(plans)
+    assert planning.describe_slices({**plans, "original_median_shape_after_transp": [1, 40, 40]}) is None

@@ -21,6 +21,8 @@ from ..runs.settings import Settings
 CONFIGURATION = "2d"
 PLANS_NAME = "nnUNetPlans"
 _DONE = "swin_umamba_preprocessed.json"
+SAME_SPACING = 0.01
+"""Sizes of a voxel that differ by no more, as a share, are taken for the same."""
 
 
 def plan_and_preprocess(
@@ -66,6 +68,9 @@ def plan_and_preprocess(
     extractor.run(overwrite_existing=True)
     planner = ExperimentPlanner(dataset.name)
     planner.dataset_json = dataset.description
+    spacing = planner.determine_fullres_target_spacing()
+    # The last digit of a header would turn the slices of volumes whose voxels are cubes.
+    planner.suppress_transpose = spacing[0] >= (1 - SAME_SPACING) * max(spacing)
     planner.plan_experiment()
     write_json(preprocessed / "dataset.json", dataset.description)
     plans = load_json(str(plans_file))
@@ -76,6 +81,26 @@ def plan_and_preprocess(
     Preprocessor(verbose=False).run(dataset.name, CONFIGURATION, PLANS_NAME, workers)
     write_json(preprocessed / _DONE, {"plans": plans_file.name})
     return plans
+
+
+def describe_slices(plans: dict[str, Any]) -> str | None:
+    """Say along which axis of their files volumes are sliced, and why; ``None`` of 2-D images.
+
+    Parameters
+    ----------
+    plans
+        nnU-Net's plans, whose axes are those of the arrays: the last one of a file is the first here.
+    """
+    if plans["original_median_shape_after_transp"][0] == 1:
+        return None
+    axis = plans["transpose_forward"][0]
+    sizes = [plans["original_median_spacing_after_transp"][plans["transpose_backward"][i]] for i in (2, 1, 0)]
+    shown = " × ".join(f"{size:.4g}" for size in sizes)
+    to_a_share = "" if sizes[2 - axis] >= max(sizes) else f"to {SAME_SPACING:.0%} "
+    return (
+        f"along the {('third', 'second', 'first')[axis]} axis of the files, which is {to_a_share}the longest side of a "
+        f"voxel ({shown} in the median)"
+    )
 
 
 def check_same_cases(dataset: RawDataset, folder: RunFolder) -> None:

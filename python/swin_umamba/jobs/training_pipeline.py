@@ -34,7 +34,7 @@ from ..trainers.progress import TrainingProgress
 from ..trainers.registry import TRAINER_CLASSES
 from .held_out_prediction import export_checkpoint, predict_cases
 from .paper_evaluation import evaluate_as_in_paper
-from .planning import CONFIGURATION, plan_and_preprocess
+from .planning import CONFIGURATION, describe_slices, plan_and_preprocess
 from .results import draw_figures, make_record, show_results
 
 
@@ -81,6 +81,8 @@ def execute_run(
             return plan_and_preprocess(dataset, folder, settings, processes.world_size)
 
     plans = processes.first_does(plan)
+    if slices := describe_slices(plans):
+        console.announce("slicing", slices)
     trainer = make_trainer(dataset, settings, plans, device)
     _train(trainer, settings, console, processes, observers)
     processes.leave()
