@@ -68,7 +68,7 @@ def test_channels_along_further_axes_are_refused(tmp_path, shape):
 
 def test_colours_are_refused(tmp_path):
     colours = np.zeros((4, 5, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
-    with pytest.raises(ImageFault, match="with one value a voxel"):
+    with pytest.raises(ImageFault, match="not one number a voxel"):
         read_stored(_write(tmp_path / "a.nii.gz", colours))
 
 

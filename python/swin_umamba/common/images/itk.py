@@ -36,7 +36,7 @@ def read_itk(path: Path) -> StoredImage:
     if n_axes not in (2, 3) or image.GetNumberOfComponentsPerPixel() > 1:
         shape = SimpleITK.GetArrayViewFromImage(image).shape
         raise ImageFault(
-            f"it has shape {shape}; a label image has one channel, and an image 2 or 3 axes with one value a voxel; "
+            f"it has shape {shape}; a label image has one channel, and an image one number a voxel along 2 or 3 axes: "
             f"write each channel into its own file, named _0000, _0001, ..."
         )
     affine = np.eye(4)

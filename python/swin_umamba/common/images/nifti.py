@@ -35,8 +35,8 @@ def read_nifti(path: Path) -> StoredImage:
         shape = shape[:-1]
     if len(shape) not in (2, 3) or header.get_data_dtype().fields is not None:
         raise ImageFault(
-            f"it has the size {shape} and values of type {header.get_data_dtype()}, which is no image of 2 or 3 axes "
-            f"with one value a voxel; write each channel into its own file, named _0000, _0001, ..."
+            f"it has the size {shape} and the type {header.get_data_dtype()}, not one number a voxel along 2 or 3 axes; "
+            f"write each channel into its own file, named _0000, _0001, ..."
         )
     unit = _MILLIMETRES.get(int(header["xyzt_units"]) & 7)
     if unit is None:
