@@ -35,7 +35,7 @@ def read_nifti(path: Path) -> StoredImage:
         shape = shape[:-1]
     if len(shape) not in (2, 3) or header.get_data_dtype().fields is not None:
         raise ImageFault(
-            f"it has the size {shape} and the type {header.get_data_dtype()}, not one number a voxel along 2 or 3 axes; "
+            f"it has the size {shape} and type {header.get_data_dtype()}, not one number a voxel along 2 or 3 axes: "
             f"write each channel into its own file, named _0000, _0001, ..."
         )
     unit = _MILLIMETRES.get(int(header["xyzt_units"]) & 7)

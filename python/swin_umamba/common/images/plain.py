@@ -56,7 +56,7 @@ def read_plain(path: Path, *, labels: bool, strict: bool = True) -> StoredImage:
             raise ImageFault(f"it holds {image.n_frames} images; {_ONE_IMAGE}")
         if labels and image.format in ("JPEG", "MPO"):
             raise ImageFault(LOSSY)
-        orientation = image.getexif().get(0x0112, 1)
+        orientation = _orientation(image)
         if strict and orientation not in (0, 1):
             raise ImageFault(_turned(orientation))
         if depth == 16 and image.mode not in ("I;16", "I"):
@@ -89,6 +89,14 @@ def _check_size(n_pixels: int, path: Path, bytes_each: float = 0.125) -> None:
     if n_pixels > LARGEST_PIXELS:
         raise ImageFault(f"it has {n_pixels} pixels; {LARGEST_PIXELS} are the most that are read")
     want_whole(path, n_pixels * bytes_each)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(0x0112, 1)
+    # Damaged notes about an image say nothing about it.
+    except Exception:
+        return 1
 
 
 def _turned(orientation: int) -> str:
