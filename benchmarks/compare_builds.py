@@ -282,7 +282,8 @@ def compare_bits(builds: list[Build], problems: int) -> tuple[list[str], bool]:
     total = 0
     for name in (name for name in former if name in new):
         for threads in THREADS:
-            workers = [build.worker("bits", threads, problems, SWIN_UMAMBA_CPU=name) for build in builds]
+            settings = {"SWIN_UMAMBA_CPU": name, "OMP_WAIT_POLICY": "PASSIVE"}  # both at once: no thread is to spin
+            workers = [build.worker("bits", threads, problems, **settings) for build in builds]
             digests = [json.loads(answer(b, w, w.communicate()[0])) for b, w in zip(builds, workers, strict=True)]
             names = list(dict.fromkeys([*digests[0], *digests[1]]))
             wrong = [n for n in names if digests[0].get(n) != digests[1].get(n)]
