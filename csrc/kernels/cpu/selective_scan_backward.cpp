@@ -43,10 +43,10 @@ class BackwardTask {
   BackwardTask(Scratch& scratch, const SelectiveScanBackward& p, const Gradients<V>& gradients, int64_t task)
       : p_(p),
         gradients_(gradients),
-        part_(scratch, p, task),
-        sums_(scratch, p.state),
         z_(scratch.take<V>(kChunk)),
-        grad_(scratch.take<V>(kChunk)) {}
+        grad_(scratch.take<V>(kChunk)),
+        sums_(scratch, p.state),
+        part_(scratch, p, task) {}
 
   void run() {
     const int64_t L = p_.length, N = p_.state, last = (L - 1) / kChunk;
@@ -140,9 +140,9 @@ class BackwardTask {
 
   const SelectiveScanBackward& p_;
   const Gradients<V>& gradients_;
-  Part part_;
-  BackwardPart<V> sums_;
   V *z_, *grad_;
+  BackwardPart<V> sums_;
+  Part part_;
 };
 
 template <class V>

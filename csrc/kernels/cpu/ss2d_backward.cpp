@@ -138,13 +138,15 @@ class ScanTask {
   }
 
   void add_to_image(int64_t steps) {
-    for (int64_t t = 0; t < steps; ++t)
+    for (int64_t t = 0; t < steps; ++t) {
+      E* pixel = arrays_.grad_x + part_.at(t);
       for (int64_t b = 0; b < part_.block_count; ++b) {
         const BackwardBlock<V>& x = part_.blocks[b];
         const V gu = x.chunk->gdtu[t];
-        E* to = arrays_.grad_x + part_.at(t) + x.channel;
+        E* to = pixel + x.channel;
         store_some(to, k_ == 0 ? gu : load_some(to, x.count) + gu, x.count);
       }
+    }
   }
 
   void store_projected(int64_t steps) {

@@ -73,12 +73,14 @@ class ScanTask {
       part_.start_block(b, scan.steps);
       x.scan_forward(scan, p_.state);
     }
-    for (int64_t t = 0; t < scan.steps; ++t)
+    for (int64_t t = 0; t < scan.steps; ++t) {
+      E* pixel = static_cast<E*>(p_.out) + part_.at(t);
       for (int64_t b = 0; b < part_.block_count; ++b) {
         const ForwardBlock<V>& x = part_.blocks[b];
-        E* to = static_cast<E*>(p_.out) + part_.at(t) + x.channel;
+        E* to = pixel + x.channel;
         store_some(to, part_.k == 0 ? x.chunk->y[t] : load_some(to, x.count) + x.chunk->y[t], x.count);
       }
+    }
   }
 
   const Ss2dForward& p_;

@@ -75,10 +75,11 @@ struct ImagePart {
     for (int64_t t = 0; t < steps; ++t) {
       pixels[t] = walk.next();
       copy_row<V>(projected + t * P, rows + pixels[t] * P, P);
+      const int64_t here = at(t);
       for (int64_t b = 0; b < block_count; ++b) {
         Block& x = blocks[b];
-        read(x.chunk->u[t], p.x, p.type, at(t) + x.channel, x.count);
-        each(x, t, at(t) + x.channel);
+        read(x.chunk->u[t], p.x, p.type, here + x.channel, x.count);
+        each(x, t, here + x.channel);
       }
     }
     gemm<V>(steps, row, R, {projected, P, 1}, dt_projs, row, reinterpret_cast<E*>(delta), row, false);

@@ -182,11 +182,16 @@ SWIN_INLINE void store_square(const Float* tile, void* base, int64_t offset, int
   for (int c = 0; c < kWidth; ++c) write_full<TYPE>(base, offset + c * stride, rows[c]);
 }
 
+// The distance of vectors that lie together: 1, as a constant for a copy of the code of its own.
+struct Together {
+  constexpr operator int64_t() const { return 1; }
+};
+
 // Channels are rows of `stride` elements, steps are contiguous:
 // tile[t * tile_row] = { base[offset + c * stride + t] }_c.
-template <class V>
+template <class V, class Row = Together>
 void load_channel_rows(V* tile, const void* base, Type type, int64_t offset, int64_t stride, int64_t steps,
-                       int64_t count, int64_t tile_row = 1) {
+                       int64_t count, Row tile_row = {}) {
   constexpr int W = Lanes<V>::kCount;
   int64_t t = 0;
   if constexpr (W > 1) {
@@ -207,9 +212,9 @@ void load_channel_rows(V* tile, const void* base, Type type, int64_t offset, int
 }
 
 // The inverse.
-template <class V>
+template <class V, class Row = Together>
 void store_channel_rows(const V* tile, void* base, Type type, int64_t offset, int64_t stride, int64_t steps,
-                        int64_t count, int64_t tile_row = 1) {
+                        int64_t count, Row tile_row = {}) {
   constexpr int W = Lanes<V>::kCount;
   int64_t t = 0;
   if constexpr (W > 1) {
