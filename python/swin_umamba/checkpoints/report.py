@@ -68,8 +68,8 @@ class LoadReport:
 
     def _rows(self) -> list[tuple[str, str, str]]:
         rows = [("loaded", str(len(self.loaded)), _groups(self.loaded))]
-        rows += [("adapted", str(len(names)), f"{_some(names)}: {how}") for how, names in _by_reason(self.adapted)]
-        rows += [("skipped", str(len(names)), f"{_some(names)}: {why}") for why, names in _by_reason(self.skipped)]
+        rows += [("adapted", str(len(names)), f"{_some(names)}: {how}") for how, names in by_reason(self.adapted)]
+        rows += [("skipped", str(len(names)), f"{_some(names)}: {why}") for why, names in by_reason(self.skipped)]
         if self.missing:
             what = f"{_groups(self.missing)}: not in the file, left as they were"
             rows.append(("missing", str(len(self.missing)), what))
@@ -79,7 +79,8 @@ class LoadReport:
         return rows
 
 
-def _by_reason(reasons: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+def by_reason(reasons: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Group names by what became of them."""
     names: dict[str, list[str]] = {}
     for name, reason in reasons.items():
         names.setdefault(reason, []).append(name)

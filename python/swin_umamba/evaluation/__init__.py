@@ -5,10 +5,10 @@ The names are loaded on first use, so that the help of the command line does not
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from ..common.errors import UserError as EvaluationError
+from ..common.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .cell_matching import MatchCounts, label_components, match_cells, remove_border_cells
@@ -16,19 +16,6 @@ if TYPE_CHECKING:
     from .metrics import dice_coefficient, normalized_surface_distance
     from .rules import METRICS, find_rule
     from .scores import Evaluation
-
-_MODULES = {
-    "METRICS": "rules",
-    "Evaluation": "scores",
-    "MatchCounts": "cell_matching",
-    "dice_coefficient": "metrics",
-    "evaluate_folders": "evaluation",
-    "find_rule": "rules",
-    "label_components": "cell_matching",
-    "match_cells": "cell_matching",
-    "normalized_surface_distance": "metrics",
-    "remove_border_cells": "cell_matching",
-}
 
 __all__ = [
     "METRICS",
@@ -44,12 +31,18 @@ __all__ = [
     "remove_border_cells",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name in _MODULES:
-        return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "METRICS": "rules",
+        "Evaluation": "scores",
+        "MatchCounts": "cell_matching",
+        "dice_coefficient": "metrics",
+        "evaluate_folders": "evaluation",
+        "find_rule": "rules",
+        "label_components": "cell_matching",
+        "match_cells": "cell_matching",
+        "normalized_surface_distance": "metrics",
+        "remove_border_cells": "cell_matching",
+    },
+)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from ..common.errors import UserError
 from ..common.images.label_files import CasePair, LabelImage, check_same_grid, pair_cases, read_label_image
+from ..common.versions import package_versions
 from ..paper.metrics import CELL_LABELS
 from .dataset_labels import find_dataset_json, with_dataset_labels, with_labels_found
 from .held_out import as_nnunet_reads, pair_held_out_cases
@@ -21,16 +21,6 @@ from .scores import CaseScores, Evaluation
 MASKS = ("instances", "interior")
 
 Progress = Callable[[Sequence[CasePair]], Iterable[CasePair]]
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in ("swin-umamba-ext", "surface-distance", "scikit-image", "scipy", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed as a package"
-    return found
 
 
 def _check_labels(pair: CasePair, image: LabelImage, path: Path, rule: Rule) -> None:
@@ -177,5 +167,9 @@ def evaluate_folders(
             f"interior (1) and boundary (2), not like numbered cells; tell which with --reference-masks "
             f"interior or instances"
         )
-    settings = {"as_published": as_published, **rule.settings, "versions": _versions()}
+    settings = {
+        "as_published": as_published,
+        **rule.settings,
+        "versions": package_versions("swin-umamba-ext", "surface-distance", "scikit-image", "scipy", "numpy"),
+    }
     return Evaluation(rule, cases, settings, without_reference)

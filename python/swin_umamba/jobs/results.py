@@ -6,7 +6,6 @@ import math
 import platform
 from collections.abc import Iterable
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from ..checkpoints.report import LoadReport
 from ..common.console import PlainConsole
 from ..common.progress import clock
 from ..common.typed_json import from_json, read_json
+from ..common.versions import package_versions
 from ..datasets import Case, RawDataset
 from ..evaluation.held_out import summarise
 from ..evaluation.scores import CaseScores, worst_median_best
@@ -88,7 +88,7 @@ def make_record(
         device=_device_name(trainer.device),
         device_type=trainer.device.type,
         threads=torch.get_num_threads(),
-        versions={"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        versions={"python": platform.python_version(), **package_versions(*PACKAGES)},
         **evaluations,
     )
 
@@ -153,13 +153,6 @@ def _curve(values: Iterable[Any]) -> tuple[float | None, ...]:
 
 def _plus_minus(score: Statistics) -> str:
     return f"{score.mean:.3f} ± {score.std:.3f}"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _device_name(device: torch.device) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..checkpoints.report import LoadReport
+from ..checkpoints.report import LoadReport, by_reason
 
 
 @dataclass(frozen=True)
@@ -42,15 +41,8 @@ def summarise_pretrained(report: LoadReport | None) -> PretrainedSummary | None:
         facts["encoder covered"] = f"{math.floor(1000 * report.encoder_coverage) / 10:g} % of its parameters"
     groups = [
         NameGroup("loaded", "the file's values, unchanged", list(report.loaded)),
-        *_by_reason("adapted", report.adapted),
-        *_by_reason("skipped", report.skipped),
+        *(NameGroup("adapted", why, names) for why, names in by_reason(report.adapted)),
+        *(NameGroup("skipped", why, names) for why, names in by_reason(report.skipped)),
         NameGroup("missing", "not in the file, left as they were", list(report.missing)),
     ]
     return PretrainedSummary(facts, [group for group in groups if group.names])
-
-
-def _by_reason(what: str, reasons: Mapping[str, str]) -> Iterable[NameGroup]:
-    names: dict[str, list[str]] = {}
-    for name, reason in reasons.items():
-        names.setdefault(reason, []).append(name)
-    return [NameGroup(what, reason, members) for reason, members in names.items()]
