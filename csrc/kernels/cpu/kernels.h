@@ -15,7 +15,7 @@ struct SumParts {
 };
 
 // KERNEL(result, name, arguments) for each function that an instruction set has. Workspaces are elements of
-// compute type; their problems need no arrays yet.
+// compute type; their problems have inputs, and no outputs yet.
 #define SWIN_KERNELS(KERNEL)                                                         \
   KERNEL(void, cross_scan, (const CrossScan&, ParallelFor))                          \
   KERNEL(void, cross_merge, (const CrossScan&, ParallelFor))                         \
