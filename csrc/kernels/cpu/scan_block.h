@@ -68,14 +68,15 @@ struct Block {
   }
   // Fills in the chunk, whose u is set; `delta`, every `stride` vectors, is dt before bias and softplus.
   void start(int64_t steps, bool softplus, const V* delta, int64_t stride) {
+    Chunk& x = *chunk;
+    const V skip = D, bias = delta_bias;
     for (int64_t t = 0; t < steps; t += kTogether) {
       V dt[kTogether], slope[kTogether];
       SWIN_UNROLL(8)
-      for (int i = 0; i < kTogether; ++i)
-        dt[i] = delta[(t + i) * stride] + delta_bias, slope[i] = broadcast<V>(1);
+      for (int i = 0; i < kTogether; ++i) dt[i] = delta[(t + i) * stride] + bias, slope[i] = broadcast<V>(1);
       if (softplus) softplus_and_slope(dt, slope);
       SWIN_UNROLL(8)
-      for (int i = 0; i < kTogether; ++i) chunk->start(t + i, dt[i], slope[i], D);
+      for (int i = 0; i < kTogether; ++i) x.start(t + i, dt[i], slope[i], skip);
     }
   }
   // (1) and (2) for the chunk.
