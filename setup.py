@@ -90,7 +90,7 @@ def want_cuda() -> bool:
     return wanted
 
 
-def check_compiler() -> list[str]:
+def find_compiler() -> list[str]:
     compiler = os.environ.get("CXX", "c++").split()
     if sys.platform == "win32":
         sys.exit("swin-umamba-ext: the kernels need GCC or Clang; on Windows, build inside WSL 2.")
@@ -104,10 +104,11 @@ def check_compiler() -> list[str]:
 
 def compiler_flags() -> tuple[list[str], dict[str, list[str]]]:
     """The flags of all C++ sources, and by name those that each instruction set of the compiler's target adds."""
-    preprocess = [*check_compiler(), "-E", "-P", "-xc++", INSTRUCTION_SETS]
+    preprocess = [*find_compiler(), "-E", "-P", "-xc++", INSTRUCTION_SETS]
     done = subprocess.run(preprocess, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f'swin-umamba-ext: "{shlex.join(preprocess)}" failed: {done.stderr.strip()}. Set CXX to GCC or Clang.')
+        reason = done.stderr.strip().partition("\n")[0]
+        sys.exit(f'swin-umamba-ext: "{shlex.join(preprocess)}" failed: {reason}. Set CXX to GCC or Clang.')
     common = shlex.split(re.search(r'SWIN_FLAGS\("(.*?)"\)', done.stdout)[1])
     common += ["-g0", f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"]
     common.append(f"-ffile-prefix-map={ROOT}=.")  # no paths of this machine in the library

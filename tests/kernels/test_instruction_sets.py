@@ -16,7 +16,7 @@ from .conftest import Kernels
 
 LIST = (ROOT / "csrc" / "kernels" / "cpu" / "instruction_sets.def").read_text()
 # The sets for x86-64: name, flags, condition.
-X86_SETS = re.findall(r'SWIN_SET\((\w+), "(.*?)", (.*)\)', LIST.partition("__x86_64__")[2].partition("#endif")[0])
+X86_SETS = re.findall(r'SWIN_SET\((\w+), "(.*?)", (.*)\)', LIST.partition("__x86_64__")[2].partition("\n#e")[0])
 CPUINFO = Path("/proc/cpuinfo")
 
 
