@@ -31,11 +31,13 @@ import multiprocessing, sys, time
 from swin_umamba.common.exit_codes import execute
 
 def run(args):
-    pool = multiprocessing.get_context("fork").Pool(2)
-    pool.map(abs, [1, 2])
-    pool.apply_async(time.sleep, (60,))
-    pool.terminate()
-    pool.join()
+    for number in range(50):
+        pool = multiprocessing.get_context("fork").Pool(2)
+        if number == 0:
+            pool.map(abs, [1, 2])
+            pool.apply_async(time.sleep, (60,))
+        pool.terminate()  # at once, while its workers are being forked
+        pool.join()
 
 sys.exit(execute(run, None, "command"))
 """

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import cache
 from types import FrameType
 from typing import TypeVar
 
@@ -71,19 +71,40 @@ def _end_as_by_ctrl_c() -> None:
     """
     if "LOCAL_RANK" in os.environ or threading.current_thread() is not threading.main_thread():
         return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, interrupt)
-            if hasattr(os, "register_at_fork"):
-                # A forked worker, which its pool ends, may hang in a lock where no handler of Python's is run any more.
-                os.register_at_fork(after_in_child=partial(_end_at_once, number, interrupt))
+    for number in _SIGNALS:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+    _guard_forks()
 
 
-def _end_at_once(number: int, handler: Callable[[int, FrameType | None], None]) -> None:
-    if signal.getsignal(number) is handler:
-        signal.signal(number, signal.SIG_DFL)
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@cache
+def _guard_forks() -> None:
+    """Let what is forked, such as the workers of a pool, be ended by these signals at once.
+
+    A forked process may hang in a lock, where no handler of Python's is run any more; and Python forgets a signal that
+    comes between the fork and the end of the handler in the child, so until then they wait.
+    """
+    if not hasattr(os, "register_at_fork"):
+        return
+    former = threading.local()
+
+    def hold() -> None:
+        former.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former.mask)
+
+    def end_at_once() -> None:
+        for number in _SIGNALS:
+            if signal.getsignal(number) is _interrupt:
+                signal.signal(number, signal.SIG_DFL)
+        release()
+
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=end_at_once)
