@@ -150,8 +150,8 @@ def extensions() -> list:
             depends=sources("csrc/**/*.h"),
             py_limited_api=True,
         )
-        # Not torch's CUDA libraries, which a CPU torch lacks (csrc/torch/cuda/launch.h finds what it needs of them).
-        # With the static CUDA runtime the wheel does not ask for one version of the dynamic one.
+        # Not torch's CUDA libraries, which a CPU torch lacks (csrc/torch/cuda/operators.cpp finds what it needs of
+        # them). With the static CUDA runtime the wheel does not ask for one version of the dynamic one.
         dynamic = {"cudart", "c10_cuda", "torch_cuda"}
         cuda.libraries = [name for name in cuda.libraries if name not in dynamic]
         cuda.libraries += ["cudart_static", "dl", "rt", "pthread"]

@@ -1,0 +1,74 @@
+"""Links of all pages lead somewhere, and what the two pages for developers name is in the tree."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+FOR_DEVELOPERS = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md"]
+FOLDERS = ("csrc", "swin_umamba_ext", "python", "tests", "benchmarks", "docs", ".ci")
+FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+PATH = re.compile(r"[\w.*-]*(/[\w.*-]*)+|[\w*-]+\.(py|h|cpp|cu|def|md|txt|toml|so|json|html|log)|\.[\w-]+")
+# What an installation or a run makes.
+MADE = {".venv", "train.log", "report.html", "_C*.so"}
+
+
+def code_spans(page: Path) -> list[str]:
+    return re.findall(r"`([^`]+)`", FENCED.sub("", page.read_text()))
+
+
+def drawn_paths(page: Path) -> list[str]:
+    """Of trees of folders, which are blocks without a language."""
+    drawings = [block for block in FENCED.findall(page.read_text()) if block.startswith("```\n")]
+    return [word for block in drawings for word in re.findall(r"[\w./]*\w/?", block) if PATH.fullmatch(word)]
+
+
+def anchors(page: Path) -> set[str]:
+    """Of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.fixture(scope="module")
+def tree() -> list[Path]:
+    below = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts]
+    return [*ROOT.iterdir(), *below]
+
+
+@pytest.fixture(scope="module")
+def words(tree) -> set[str]:
+    kinds = {".py", ".h", ".cpp", ".cu", ".def", ".txt", ".toml", ".sh", ""}
+    sources = [path for path in tree if path.is_file() and path.suffix in kinds and path.name != Path(__file__).name]
+    return {word for path in sources for word in re.findall(r"\w+", path.read_text(errors="replace"))}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r'(?:\]\(|src=")([^)"\s]+)', FENCED.sub("", page.read_text())):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        linked = page.parent / name if name else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(linked), f"{page.name} links to {target}, a heading that is not there"
+
+
+@pytest.mark.parametrize("page", FOR_DEVELOPERS, ids=lambda page: page.name)
+def test_paths_are_in_the_tree(page, tree):
+    missing = []
+    for named in {*filter(PATH.fullmatch, code_spans(page)), *drawn_paths(page)} - MADE:
+        pattern = named.replace("NAME", "*").rstrip("/")
+        if not any(path.match(pattern) or path.suffix == named for path in tree):
+            missing.append(named)
+    assert missing == [], f"{page.name} names paths that are not in the tree"
+
+
+@pytest.mark.parametrize("page", FOR_DEVELOPERS, ids=lambda page: page.name)
+def test_names_are_in_the_sources(page, words):
+    spans = [span for span in code_spans(page) if not PATH.fullmatch(span)]
+    named = {word for span in spans for word in re.findall(r"\w{3,}", span) if "NAME" not in word}
+    assert sorted(named - words) == [], f"{page.name} has names that no source has"
