@@ -10,9 +10,9 @@ from swin_umamba.paper.systems import SYSTEMS
 MR = "nnUNet_raw/Dataset702_AbdomenMR"
 
 
-def test_all_nine_share_data_budget_and_seed():
+def test_all_share_data_budget_and_seed():
     systems = choose_systems({"iterations": 3, "seed": 5}, "Dataset101_Liver", list(SYSTEMS))
-    assert len(systems) == 9
+    assert len(systems) == len(SYSTEMS) >= 9
     assert all(shared_settings(system.settings) == shared_settings(systems[0].settings) for system in systems)
     assert (systems[0].settings.iterations, systems[0].settings.seed) == (3, 5)
 

@@ -65,7 +65,8 @@ def test_the_systems_that_need_the_kernels_are_those_that_scan(default):
 def test_parameters_are_those_of_the_paper():
     for name, count in PARAMETERS.items():
         # The paper rounds to millions, and 33.49 to 33 but 27.50 to 28; nnFormer is a port.
-        assert abs(count / 1e6 - SYSTEMS[name].parameters) < (4 if name == "nnformer" else 0.6)
+        printed = SYSTEMS[name].parameters
+        assert printed is None or abs(count / 1e6 - printed) < (4 if name == "nnformer" else 0.6)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -107,7 +108,7 @@ def test_deep_supervision_that_a_system_has_not_is_refused(name):
 
 
 def test_unknown_name_lists_the_names():
-    with pytest.raises(ValueError, match=r"unknown model 'unet'; choose one of swin-umamba, .*, umamba-enc$"):
+    with pytest.raises(ValueError, match=rf"unknown model 'unet'; choose one of {', '.join(SYSTEMS)}$"):
         build_model("unet")
 
 

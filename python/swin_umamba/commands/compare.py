@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--models",
         default=",".join(SYSTEMS),
         metavar="A,B,...",
-        help="the systems, separated by commas; the others are tested against the first (default: all nine, "
+        help="the systems, separated by commas; the others are tested against the first (default: all, "
         f"{','.join(SYSTEMS)})",
     )
     parser.add_argument(

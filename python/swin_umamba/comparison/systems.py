@@ -62,7 +62,7 @@ def choose_systems(
     dataset
         Folder of the raw data set; ``None`` for the sample.
     models
-        Keys of `swin_umamba.networks.build.SYSTEMS`.
+        Keys of `swin_umamba.paper.systems.SYSTEMS`.
     pretrained
         File of ImageNet weights for the Swin-UMambas among the models; ``None`` starts them from random weights.
     scratch

@@ -62,10 +62,10 @@ def _table(counts: dict[str, Complexity]) -> Table:
         table.add_row(
             system.title,
             f"{count.parameters / MEGA:.3f}",
-            f"{system.parameters:g}",
+            "" if system.parameters is None else f"{system.parameters:g}",
             f"{count.multiply_accumulates / GIGA:.3f}",
             f"{count.scan / GIGA:.3f}" if count.scan else "",
-            f"{system.operations:.1f}",
+            "" if system.operations is None else f"{system.operations:.1f}",
             f"{count.flops / GIGA:.3f}",
         )
     return table

@@ -9,7 +9,7 @@ PAPER_PATCH_SIZE = (320, 320)
 
 @dataclass(frozen=True)
 class System:
-    """One row of the paper's Table 2.
+    """One row of the paper's Table 2, or another network with its trainer.
 
     Attributes
     ----------
@@ -21,8 +21,9 @@ class System:
         Module and class below `swin_umamba.networks`.
     trainer : str
         Class name of its nnU-Net trainer.
-    parameters, operations : float
-        What the paper prints: parameters in millions, multiply-accumulates in G (AbdomenMR).
+    parameters, operations : float or None
+        What the paper prints: parameters in millions, multiply-accumulates in G (AbdomenMR); ``None`` where it does not
+        have the system.
     deep_supervision : bool
         Whether it is trained with deep supervision; without, it has a single output.
     planned : bool
@@ -35,8 +36,8 @@ class System:
     title: str
     network: str
     trainer: str
-    parameters: float
-    operations: float
+    parameters: float | None = None
+    operations: float | None = None
     deep_supervision: bool = True
     planned: bool = False
     needs_kernels: bool = False

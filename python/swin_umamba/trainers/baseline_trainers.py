@@ -26,7 +26,7 @@ class BaselineTrainer(PaperTrainer):
     """
 
     model: str
-    """Name of the system in `swin_umamba.networks.build.SYSTEMS`."""
+    """Name of the system in `swin_umamba.paper.systems.SYSTEMS`."""
 
     @classmethod
     def build_network_architecture(
