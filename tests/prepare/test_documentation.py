@@ -1,12 +1,14 @@
-"""The plans of nnU-Net that docs/prepare-data.md names for frames of three sizes."""
+"""What docs/prepare-data.md says: the data sets, and the plans of nnU-Net for frames of three sizes."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from nnunetv2.experiment_planning.experiment_planners import default_experiment_planner
+from swin_umamba.jobs.preparation import DATASETS
 from swin_umamba.paper.data_sets import ENDOSCOPY
 
 
@@ -33,3 +35,10 @@ def test_patch_and_batch_size_by_size_of_the_frames(planner, frame, patch, batch
     plan = planner.get_plans_for_configuration(np.ones(2), np.array(frame), "2d", 1800.0 * frame[0] * frame[1], {})
     assert tuple(plan["patch_size"]) == patch
     assert batch in (None, plan["batch_size"])
+
+
+def test_the_page_has_every_data_set():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "prepare-data.md").read_text(encoding="utf-8")
+    for name, makes in DATASETS.items():
+        assert f"| `{name}` | `{makes.split()[0]}` |" in page
+        assert f"swin-umamba prepare {name} " in page

@@ -11,6 +11,7 @@ import time
 import pytest
 from swin_umamba.common.errors import UserError
 from swin_umamba.common.files import lock_folder
+from swin_umamba.jobs.preparation import DATASETS
 from swin_umamba.prepare import preparation as preparation_module
 from swin_umamba.prepare.microscopy import plan
 from swin_umamba.prepare.preparation import write_dataset
@@ -113,7 +114,7 @@ def test_destination_may_be_the_folder_of_the_data_set_itself(cellseg, tmp_path,
     assert (folder / "dataset.json").is_file()
 
 
-@pytest.mark.parametrize("dataset", ["abdomen-mr", "endoscopy", "microscopy"])
+@pytest.mark.parametrize("dataset", DATASETS)
 def test_unknown_layout_tells_what_was_expected_and_found(dataset, tmp_path, tools):
     source = tmp_path / "download"
     source.mkdir()
@@ -126,7 +127,7 @@ def test_unknown_layout_tells_what_was_expected_and_found(dataset, tmp_path, too
     assert not (tmp_path / "raw").exists()
 
 
-@pytest.mark.parametrize("dataset", ["abdomen-mr", "endoscopy", "microscopy"])
+@pytest.mark.parametrize("dataset", DATASETS)
 def test_download_of_another_data_set_is_refused(dataset, amos, tmp_path, tools):
     if dataset != "abdomen-mr":
         assert "is no download of" in tools.refused(dataset, amos, tmp_path / "raw")

@@ -1,4 +1,4 @@
-"""The tables of settings in the documentation are those that the settings declare."""
+"""The tables of settings and protocols in the documentation are those that the code has."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from swin_umamba.commands.parsing import add_settings
 from swin_umamba.common.settings import declarations
+from swin_umamba.paper import data_sets
+from swin_umamba.paper.protocol import find_protocol
 from swin_umamba.pretraining.settings import PretrainingSettings
 from swin_umamba.runs.settings import SAMPLE_SETTINGS, Settings
 
@@ -30,3 +32,14 @@ def test_the_page_has_a_row_for_each_setting(page, settings, examples):
         rows.append(f"| {', '.join(f'`{option}`' for option in options)} | {what} | {default} |")
     table = "\n".join([*HEAD, *rows])
     assert table in (DOCS / page).read_text(encoding="utf-8"), f"docs/{page} should have this table:\n{table}"
+
+
+def test_the_page_has_a_row_for_each_protocol():
+    page = (DOCS / "train.md").read_text(encoding="utf-8")
+    definitions = [value for value in vars(data_sets).values() if isinstance(value, data_sets.DatasetDefinition)]
+    for protocol in filter(None, (find_protocol(definition.name) for definition in definitions)):
+        height, width = protocol.patch_size
+        last = protocol.checkpoint_epoch in (None, protocol.epochs - 1)
+        epoch = f"{protocol.epochs - 1}, the last" if last else protocol.checkpoint_epoch
+        cells = [f"`{protocol.dataset}`", f"{height} × {width}", protocol.epochs, epoch, f"`{protocol.metric}`"]
+        assert f"| {' | '.join(map(str, cells))} |" in page

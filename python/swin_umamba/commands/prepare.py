@@ -14,11 +14,7 @@ SUMMARY = "turn the public download of one of the paper's data sets into an nnU-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    parser.add_argument(
-        "dataset",
-        choices=DATASETS,
-        help="Dataset702_AbdomenMR (AMOS22), Dataset704_Endovis17 (EndoVis 2017), Dataset703_NeurIPSCell",
-    )
+    parser.add_argument("dataset", choices=DATASETS, help=", ".join(DATASETS.values()))
     parser.add_argument("source", type=Path, metavar="SRC", help="the unpacked download; it is only read")
     parser.add_argument(
         "destination", type=Path, metavar="DST", help="folder in which to make the data set's folder, as nnUNet_raw"

@@ -8,7 +8,12 @@ from pathlib import Path
 from ..common.errors import UserError
 from ..common.files import lock_folder
 
-DATASETS = ("abdomen-mr", "endoscopy", "microscopy")
+DATASETS = {
+    "abdomen-mr": "Dataset702_AbdomenMR (AMOS22)",
+    "endoscopy": "Dataset704_Endovis17 (EndoVis 2017)",
+    "microscopy": "Dataset703_NeurIPSCell",
+}
+"""What each makes, in the words of the help."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,12 @@ def prepare(request: PreparationRequest) -> None:
     table = Table(title=f"{name}: {written} files written, {len(preparation.files) - written} were there")
     for column in ("", "found", "paper, Table 1"):
         table.add_column(column, justify="left" if column == "" else "right")
-    for what, expected in preparation.definition.table_1.items():
-        found = preparation.counts.get(what, 0)
-        table.add_row(what, str(found), str(expected), style="" if found == expected else "yellow")
+    table_1 = preparation.definition.table_1
+    for what in dict.fromkeys([*table_1, *preparation.counts]):
+        found, expected = preparation.counts.get(what, 0), table_1.get(what, "")
+        table.add_row(what, str(found), str(expected), style="" if expected in ("", found) else "yellow")
     console.print(table)
-    if any(preparation.counts.get(what, 0) != n for what, n in preparation.definition.table_1.items()):
+    if any(preparation.counts.get(what, 0) != n for what, n in table_1.items()):
         console.print("the counts differ from the paper's; scores do not compare with its tables", soft_wrap=True)
     for note in preparation.notes:
         console.print(f"note: {note}", soft_wrap=True)
