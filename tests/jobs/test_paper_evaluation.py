@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 from skimage.io import imread, imsave
-from swin_umamba.common.typed_json import as_json
+from swin_umamba.common.typed_json import as_json, from_json
 from swin_umamba.datasets import open_raw_dataset
-from swin_umamba.evaluation import evaluate_folders
+from swin_umamba.evaluation import evaluate_folders, find_rule
 from swin_umamba.jobs.paper_evaluation import evaluate_as_in_paper
+from swin_umamba.paper import data_sets
 from swin_umamba.paper.data_sets import ENDOSCOPY
+from swin_umamba.paper.protocol import find_protocol
 from swin_umamba.runs.folder import RunFolder
+from swin_umamba.runs.record import PaperEvaluation
 
 
 @pytest.fixture
@@ -82,3 +85,12 @@ def test_other_data_sets_are_not_scored(make_data_set, tmp_path):
     entries, printed = _evaluate(dataset, RunFolder(tmp_path / "run"))
     assert entries == {"evaluation": None, "evaluation_as_published": None, "not_evaluated": {}}
     assert printed == ""
+
+
+def test_a_run_can_keep_the_metric_of_every_protocol():
+    score = {"mean": 0.5, "std": 0.1, "n": 2, "per_class": {}}
+    definitions = [value for value in vars(data_sets).values() if isinstance(value, data_sets.DatasetDefinition)]
+    for protocol in filter(None, (find_protocol(definition.name) for definition in definitions)):
+        keys = find_rule(protocol.metric).keys
+        summary = {"metric": protocol.metric, "n_cases": 2, **dict.fromkeys(keys, score)}
+        assert tuple(from_json(PaperEvaluation, summary).scores) == keys
