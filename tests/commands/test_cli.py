@@ -1,11 +1,14 @@
 """What all commands share: versions, help, and errors that name the right help."""
 
 import importlib.metadata
+import re
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 from swin_umamba.commands import cli
+from swin_umamba.commands.parsing import OneLineParser
 
 VERSION = f"swin-umamba {importlib.metadata.version('swin-umamba-ext')}\n"
 
@@ -24,6 +27,19 @@ def test_every_command_has_a_version_and_a_help(capsys, words):
     assert (code, err) == (0, "")
     assert out.startswith(" ".join(["usage: swin-umamba", *words]))
     assert "%(prog)" not in out
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_a_page_of_every_command_has_each_of_its_options(name):
+    pages = [page.read_text(encoding="utf-8") for page in (Path(__file__).parents[2] / "docs").glob("*.md")]
+    own = [page for page in pages if f"swin-umamba {name}" in page]
+    assert own, f"no page of docs shows swin-umamba {name}"
+    parser = OneLineParser()
+    shared = set(parser._option_string_actions)
+    cli.COMMANDS[name].add_arguments(parser)
+    options = parser._option_string_actions.keys() - shared
+    missing = [option for option in options if not any(re.search(rf"{option}(?![\w-])", page) for page in own)]
+    assert sorted(missing) == []
 
 
 @pytest.mark.parametrize(

@@ -72,3 +72,8 @@ def test_names_are_in_the_sources(page, words):
     spans = [span for span in code_spans(page) if not PATH.fullmatch(span)]
     named = {word for span in spans for word in re.findall(r"\w{3,}", span) if "NAME" not in word}
     assert sorted(named - words) == [], f"{page.name} has names that no source has"
+
+
+def test_the_readme_links_to_every_page():
+    text = (ROOT / "README.md").read_text()
+    assert [page.name for page in ROOT.glob("docs/*.md") if f"](docs/{page.name}" not in text] == []
