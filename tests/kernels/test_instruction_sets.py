@@ -20,9 +20,14 @@ X86_SETS = re.findall(r'SWIN_SET\((\w+), "(.*?)", (.*)\)', LIST.partition("__x86
 CPUINFO = Path("/proc/cpuinfo")
 
 
+def _plain(name: str) -> str:
+    """What compilers call sse4.2 and avx512bf16, Linux calls sse4_2 and avx512_bf16."""
+    return re.sub("[._]", "", name)
+
+
 def _features(flags: list[str]) -> set[str]:
     """What a processor must have for code with these flags."""
-    return {flag.removeprefix("-m") for flag in flags if flag.startswith("-m") and "=" not in flag}
+    return {_plain(flag.removeprefix("-m")) for flag in flags if flag.startswith("-m") and "=" not in flag}
 
 
 def test_each_set_runs_as_named(kernel_sets):
@@ -34,7 +39,7 @@ def test_each_set_runs_as_named(kernel_sets):
     "x86_64" not in platform.machine() or not CPUINFO.exists(), reason="reads what Linux says of x86-64"
 )
 def test_sets_are_those_of_the_processor(kernel_sets):
-    has = set(re.search(r"^flags\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE)[1].split())
+    has = set(map(_plain, re.search(r"^flags\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE)[1].split()))
     wanted = ["portable", *(name for name, flags, _ in X86_SETS if _features(flags.split()) <= has)]
     assert [kernels.name for kernels in kernel_sets] == wanted
 
@@ -42,8 +47,14 @@ def test_sets_are_those_of_the_processor(kernel_sets):
 def test_sets_ask_for_what_they_are_compiled_for():
     asked = set()
     for name, flags, condition in X86_SETS:
-        asked |= set(re.findall(r'supports\("(\w+)"\)|has_(\w+)\(\)', condition))
-        assert {builtin or own for builtin, own in asked} == _features(flags.split()), name
+        asked |= set(re.findall(r'supports\("([\w.]+)"\)|has_(\w+)\(\)', condition))
+        assert {_plain(builtin or own) for builtin, own in asked} == _features(flags.split()), name
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
+def test_the_pages_have_every_set(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert [name for name, _, _ in X86_SETS if f"`{name}`" not in text] == []
 
 
 def test_widest_set_is_the_default(module, kernel_sets):

@@ -35,7 +35,7 @@ struct CpuKernels {
 };
 
 // The widest set that the processor has, or the one that the environment variable SWIN_UMAMBA_CPU
-// names (portable, avx2, avx512). Throws std::runtime_error if that one is not to be had here.
+// names. Throws std::runtime_error if that one is not to be had here.
 // float64 always runs the portable set.
 const CpuKernels& cpu_kernels(Type type);
 

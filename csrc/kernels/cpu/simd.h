@@ -1,8 +1,8 @@
 // Vectors of the widest float registers of the instruction set that a file is compiled for.
 //
 // Kernels are templates over V, which is `Float` (one channel per lane) or plain `double` (one lane, for
-// gradient checks). What differs between instruction sets is in the header of each (portable.h, avx2.h,
-// avx512.h; instruction_sets.def lists them), which says
+// gradient checks). What differs between instruction sets is in the header of each (instruction_sets.def
+// lists them), which says
 //   Float         the vector
 //   kWithDouble   whether this set has the kernels over double
 //   kProductRows  rows of a block of a matrix product, as many as there are registers for (gemm.h)
