@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +17,11 @@ from ..problems.operators import scan_problem, ss2d_problem
 @pytest.fixture(params=[swin_umamba_ext, reference], ids=["kernels", "reference"])
 def operators(request: pytest.FixtureRequest):
     return request.param
+
+
+@pytest.mark.parametrize("name", swin_umamba_ext.__all__)
+def test_every_operator_has_a_twin_with_its_arguments(name: str) -> None:
+    assert inspect.signature(getattr(reference, name)) == inspect.signature(getattr(swin_umamba_ext, name))
 
 
 @pytest.mark.parametrize(

@@ -23,16 +23,19 @@ def _merge(y: Tensor) -> Tensor:
     return swin_umamba_ext.cross_merge(y, 3, 4)
 
 
+CALLS = {
+    "cross_scan": (swin_umamba_ext.cross_scan, [torch.randn(2, 5, 3, 4)]),
+    "cross_merge": (_merge, [torch.randn(2, 4, 5, 12)]),
+    "selective_scan": (_scan, scan_problem(2, 2, 5, 40, 3, with_D=False).arguments),
+    "ss2d": (swin_umamba_ext.ss2d, ss2d_problem(2, 3, 4, 5, 3, 2).arguments),
+}
 OPERATORS = pytest.mark.parametrize(
-    ("name", "function", "arguments"),
-    [
-        ("cross_scan", swin_umamba_ext.cross_scan, [torch.randn(2, 5, 3, 4)]),
-        ("cross_merge", _merge, [torch.randn(2, 4, 5, 12)]),
-        ("selective_scan", _scan, scan_problem(2, 2, 5, 40, 3, with_D=False).arguments),
-        ("ss2d", swin_umamba_ext.ss2d, ss2d_problem(2, 3, 4, 5, 3, 2).arguments),
-    ],
-    ids=["cross_scan", "cross_merge", "selective_scan", "ss2d"],
+    ("name", "function", "arguments"), [(name, *call) for name, call in CALLS.items()], ids=CALLS
 )
+
+
+def test_every_operator_is_among_them() -> None:
+    assert set(CALLS) == set(swin_umamba_ext.__all__)
 
 
 def _refused(name: str):
