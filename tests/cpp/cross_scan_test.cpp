@@ -56,7 +56,7 @@ void check(const Sizes& s, Type type, Random& random) {
 
 }  // namespace
 
-void test_cross_scan() {
+SWIN_TEST(cross_scan) {
   Random random(1);
   const Type types[] = {Type::kFloat32, Type::kBFloat16, Type::kFloat16, Type::kFloat64};
   int next = 0;

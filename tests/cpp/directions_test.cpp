@@ -7,7 +7,7 @@
 
 namespace swin_umamba::tests {
 
-void test_directions() {
+SWIN_TEST_ONCE(directions) {
   // 0 1 2
   // 3 4 5
   const int64_t orders[kDirections][6] = {

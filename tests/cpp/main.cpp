@@ -9,18 +9,13 @@
 
 using namespace swin_umamba;
 
+std::vector<tests::Test>& tests::all_tests() {
+  static std::vector<Test> all;
+  return all;
+}
+
 int main(int count, char** arguments) {
   constexpr int kSkipped = 77;
-  const struct {
-    const char* name;
-    void (*run)();
-  } all[] = {{"directions", tests::test_directions},
-             {"cross_scan", tests::test_cross_scan},
-             {"sum_parts", tests::test_sum_parts},
-             {"selective_scan", tests::test_selective_scan},
-             {"selective_scan_float64", tests::test_selective_scan_float64},
-             {"ss2d", tests::test_ss2d},
-             {"ss2d_float64", tests::test_ss2d_float64}};
   const char* set;
   try {
     set = cpu_kernels(Type::kFloat32).name;
@@ -28,7 +23,7 @@ int main(int count, char** arguments) {
     std::printf("skipped: %s\n", error.what());
     return kSkipped;
   }
-  for (const auto& test : all)
+  for (const auto& test : tests::all_tests())
     if (count == 2 && std::strcmp(arguments[1], test.name) == 0) {
       tests::report_faults();
       test.run();
@@ -36,6 +31,6 @@ int main(int count, char** arguments) {
       return tests::failures() ? 1 : 0;
     }
   std::fprintf(stderr, "usage: kernel_tests NAME, where NAME is one of:\n");
-  for (const auto& test : all) std::fprintf(stderr, "  %s\n", test.name);
+  for (const auto& test : tests::all_tests()) std::fprintf(stderr, "  %s\n", test.name);
   return 2;
 }

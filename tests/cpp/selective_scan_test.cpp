@@ -81,7 +81,7 @@ void check_every_number(Type type) {
 
 }  // namespace
 
-void test_selective_scan() {
+SWIN_TEST(selective_scan) {
   Random random(4);
   const Type types[] = {Type::kFloat32, Type::kBFloat16, Type::kFloat16};
   int next = 0;
@@ -108,7 +108,7 @@ void test_selective_scan() {
   check_same_bits(s, inputs);
 }
 
-void test_selective_scan_float64() {
+SWIN_TEST_ONCE(selective_scan_float64) {
   Random random(5);
   for (int64_t length : {int64_t(1), kChunk, kChunk + 1, 2 * kChunk + 1, int64_t(200)})
     for (int repeat = 0; repeat < 4; ++repeat) {

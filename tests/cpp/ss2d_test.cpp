@@ -59,7 +59,7 @@ Array definition(const Ss2d& s, const Arrays& in) {
 
 }  // namespace
 
-void test_ss2d() {
+SWIN_TEST(ss2d) {
   Random random(6);
   const Type types[] = {Type::kFloat32, Type::kBFloat16, Type::kFloat16};
   const std::pair<int64_t, int64_t> images[] = {{1, 1},  {1, kChunk - 1}, {kChunk, 1}, {1, kChunk + 1},
@@ -85,7 +85,7 @@ void test_ss2d() {
   }
 }
 
-void test_ss2d_float64() {
+SWIN_TEST_ONCE(ss2d_float64) {
   Random random(7);
   const std::pair<int64_t, int64_t> images[] = {{1, 1}, {1, 70}, {kChunk + 1, 1}, {8, 8}, {7, 19}};
   for (const auto& [height, width] : images)

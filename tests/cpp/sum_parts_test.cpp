@@ -52,7 +52,7 @@ Array numbers_and_ties(Type type) {
 
 }  // namespace
 
-void test_sum_parts() {
+SWIN_TEST(sum_parts) {
   Random random(2);
   for (Type type : {Type::kFloat32, Type::kBFloat16, Type::kFloat16, Type::kFloat64})
     for (int64_t inner : {1, 3, 15, 16, 17, 4095, 4096, 4097}) {
