@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import io
 import json
+import logging
 import re
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from .itk import read_itk
 from .nifti import read_nifti
 from .plain import PILLOW_FORMATS, read_plain
 from .stored import ImageFault, StoredImage, as_labels
+
+# They tell of every oddity of a file beside the one line of ours.
+for _library in ("tifffile", "nibabel"):
+    logging.getLogger(_library).setLevel(logging.CRITICAL)
 
 
 def read_stored(path: Path, *, labels: bool = False, strict: bool = True) -> StoredImage:
