@@ -75,7 +75,9 @@ def _is_good(line: str) -> bool:
     return len(line) <= CHARACTERS and line.isprintable()
 
 
-def fuzz(module: Path, seeds: Iterable[int], budget: float = float("inf"), workers: int = 1) -> Counts:
+def fuzz(
+    module: Path, seeds: Iterable[int], budget: float = float("inf"), workers: int = 1, **environment: str
+) -> Counts:
     """Read a damaged file for each seed, or until ``budget`` seconds are over, and count how that ended.
 
     Parameters
@@ -88,11 +90,13 @@ def fuzz(module: Path, seeds: Iterable[int], budget: float = float("inf"), worke
         Without the start of the processes.
     workers
         Processes that share the seeds.
+    environment
+        Variables for them.
     """
     counts, lock, left = Counts(), threading.Lock(), iter(seeds)
 
     def work() -> None:
-        worker = _Worker(module)
+        worker = _Worker(module, environment)
         try:
             worker.start()
             end = time.monotonic() + budget
@@ -118,13 +122,15 @@ def fuzz(module: Path, seeds: Iterable[int], budget: float = float("inf"), worke
 class _Worker:
     """The process, which is started again where it does not survive a file."""
 
-    def __init__(self, module: Path) -> None:
+    def __init__(self, module: Path, environment: dict[str, str]) -> None:
         self.module = module
+        self.environment = environment
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
         command = [sys.executable, __file__, str(self.module)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(command, **pipes, env=os.environ | self.environment, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
     def read(self, seed: int) -> dict:
@@ -155,7 +161,7 @@ def _serve(module: Path) -> None:
     heard: list[str] | None = None
 
     def hear(event: str, arguments: tuple) -> None:
-        harmless = event in ALLOWED or arguments[:1] == (b"_getframe()",)  # of Cython, for a traceback
+        harmless = event in allowed or arguments[:1] == (b"_getframe()",)  # of Cython, for a traceback
         if heard is not None and event.startswith(FORBIDDEN) and not harmless:
             heard.append(f"{event} {arguments}"[:200])
 
@@ -171,6 +177,7 @@ def _serve(module: Path) -> None:
         os.chdir(folder)
         target = target_module.Target(Path(folder))
         resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+        allowed = (*ALLOWED, *getattr(target, "ALLOWED", ()))
         sys.addaudithook(hear)
         print("ready", file=answers, flush=True)
         for line in sys.stdin:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import numpy as np
 
 from ..common.errors import UserError, last_line
 from ..common.images.reading import image_size, open_nifti, read_array, read_nifti_labels
-from ..common.text import one_line
-from ..common.typed_json import load_json
+from ..common.typed_json import load_json, shown
 from ..paper.data_sets import INSTANCES, DatasetDefinition
 from .layout import NameForm, find_folder, list_files, pair_by_name
 from .preparation import OutputFile, Preparation, copy_of
@@ -41,9 +39,11 @@ def _check_labels_json(path: Path, definition: DatasetDefinition) -> None:
         raise UserError(f"{path} cannot be read as nnU-Net's dataset.json: {last_line(error)}") from error
     wanted = {"background": 0, **definition.labels}
     if labels != wanted:
+        found = labels if isinstance(labels, dict) else {}
+        name = next((name for name in [*wanted, *found] if found.get(name, "none") != wanted.get(name, "none")), "")
         raise UserError(
-            f"{path} names other labels than {definition.name} has; found {one_line(json.dumps(labels), 160)}, "
-            f"wanted {json.dumps(wanted)}"
+            f"{path} names other labels than {definition.name} has: {shown(name)} is {shown(found.get(name, 'none'))}, "
+            f"wanted is {wanted.get(name, 'none')}"
         )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError, last_line
+from ..text import one_line
 from .formats import ITK_ENDINGS, NIFTI_ENDINGS, image_ending
 from .itk import read_itk
 from .nifti import read_nifti
@@ -80,7 +81,9 @@ def _spacing_beside(path: Path) -> tuple[float, ...]:
         if beside.is_file():
             spacing = tuple(float(size) for size in json.loads(beside.read_text(encoding="utf-8"))["spacing"])
             if len(spacing) != 3 or not all(np.isfinite(size) and size > 0 for size in spacing):
-                raise ImageFault(f"{beside.name} has the spacing {spacing}; three positive numbers are wanted")
+                raise ImageFault(
+                    f"{beside.name} has the spacing {one_line(str(spacing), 80)}; three positive numbers are wanted"
+                )
             return spacing[::-1]
     return (1.0, 1.0, 1.0)
 
