@@ -86,10 +86,10 @@ class Target:
             (folder / "stack.json", [self.spacing]),
         ]
         self.contents = {path: path.read_bytes() for path, _ in self.cases}
-        self.readers = [self.read]
         for seed in range(300):  # what is imported at first use, is not the files' doing
             with contextlib.suppress(UserError):
-                self.read(self.make(random.Random(-1 - seed)))
+                path = self.make(random.Random(-1 - seed))
+                self.readers[0](path)
 
     def _make_model(self) -> None:
         self.model = self.folder / "model"
@@ -149,7 +149,7 @@ class Target:
         else:
             content = generator.choice([flip, cut, splice])(content, generator)
         path.write_bytes(content)
-        self.chosen = generator.choice(dict(self.cases)[path])
+        self.readers = [generator.choice(dict(self.cases)[path])]
         return path
 
     def edit(self, content: bytes, generator: random.Random) -> bytes:
@@ -174,9 +174,6 @@ class Target:
             if not list(_containers(value)):
                 break
         return json.dumps(value.get("")).encode()
-
-    def read(self, path: Path) -> None:
-        self.chosen(path)
 
     def data_set(self, _path: Path) -> None:
         dataset = open_raw_dataset(self.data)

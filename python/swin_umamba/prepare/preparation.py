@@ -103,7 +103,7 @@ def _check_settings(preparation: Preparation, path: Path) -> None:
             f"{path} cannot be read ({last_line(error)}); remove {path.parent} and prepare again"
         ) from error
     if before != preparation.settings:
-        former = one_line(json.dumps(before, ensure_ascii=False), 160)
+        former = one_line(json.dumps(before, ensure_ascii=False), 100)
         raise UserError(
             f"{path.parent} was prepared otherwise, {former}, than is asked for now, "
             f"{json.dumps(preparation.settings, ensure_ascii=False)}; choose another DST, or remove it"
