@@ -86,7 +86,7 @@ class Target:
             (folder / "stack.json", [self.spacing]),
         ]
         self.contents = {path: path.read_bytes() for path, _ in self.cases}
-        for seed in range(300):  # what is imported at first use, is not the files' doing
+        for seed in range(150):  # what is imported at first use, is not the files' doing
             with contextlib.suppress(UserError):
                 path = self.make(random.Random(-1 - seed))
                 self.readers[0](path)
@@ -166,7 +166,7 @@ class Target:
                     container[generator.choice(["", "x" * 500, "\ud800", "a/b", "0", "ignore"])] = container[key]
                 case 2:
                     tower: object = generator.choice(VALUES)
-                    for _ in range(generator.choice([3, 40, 900])):
+                    for _ in range(generator.choice([3, 40, 300])):
                         tower = [tower] if generator.random() < 0.5 else {"a": tower}
                     container[key] = tower
                 case _:

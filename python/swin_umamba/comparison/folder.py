@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..common.errors import UserError, last_line
+from ..common.errors import UserError
 from ..common.files import write_json
+from ..common.text import one_line
 from ..common.typed_json import load_json
 from ..runs.folder import ResultsFolder, RunFolder
 from ..runs.settings import Settings
@@ -89,7 +90,8 @@ class ComparisonFolder(ResultsFolder):
             own = {name: value for name, value in Settings(None).as_json().items() if name not in SHARED}
             return Settings.from_json({**own, **shared})
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(f"cannot read its settings in {self.record}: {last_line(error)}; {self.OTHER}") from error
+            reason = one_line(str(error), 100)
+            raise UserError(f"cannot read its settings in {self.record}: {reason}; {self.OTHER}") from error
 
 
 def _link(target: Path, path: Path) -> None:

@@ -127,6 +127,8 @@ def _write(
     except Exception as error:
         # A full disk: of the next image too. ITK does not say why it cannot write.
         if full_disk(error) or shutil.disk_usage(output.root).free < labels.nbytes:
+            # The writer's file, which cannot be flushed, is closed now, and not with a word on the terminal later.
+            traceback.clear_frames(error.__traceback__)
             raise RunError(
                 f"cannot write the prediction of {case.identifier} into {output.root}: the disk is full; make room, "
                 f"and go on with the same command and --skip-existing"

@@ -10,7 +10,7 @@ import numpy as np
 from ..common.errors import UserError, last_line
 from ..common.images.geometry import corner_distance
 from ..common.images.reading import nifti_bytes, open_nifti, read_nifti_labels
-from ..common.typed_json import load_json
+from ..common.typed_json import load_json, shown
 from ..paper.data_sets import ABDOMEN_MR
 from .layout import NameForm, find_folder, list_files, pair_by_name, unknown_layout
 from .preparation import OutputFile, Preparation, copy_of
@@ -69,7 +69,7 @@ def _check_amos_json(path: Path) -> None:
     for label, organ in enumerate(AMOS_ORGANS, start=1):
         found = labels.get(label)
         if SPELLINGS.get(found, found) != organ:
-            raise UserError(f"{path} says that label {label} is {found!r}, but in AMOS22 it is {organ!r}")
+            raise UserError(f"{path} says that label {label} is {shown(found)}, but in AMOS22 it is {organ!r}")
 
 
 def _mr_scans(folder: Path) -> list[Path]:
