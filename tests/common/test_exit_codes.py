@@ -114,9 +114,13 @@ def test_a_full_disk_is_named(tmp_path, capsys):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a file that is always full")
 def test_a_log_on_a_full_disk_does_not_hide_why_the_work_ended():
-    with pytest.raises(RunError, match="why"), capture_output(Path("/dev/full")):
-        print("half a line", end="")
-        raise RunError("why")
+    def work():
+        with capture_output(Path("/dev/full")):
+            print("half a line", end="")
+            raise RunError("why")
+
+    with pytest.raises(RunError, match="why"):
+        work()
 
 
 def test_what_nobody_foresaw_is_not_hidden():
