@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import json
 import os
+import pkgutil
 import random
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import matplotlib as mpl
 import numpy as np
 import tifffile
 import torch
+from nnunetv2 import preprocessing
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet_module
 from swin_umamba.checkpoints.report import LoadReport
 from swin_umamba.common.console import PlainConsole
@@ -86,6 +89,8 @@ class Target:
             (folder / "stack.json", [self.spacing]),
         ]
         self.contents = {path: path.read_bytes() for path, _ in self.cases}
+        for module in pkgutil.walk_packages(preprocessing.__path__, "nnunetv2.preprocessing."):  # plans name some
+            importlib.import_module(module.name)
         for seed in range(150):  # what is imported at first use, is not the files' doing
             with contextlib.suppress(UserError):
                 path = self.make(random.Random(-1 - seed))

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from .errors import UserError, last_line
 from .setting_kinds import Text, spell
+from .text import one_line
 from .typed_json import load_json
 
 _KEY = "setting"
@@ -113,7 +114,8 @@ class CheckedSettings:
             The end of the message.
         """
         changed = [
-            f"{self.title(name)}: {self.in_words(name, value)} now, {self.in_words(name, former)} in the former run"
+            f"{self.title(name)}: {self.in_words(name, value)} now, "
+            f"{one_line(self.in_words(name, former), 100)} in the former run"
             for name, value in said.items()
             if value != (former := getattr(self, name))
         ]
