@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from swin_umamba.common.console import capture_output
 from swin_umamba.common.errors import RunError, UserError
 from swin_umamba.common.exit_codes import execute
 from swin_umamba.common.failures import explain_failures
@@ -108,6 +110,17 @@ def test_a_full_disk_is_named(tmp_path, capsys):
     message = r"^the disk is full \(No space left on device: file\); .* --resume$"
     with pytest.raises(RunError, match=message), explain_failures(tmp_path / "log", Console(quiet=True)):
         full(None)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a file that is always full")
+def test_a_log_on_a_full_disk_does_not_hide_why_the_work_ended():
+    def work():
+        with capture_output(Path("/dev/full")):
+            print("half a line", end="")
+            raise RunError("why")
+
+    with pytest.raises(RunError, match="why"):
+        work()
 
 
 def test_what_nobody_foresaw_is_not_hidden():

@@ -8,7 +8,10 @@ import pytest
 import torch
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from swin_umamba.common.errors import UserError
+from swin_umamba.datasets import open_raw_dataset
 from swin_umamba.datasets.description import read_description
+from swin_umamba.evaluation.dataset_labels import with_dataset_labels
+from swin_umamba.evaluation.rules import LABELS
 
 PLAIN = {
     "channel_names": {"0": "MR"},
@@ -93,3 +96,116 @@ def test_an_order_that_cannot_paint_regions_back_is_refused_with_a_right_one(rea
     with pytest.raises(UserError, match=r"in the order whole, core, tip and set 'regions_class_order' to \[1, 2, 3\]"):
         read(labels=labels, regions_class_order=order)
     assert _perfect({"background": 0, "whole": WHOLE, "core": CORE, "tip": TIP}, [1, 2, 3]) == [0, 1, 2, 3]
+
+
+LISTED = {"a": {"images": ["a_0000.png"], "label": "a.png"}}
+VALUES = (
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    2**70,
+    "",
+    "1",
+    "x" * 300,
+    "\ud800",
+    "\n",
+    [],
+    [0],
+    [[1]],
+    {},
+    {"0": {}},
+    [None],
+    {"a": [1]},
+)
+
+
+def _places(value, path=()):
+    yield path
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from _places(part, (*path, key))
+
+
+def _replaced(value, path, new):
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = _replaced(value[path[0]], path[1:], new)
+    return copy
+
+
+def test_any_value_at_any_depth_is_taken_or_told_in_a_line(tmp_path):
+    regions = {"background": 0, "whole": [1, 2], "core": 2}
+    whole = {**PLAIN, "labels": regions, "regions_class_order": [1, 2], "dataset": LISTED}
+    whole["overwrite_image_reader_writer"] = "SimpleITKIO"
+    path, told = tmp_path / "dataset.json", []
+    for place in _places(whole):
+        for value in VALUES:
+            path.write_text(json.dumps(_replaced(whole, place, value)))
+            try:
+                taken = read_description(path)
+            except UserError as error:
+                told += error.lines
+            else:
+                json.dumps(taken, allow_nan=False).encode()
+    assert len(told) > 200
+    assert [line for line in told if len(line) > 300 or not line.isprintable()] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "too deep"),
+        (json.dumps({"a": [[[]]]}).replace("[[[]]]", "[" * 40 + "]" * 40), "too deep"),
+        ('{"numTraining": NaN}', "the number nan"),
+        ('{"a": 1' + "0" * 40 + "}", "an integer of 133 bits"),
+        ("[]", "one JSON object, got list"),
+        ("{", "cannot read"),
+    ],
+)
+def test_what_is_no_description_is_told_in_a_line(tmp_path, text, reason):
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(UserError, match=reason) as caught:
+        read_description(tmp_path / "dataset.json")
+    assert len(str(caught.value)) <= 300
+
+
+def test_all_faults_of_a_description_are_told_together(read):
+    with pytest.raises(UserError, match="has 4 faults") as caught:
+        read(channel_names={"0": 1}, labels={"background": 0, "a": 1.5}, numTraining="5", file_ending="png")
+    assert [line.split("'")[1] for line in caught.value.lines[1:]] == list(PLAIN)
+
+
+FORMER = {
+    "name": "Old",
+    "tensorImageSize": "3D",
+    "modality": {"0": "CT"},
+    "labels": {"0": "background", "1": "tumour"},
+    "numTraining": 1,
+    "numTest": 0,
+    "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}],
+    "test": [],
+}
+
+
+@pytest.mark.parametrize("key", ["modality", "training", None])
+@pytest.mark.parametrize(
+    ("image", "command"),
+    [
+        ("a_0000.nii.gz", r"nnU-Net 1; .*nnUNetv2_convert_old_nnUNet_dataset {} DatasetXXX_NAME$"),
+        ("la_003.nii.gz", r"Medical Segmentation Decathlon; .*nnUNetv2_convert_MSD_dataset -i {}$"),
+        (None, r"nnUNetv2_convert_old_nnUNet_dataset {} DatasetXXX_NAME, or .* nnUNetv2_convert_MSD_dataset -i {}$"),
+    ],
+)
+def test_former_forms_are_known_and_their_converter_is_named(tmp_path, key, image, command):
+    folder = tmp_path / "Task002_Old"
+    (folder / "imagesTr").mkdir(parents=True)
+    if image:
+        (folder / "imagesTr" / image).touch()
+    description = {name: value for name, value in FORMER.items() if key in (name, None) or name == "labels"}
+    (folder / "dataset.json").write_text(json.dumps(description))
+    for reader in (open_raw_dataset, lambda folder: with_dataset_labels(LABELS, folder / "dataset.json")):
+        with pytest.raises(UserError, match=command.format(folder, folder)):
+            reader(folder)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK
 from skimage.io import imread, imsave
-from swin_umamba.common.errors import UserError
+from swin_umamba.common.errors import Faults, UserError
+from swin_umamba.common.exit_codes import execute
 from swin_umamba.datasets import check_cases, open_raw_dataset
 from swin_umamba.datasets.raw_dataset import check_fold
 
@@ -392,3 +394,66 @@ def test_one_training_label_with_foreground_will_do(make_data_set, tmp_path):
     _clear(folder / "labelsTr" / "disc_tr0.png")
     dataset = open_raw_dataset(folder)
     check_cases(dataset, dataset.held_out)
+
+
+def test_all_faults_of_a_data_set_are_told_together(make_data_set, tmp_path):
+    folder = make_data_set(tmp_path, held_out=2)
+    for fault in (_missing_label, _unreadable_image, _unreadable_label, _held_out_label_without_image):
+        fault(folder)
+    path = folder / "labelsTr" / "disc_tr1.png"
+    _write(path, imread(path)[:-1] * 100)
+    faults = Faults()
+    dataset = open_raw_dataset(folder, faults)
+    with pytest.raises(UserError) as caught:
+        check_cases(dataset, [*dataset.training, *dataset.held_out], faults=faults)
+    assert caught.value.lines[0] == "Dataset901_Discs has 6 faults:"
+    told = "\n".join(caught.value.lines)
+    for file in ("disc_tr3.png", "zz.png", "image .*disc_tr4_0000.png", "label .*disc_tr0.png"):
+        assert re.search(file, told)
+    assert "has size 44×40 but its label" in told
+    assert "holds the value 100, 200, which dataset.json does not name; labels must be 0, 1, 2, ..." in told
+    with pytest.raises(UserError, match=r"2 faults: missing label file .*; label .* has no image"):
+        open_raw_dataset(folder)
+
+
+def test_masks_of_0_and_255_are_told_with_a_way_out(make_data_set, tmp_path, capsys):
+    folder = make_data_set(tmp_path, training=30)
+    for path in (folder / "labelsTr").iterdir():
+        _write(path, 255 * imread(path).astype(bool).astype(np.uint8))
+    assert execute(_check, folder, "train") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "train: error: Dataset901_Discs has 30 faults; the first 20:"
+    assert len(lines) == 21
+    assert all(
+        re.search(r"disc_tr\d+.png holds the value 255, .* as 0 and 1, dividing it by 255$", x) for x in lines[1:]
+    )
+
+
+@pytest.mark.parametrize("name", ["np", "os", "BaseReaderWriter"])
+def test_what_is_no_reader_is_not_taken_for_one(make_data_set, tmp_path, name):
+    folder = make_data_set(tmp_path)
+    _describe(folder, overwrite_image_reader_writer=name)
+    with pytest.raises(UserError, match=f"'{name}' is no reader of nnU-Net; leave it out"):
+        _check(folder)
+
+
+@pytest.mark.parametrize(
+    "splits",
+    [
+        5,
+        {},
+        [],
+        [None],
+        [{}],
+        [{"train": [], "val": ["disc_tr0"]}],
+        [{"train": "disc_tr0", "val": ["disc_tr1"]}],
+        [{"train": [["disc_tr0"]], "val": ["disc_tr1"]}],
+        [{"train": ["disc_tr0"], "val": {"disc_tr1": 1}}],
+    ],
+)
+def test_splits_of_another_form_are_told_in_a_line(make_data_set, tmp_path, splits):
+    folder = make_data_set(tmp_path)
+    (folder / "splits_final.json").write_text(json.dumps(splits))
+    with pytest.raises(UserError, match=r"splits_final\.json") as caught:
+        open_raw_dataset(folder)
+    assert len(str(caught.value)) < 300

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import os
 
 import nibabel
 import numpy as np
@@ -379,3 +380,18 @@ def test_wrong_dataset_json(volumes, content):
     (volumes[0] / "dataset.json").write_text(content)
     with pytest.raises(EvaluationError, match=r"dataset\.json"):
         evaluate_folders(*volumes, "labels")
+
+
+def test_a_full_disk_leaves_no_half_file_and_the_same_command_goes_on(volumes, tmp_path, capsys, monkeypatch):
+    words = [*volumes, "--metric", "labels", "--output", tmp_path / "out"]
+
+    def fill_up(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fill_up)
+        assert run(*words) == 2
+    assert "No space left on device; name another folder" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+    assert run(*words) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"cases.csv", "summary.json"}

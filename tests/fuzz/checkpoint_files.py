@@ -22,6 +22,8 @@ from swin_umamba.checkpoints import read_checkpoint
 from swin_umamba.networks import SwinUMambaD
 from swin_umamba.trainers.saved_state import read_state
 
+from tests.fuzz.damage import cut, flip, splice
+
 NUMBERS = [0, 1, -1, 3, 255, 2**16, 2**31 - 1, 2**32, 2**40, 2**62, 2**63, 2**64 + 1, -(2**63), 10**300]
 VALUES = [None, -1, True, 0.5, float("nan"), "x" * 1000, "\n\x1b[31m", b"\0", [], {}, (), [None], {"a": 1, 2: 3}, 2**70]
 VALUES += [
@@ -168,31 +170,6 @@ class Target:
             else:
                 container[key] = generator.choice(VALUES)
         return _saved(state)
-
-
-def flip(content: bytes, generator: random.Random) -> bytes:
-    """Change bits, more often where headers are."""
-    content = bytearray(content)
-    for _ in range(generator.choice([1, 1, 2, 8, 64])):
-        near = generator.choice([len(content), min(500, len(content)), min(5000, len(content))])
-        position = generator.randrange(near)
-        content[generator.choice([position, len(content) - 1 - position])] ^= 1 << generator.randrange(8)
-    return bytes(content)
-
-
-def cut(content: bytes, generator: random.Random) -> bytes:
-    return content[: generator.choice([generator.randrange(len(content)), generator.randrange(100), len(content) - 1])]
-
-
-def splice(content: bytes, generator: random.Random) -> bytes:
-    """Repeat, leave out or overwrite a part."""
-    start, length = generator.randrange(len(content)), generator.choice([1, 8, 100, 10_000])
-    part = content[start : start + length]
-    return (
-        content[:start]
-        + generator.choice([b"", part + part, generator.randbytes(len(part))])
-        + content[start + length :]
-    )
 
 
 def mutated(pickled: bytes, generator: random.Random) -> bytes:

@@ -1,9 +1,9 @@
 """Reading damaged files in a process of its own, with limits of memory and time, that nothing may start from.
 
 A module beside this one has a class ``Target``: made with an empty folder, its ``make(generator)`` writes a damaged
-file, and each function of its ``readers`` takes the file's path, and ends or raises a `UserError` of one line. The
-module is imported by its path, so it has no relative imports. What a reader imports at its first use must have been
-imported when the target is made.
+file, and each function of its ``readers`` takes the file's path, and ends or raises a `UserError` of one line, or of
+one for each fault. The module is imported by its path, with absolute imports alone. What a reader imports at its first
+use must have been imported when the target is made.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class Counts:
     def add(self, seed: int, outcome: dict) -> None:
         self.seconds = max(self.seconds, outcome["seconds"])
         self.megabytes = max(self.megabytes, outcome["megabytes"])
-        message = outcome["message"]
+        message, wrong = outcome["message"], [line for line in outcome["lines"] if not _is_good(line)]
         if outcome["kind"] == "failed" or outcome["heard"]:
             self.failures.append(f"seed {seed}: {message} {outcome['heard'] or ''}")
-        elif len(message) > CHARACTERS or "\n" in message or not message.isprintable():
-            self.failures.append(f"seed {seed}: a message of {len(message)} characters: {message[:500]!r}")
+        elif wrong:
+            self.failures.append(f"seed {seed}: a line of {len(wrong[0])} characters: {wrong[0][:500]!r}")
         elif outcome["seconds"] > SECONDS:
             self.failures.append(f"seed {seed}: {outcome['seconds']:.0f} s")
         else:
@@ -71,7 +71,13 @@ class Counts:
         )
 
 
-def fuzz(module: Path, seeds: Iterable[int], budget: float = float("inf"), workers: int = 1) -> Counts:
+def _is_good(line: str) -> bool:
+    return len(line) <= CHARACTERS and line.isprintable()
+
+
+def fuzz(
+    module: Path, seeds: Iterable[int], budget: float = float("inf"), workers: int = 1, **environment: str
+) -> Counts:
     """Read a damaged file for each seed, or until ``budget`` seconds are over, and count how that ended.
 
     Parameters
@@ -84,11 +90,13 @@ def fuzz(module: Path, seeds: Iterable[int], budget: float = float("inf"), worke
         Without the start of the processes.
     workers
         Processes that share the seeds.
+    environment
+        Variables for them.
     """
     counts, lock, left = Counts(), threading.Lock(), iter(seeds)
 
     def work() -> None:
-        worker = _Worker(module)
+        worker = _Worker(module, environment)
         try:
             worker.start()
             end = time.monotonic() + budget
@@ -114,13 +122,15 @@ def fuzz(module: Path, seeds: Iterable[int], budget: float = float("inf"), worke
 class _Worker:
     """The process, which is started again where it does not survive a file."""
 
-    def __init__(self, module: Path) -> None:
+    def __init__(self, module: Path, environment: dict[str, str]) -> None:
         self.module = module
+        self.environment = environment
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
         command = [sys.executable, __file__, str(self.module)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(command, **pipes, env=os.environ | self.environment, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
     def read(self, seed: int) -> dict:
@@ -136,7 +146,7 @@ class _Worker:
             return json.loads(answer)
         message = f"the process ended with {self.process.wait()}"
         self.process = None
-        return {"kind": "failed", "message": message, "heard": [], "seconds": 0.0, "megabytes": 0.0}
+        return {"kind": "failed", "message": message, "lines": [], "heard": [], "seconds": 0.0, "megabytes": 0.0}
 
     def stop(self) -> None:
         if self.process is not None:
@@ -146,15 +156,19 @@ class _Worker:
 
 def _serve(module: Path) -> None:
     """Read what the numbers on the standard input stand for, and tell of each in a line."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries print
     heard: list[str] | None = None
 
     def hear(event: str, arguments: tuple) -> None:
-        if heard is not None and event.startswith(FORBIDDEN) and event not in ALLOWED:
+        harmless = event in allowed or arguments[:1] == (b"_getframe()",)  # of Cython, for a traceback
+        if heard is not None and event.startswith(FORBIDDEN) and not harmless:
             heard.append(f"{event} {arguments}"[:200])
 
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for imports of tests
     from swin_umamba.common.errors import UserError
 
-    for codec in ("cp437", "raw_unicode_escape", "ascii", "latin1"):  # of zipfile and pickletools
+    for codec in ("cp437", "cp1252", "raw_unicode_escape", "ascii", "latin1"):  # of zipfile, pickletools and tifffile
         codecs.lookup(codec)
     spec = importlib.util.spec_from_file_location(module.stem, module)
     target_module = importlib.util.module_from_spec(spec)
@@ -163,13 +177,14 @@ def _serve(module: Path) -> None:
         os.chdir(folder)
         target = target_module.Target(Path(folder))
         resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+        allowed = (*ALLOWED, *getattr(target, "ALLOWED", ()))
         sys.addaudithook(hear)
-        print("ready", flush=True)
+        print("ready", file=answers, flush=True)
         for line in sys.stdin:
             generator = random.Random(int(line))
             path = target.make(generator)
             reader = generator.choice(target.readers)
-            outcome = {"what": reader.__name__, "kind": "right", "message": ""}
+            outcome = {"what": reader.__name__, "kind": "right", "message": "", "lines": []}
             start = time.monotonic()
             try:
                 heard = []
@@ -178,12 +193,12 @@ def _serve(module: Path) -> None:
                 finally:
                     events, heard = heard, None
             except UserError as error:
-                outcome |= {"kind": "refused", "message": str(error)}
+                outcome |= {"kind": "refused", "lines": list(error.lines)}
             except BaseException:
                 outcome |= {"kind": "failed", "message": traceback.format_exc()[-1500:]}
             outcome |= {"seconds": time.monotonic() - start, "heard": events}
             outcome["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(json.dumps(outcome), flush=True)
+            print(json.dumps(outcome), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import torch
 from swin_umamba.commands.train import main
 from swin_umamba.common.errors import UserError
 from swin_umamba.common.files import link_atomically, lock_folder, replace_atomically, write_json
+from swin_umamba.runs.folder import RunFolder
 
 
 def _wait_for(condition, process, seconds=600):
@@ -114,6 +115,14 @@ def test_a_process_killed_while_writing_leaves_the_former_file(tmp_path):
         file.write(b"new")
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["checkpoint.pth"]
+
+
+def test_a_first_file_that_a_kill_left_half_does_not_fill_a_new_folder(tmp_path):
+    (tmp_path / "settings.json.partial").write_text("{")
+    RunFolder(tmp_path).check_empty()
+    (tmp_path / "settings.json").write_text("{}")
+    with pytest.raises(UserError, match="is not empty"):
+        RunFolder(tmp_path).check_empty()
 
 
 def test_an_error_while_writing_leaves_the_former_file(tmp_path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
 import shutil
+from pathlib import Path
 
 import imagecodecs
 import nibabel
@@ -17,7 +19,7 @@ from PIL import Image
 from skimage.io import imread, imsave
 from swin_umamba.common.files import lock_folder
 from swin_umamba.evaluation import evaluate_folders
-from swin_umamba.prediction import input_images, predict_array
+from swin_umamba.prediction import input_images, predict_array, prediction
 
 from .conftest import random_image
 
@@ -220,6 +222,31 @@ def test_a_prediction_that_cannot_be_written(make_checkpoint, predict, images, t
     assert code == 1
     assert message in err
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("as of ITK")])
+def test_a_full_disk_leaves_whole_predictions_and_the_same_command_goes_on(
+    make_checkpoint, predict, images, tmp_path, monkeypatch, error
+):
+    for name in ("a", "b"):
+        imsave(images / f"{name}.png", random_image(40, 50), check_contrast=False)
+    write, out, checkpoint = input_images.NaturalImage2DIO.write_seg, tmp_path / "out", make_checkpoint()
+
+    def fill_up(self, labels, path, properties):
+        if path.endswith("b.png"):
+            Path(path).write_bytes(b"half")
+            raise error
+        write(self, labels, path, properties)
+
+    with monkeypatch.context() as full:
+        full.setattr(input_images.NaturalImage2DIO, "write_seg", fill_up)
+        full.setattr(prediction.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))
+        code, _, err = predict(images, out, "--checkpoint", checkpoint)
+    assert code == 1
+    assert err.endswith("the disk is full; make room, and go on with the same command and --skip-existing\n")
+    assert [path.name for path in out.rglob("*.png")] == ["a.png"]
+    assert predict(images, out, "--checkpoint", checkpoint, "--skip-existing")[0] == 0
+    assert sorted(path.name for path in out.rglob("*.png")) == ["a.png", "b.png"]
 
 
 @pytest.fixture

@@ -89,6 +89,12 @@ def test_a_rate_that_was_left_to_the_model_is_said(make_run):
     assert settings.learning_rate == json.loads((root / "metrics.json").read_text())["training"]["learning_rate"][0]
 
 
+def test_a_rate_that_no_training_has_is_left_out(make_run):
+    root = make_run(held_out=0, change=lambda metrics: metrics["training"].update(learning_rate=[1e30] * 4))
+    command = next(iter(make_commands(read_run(root)).values()))
+    assert "learning-rate" not in command
+
+
 def test_commands_survive_the_shell(make_run):
     root = make_run(held_out=0, change=lambda metrics: metrics["training"].update(processes=2))
     # shlex takes the end of a continued line for a part of the next word; a shell does not.

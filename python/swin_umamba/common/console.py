@@ -70,12 +70,14 @@ def capture_output(log: Path | None) -> Iterator[PlainConsole]:
     try:
         os.dup2(target, 1)
         os.dup2(target, 2)
-        with (
-            os.fdopen(terminal, "w", encoding="utf-8", errors="replace", closefd=False) as screen,
-            os.fdopen(target, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False) as file,
-        ):
+        file = os.fdopen(target, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)
+        with os.fdopen(terminal, "w", encoding="utf-8", errors="replace", closefd=False) as screen:
             sys.stdout = sys.stderr = file
-            yield _LastingConsole(file=screen, soft_wrap=True)
+            try:
+                yield _LastingConsole(file=screen, soft_wrap=True)
+            finally:
+                with contextlib.suppress(OSError):  # of a full disk, which is not to hide why the work ended
+                    file.close()
     finally:
         sys.stdout, sys.stderr = stdout, stderr
         os.dup2(terminal, 1)

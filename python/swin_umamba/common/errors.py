@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterator, Sequence
 
 from .text import LONGEST_REASON, one_line
+
+SHOWN_FAULTS = 20
 
 
 class UserError(Exception):
@@ -12,6 +16,58 @@ class UserError(Exception):
 
     The command line prints it on stderr and ends with exit code 2, before any training.
     """
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """What the command line prints."""
+        return [str(self)]
+
+
+class SeveralFaults(UserError):
+    """Faults that are told together, each on a line of its own; as text they are one line.
+
+    Parameters
+    ----------
+    what
+        Has the faults.
+    faults
+        One line each, as of a `UserError`.
+    """
+
+    def __init__(self, what: str, faults: Sequence[str]) -> None:
+        first = f"; the first {SHOWN_FAULTS}" if len(faults) > SHOWN_FAULTS else ""
+        self._lines = [f"{what} has {len(faults)} faults{first}:", *faults[:SHOWN_FAULTS]]
+        super().__init__(f"{self._lines[0]} {'; '.join(self._lines[1:])}")
+
+    @property
+    def lines(self) -> Sequence[str]:
+        return [self._lines[0], *(f"- {fault}" for fault in self._lines[1:])]
+
+
+class Faults:
+    """Collects faults, so that all are told together."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def add(self, fault: str) -> None:
+        """Keep a fault, as one line."""
+        self.found.append(one_line(fault))
+
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[None]:
+        """Keep a `UserError`, and go on behind the block."""
+        try:
+            yield
+        except UserError as error:
+            self.add(str(error))
+
+    def tell(self, what: str) -> None:
+        """Raise `UserError` if there is any fault of ``what``."""
+        if len(self.found) > 1:
+            raise SeveralFaults(what, self.found)
+        if self.found:
+            raise UserError(self.found[0])
 
 
 class RunError(Exception):

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def execute(run: Callable[[T], None], args: T, prog: str) -> int:
-    """Run a command and turn its errors into one line on stderr and an exit code.
+    """Run a command and turn its errors into a line on stderr, or one for each fault, and an exit code.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ def execute(run: Callable[[T], None], args: T, prog: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except UserError as error:
-        print(f"{prog}: error: {one_line(str(error))}", file=sys.stderr)
+        first, *others = map(one_line, error.lines)
+        print("\n".join([f"{prog}: error: {first}", *others]), file=sys.stderr)
         return EXIT_WRONG_INPUT
     except RunError as error:
         print(f"{prog}: {one_line(str(error))}", file=sys.stderr)

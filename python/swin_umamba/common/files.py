@@ -18,6 +18,9 @@ from .errors import UserError
 LOCK = ".lock"
 """Name of the file by which a process keeps others out of a folder."""
 
+PARTIAL = ".partial"
+"""Ending of a file that is being written."""
+
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """What locking a file gives on file systems that have no locks, such as some network file systems."""
 
@@ -30,7 +33,7 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ``.partial`` file beside it that the next write replaces; an error, as of a full disk, leaves none.
     """
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + PARTIAL)
     try:
         with open(partial, "wb") as file:
             yield file
@@ -47,7 +50,7 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def link_atomically(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
     """Give ``source`` the second name ``path``: a hard link where the file system has them, else a copy."""
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + PARTIAL)
     partial.unlink(missing_ok=True)
     try:
         os.link(source, partial)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import UserError
+from .errors import UserError, last_line
 from .setting_kinds import Text, spell
+from .text import one_line
+from .typed_json import load_json
 
 _KEY = "setting"
 
@@ -98,9 +99,9 @@ class CheckedSettings:
     def read(cls: type[S], path: Path) -> S:
         """Read the settings of a former run from a file; raise `UserError` if it holds something else."""
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return cls.from_json(load_json(path, with_nan=True))
         except (OSError, ValueError) as error:
-            raise UserError(f"cannot read the settings of the former run in {path}: {error}") from error
+            raise UserError(f"cannot read the settings of the former run in {path}: {last_line(error)}") from error
 
     def check_unchanged(self, said: Mapping[str, Any], advice: str) -> None:
         """Raise `UserError` if the user said anything that these settings, of a former run, have otherwise.
@@ -113,7 +114,8 @@ class CheckedSettings:
             The end of the message.
         """
         changed = [
-            f"{self.title(name)}: {self.in_words(name, value)} now, {self.in_words(name, former)} in the former run"
+            f"{self.title(name)}: {self.in_words(name, value)} now, "
+            f"{one_line(self.in_words(name, former), 100)} in the former run"
             for name, value in said.items()
             if value != (former := getattr(self, name))
         ]

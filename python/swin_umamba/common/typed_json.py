@@ -9,18 +9,25 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import re
 import reprlib
+import stat
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from .text import one_line
+
 T = TypeVar("T")
 
 # Larger ones are no measurements, and overflow in what is computed from them.
 _LARGEST_INT, _LARGEST_FLOAT = 2**53, 3.4e38
+_LARGEST_FILE = 2**28
+_DEEPEST = 32
+_TOO_DEEP = "its arrays or objects lie too deep in each other"
 _WORDS = {
     str: "printable text",
     bool: "true or false",
@@ -30,6 +37,7 @@ _WORDS = {
 }
 # What an XML document may hold, as the charts of a page are, and UTF-8 can write.
 _TEXT = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
+_HALVES = re.compile("[\ud800-\udfff]")
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxlong = 60
 
@@ -50,13 +58,64 @@ def as_json(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def load_json(path: Path, *, with_nan: bool = False) -> Any:
+    """Read a file of JSON that can be written again: of sane depth and size, its text and numbers such as JSON has.
+
+    Parameters
+    ----------
+    path
+        A file in UTF-8.
+    with_nan
+        Take NaN and infinite numbers, which are no JSON; nnU-Net writes them into plans.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    ValueError
+        It holds something else. The message is one line.
+    """
+    content = _parsed(path)
+    _check_sane(content, with_nan, 0)
+    return content
+
+
+def _parsed(path: Path) -> Any:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no file")
+    if status.st_size > _LARGEST_FILE:
+        raise ValueError(f"it has more than {_LARGEST_FILE >> 20} MiB")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+
+
+def _check_sane(value: Any, with_nan: bool, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise ValueError(_TOO_DEEP)
+    if isinstance(value, str) and _HALVES.search(value):
+        raise ValueError(f"it holds the text {shown(value)}, which is half a character")
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise ValueError(f"it holds an integer of {value.bit_length()} bits")
+    if isinstance(value, float) and not with_nan and not math.isfinite(value):
+        raise ValueError(f"it holds the number {value}")
+    if isinstance(value, dict):
+        for key in value:
+            _check_sane(key, with_nan, depth)
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_sane(part, with_nan, depth + 1)
+
+
 def read_json(kind: type[T], path: Path) -> T:
     """Read a file by `from_json`; raise `OSError` if that cannot be done, `ValueError` if it holds something else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError("its arrays or objects lie too deep in each other") from error
-    return from_json(kind, content)
+    return from_json(kind, _parsed(path))
+
+
+def shown(value: Any) -> str:
+    """A value of a file in short, for messages."""
+    return one_line(_SHOWN.repr(value), 60)
 
 
 def from_json(kind: Any, value: Any, where: str = "") -> Any:
@@ -98,7 +157,7 @@ def _of_one_type(kind: Any, value: Any, where: str) -> Any:
         if is_dataclass(kind):
             return _instance(kind, value, where)
         keys = [from_json(parts[0], key, f"a key of {where}") for key in value]
-        return {key: from_json(parts[1], value[key], f"{where}[{_SHOWN.repr(key)}]") for key in keys}
+        return {key: from_json(parts[1], value[key], f"{where}[{shown(key)}]") for key in keys}
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
             raise _refusal(where, value, "an array")
@@ -144,4 +203,4 @@ def _has_default(field: Field[Any]) -> bool:
 
 
 def _refusal(where: str, value: Any, wanted: str) -> ValueError:
-    return ValueError(f"{where or 'it'} is {_SHOWN.repr(value)}, not {wanted}")
+    return ValueError(f"{where or 'it'} is {shown(value)}, not {wanted}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..common.errors import UserError
 from ..common.files import write_json
+from ..common.text import one_line
+from ..common.typed_json import load_json
 from ..runs.folder import ResultsFolder, RunFolder
 from ..runs.settings import Settings
 from .systems import SHARED, ComparedSystem, shared_settings
@@ -84,12 +85,13 @@ class ComparisonFolder(ResultsFolder):
 
     def _read_shared(self) -> Settings:
         try:
-            shared = json.loads(self.record.read_text(encoding="utf-8"))["settings"]
+            shared = load_json(self.record)["settings"]
             # The others are each system's own.
             own = {name: value for name, value in Settings(None).as_json().items() if name not in SHARED}
             return Settings.from_json({**own, **shared})
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(f"cannot read its settings in {self.record}: {error}; {self.OTHER}") from error
+            reason = one_line(str(error), 100)
+            raise UserError(f"cannot read its settings in {self.record}: {reason}; {self.OTHER}") from error
 
 
 def _link(target: Path, path: Path) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import statistics
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..common.errors import RunError
+from ..common.errors import RunError, last_line
 from ..common.files import write_json
+from ..common.typed_json import from_json, load_json, shown
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +34,16 @@ class Epoch:
 
     step_seconds: float
     peak_memory: int
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What the file holds of `Measurements`."""
+
+    parameters: int | None
+    multiply_accumulates: int | None
+    scan: int | None
+    epochs: dict[str, Epoch]
 
 
 @dataclass
@@ -76,11 +86,13 @@ class Measurements:
         if not path.exists():
             return cls()
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            epochs = {int(number): Epoch(**epoch) for number, epoch in values.pop("epochs").items()}
-            return cls(**values, epochs=epochs)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise RunError(f"cannot read {path}: {error}; remove the file to measure anew") from error
+            content = load_json(path)
+            stored = from_json(_Stored, content)
+            if unknown := set(content) - set(vars(stored)):
+                raise ValueError(f"it has the unknown entry {shown(min(unknown))}")
+            return cls(**{**vars(stored), "epochs": {int(number): epoch for number, epoch in stored.epochs.items()}})
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot read {path}: {last_line(error)}; remove the file to measure anew") from error
 
     def write(self, run: Path) -> None:
         """Write them into a run folder, atomically."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import inspect
 import io
-import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..common.errors import UserError, last_line
+from ..common.errors import Faults, UserError, last_line
 from ..common.images.formats import JPEG_ENDINGS, LOSSY, is_hidden
 from ..common.images.geometry import position_distance
 from ..common.images.reading import read_stored
 from ..common.images.stored import ImageFault, StoredImage, as_labels
+from ..common.typed_json import read_json, shown
 from .description import read_description
 
 if TYPE_CHECKING:
@@ -90,36 +91,51 @@ class RawDataset:
         return self.description["labels"].get("ignore")
 
 
-def open_raw_dataset(folder: str | os.PathLike[str]) -> RawDataset:
+def open_raw_dataset(folder: str | os.PathLike[str], faults: Faults | None = None) -> RawDataset:
     """Read the description of a raw data set and list its cases; no image is opened.
+
+    Parameters
+    ----------
+    folder
+        Of the data set.
+    faults
+        Gets what is wrong with its files, so that it can be told together with what `check_cases` finds. The data set
+        is then that of the cases whose files are there.
 
     Raises
     ------
     UserError
-        The folder is no nnU-Net data set, or a file is missing; the message says which.
+        The folder is no nnU-Net data set, or its description is wrong. Without ``faults``: or a file is missing; the
+        message says which.
     """
+    collected = Faults() if faults is None else faults
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; give the folder of an nnU-Net raw data set")
     # A link keeps its name: nnU-Net finds a data set by the name, which that of the link's target need not be.
     folder = Path(os.path.abspath(folder))
     _want_inside(folder, "dataset.json")
+    description = read_description(folder / "dataset.json")
     if not re.fullmatch(r"Dataset\d{3}_.+", folder.name):
         raise UserError(f"nnU-Net wants a data set folder named DatasetXXX_Name (three digits), got {folder.name!r}")
-    description = read_description(folder / "dataset.json")
     if "dataset" in description:
-        training = _listed_cases(folder, description)
+        training, identifiers = _listed_cases(folder, description, collected)
     else:
         _want_inside(folder, "imagesTr", "labelsTr")
-        training = _find_cases(folder, "Tr", description)
-    if not training:
+        training, identifiers = _find_cases(folder, "Tr", description, collected)
+    if not training and not collected.found:
         raise UserError(f"{folder / 'imagesTr'} has no file CASE_0000{description['file_ending']}")
-    if len(training) != description["numTraining"]:
-        raise UserError(
-            f"dataset.json says numTraining = {description['numTraining']}, there are {len(training)} training cases"
+    if identifiers and len(identifiers) != description["numTraining"]:
+        collected.add(
+            f"dataset.json says numTraining = {description['numTraining']}, there are {len(identifiers)} training "
+            f"cases; correct it, or add what is missing"
         )
-    held_out = _find_cases(folder, "Ts", description) if (folder / "labelsTs").is_dir() else ()
-    splits = _read_splits(folder / "splits_final.json", {case.identifier for case in training})
+    held_out: tuple[Case, ...] = ()
+    if (folder / "labelsTs").is_dir():
+        held_out, _ = _find_cases(folder, "Ts", description, collected)
+    splits = _read_splits(folder / "splits_final.json", identifiers, collected)
+    if faults is None:
+        collected.tell(folder.name)
     return RawDataset(folder, description, training, held_out, splits)
 
 
@@ -156,84 +172,119 @@ def _want_inside(folder: Path, *names: str) -> None:
             )
 
 
-def _listed_cases(folder: Path, description: dict[str, Any]) -> tuple[Case, ...]:
-    """Cases of a ``dataset.json`` that names every file itself."""
+def _listed_cases(folder: Path, description: dict[str, Any], faults: Faults) -> tuple[tuple[Case, ...], frozenset[str]]:
+    """Cases of a ``dataset.json`` that names every file itself: those that are whole, and the names of all."""
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-    try:
-        files = get_filenames_of_train_images_and_targets(str(folder), copy.deepcopy(description))
-        cases = [Case(key, tuple(map(Path, case["images"])), Path(case["label"])) for key, case in files.items()]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / 'dataset.json'} has a wrong 'dataset': {last_line(error)}") from error
-    for case in cases:
-        if not case.label.is_file():
-            raise UserError(f"missing label file {case.label} of the case {case.identifier}")
-        for path in case.images:
-            if not path.is_file():
-                raise UserError(f"missing image file {path} of the case {case.identifier}")
-    return tuple(cases)
+    files = get_filenames_of_train_images_and_targets(str(folder), copy.deepcopy(description))
+    cases = []
+    for identifier, listed in files.items():
+        case = Case(identifier, tuple(map(Path, listed["images"])), Path(listed["label"]))
+        named = [("image", path) for path in case.images] + [("label", case.label)]
+        missing = [
+            f"missing {what} file {path} of the case {identifier}; add it, or take the case out of dataset.json"
+            for what, path in named
+            if not path.is_file()
+        ]
+        for fault in missing:
+            faults.add(fault)
+        if not case.images:
+            faults.add(f"{folder / 'dataset.json'} names no image of the case {identifier}; add it")
+        elif not missing:
+            cases.append(case)
+    return tuple(cases), frozenset(files)
 
 
-def _find_cases(folder: Path, part: str, description: dict[str, Any]) -> tuple[Case, ...]:
+def _find_cases(
+    folder: Path, part: str, description: dict[str, Any], faults: Faults
+) -> tuple[tuple[Case, ...], frozenset[str]]:
+    """The cases that are whole, and the names of all."""
     images, labels = folder / f"images{part}", folder / f"labels{part}"
     ending, n_channels = description["file_ending"], len(description["channel_names"])
     if not images.is_dir():
-        raise UserError(f"{folder} has labels{part} but no images{part}")
+        faults.add(f"{folder} has labels{part} but no images{part}; add it, or take labels{part} out")
+        return (), frozenset()
     pattern = re.compile(r"(.+)_(\d{4})" + re.escape(ending))
     channels: dict[str, dict[int, Path]] = {}
     for path in sorted(images.iterdir()):
         if not path.name.endswith(ending) or is_hidden(path):
             continue
         match = pattern.fullmatch(path.name)
-        if not match:
-            raise UserError(f"{path} is not named CASE_0000{ending} (case, underscore, four digits of the channel)")
-        channels.setdefault(match[1], {})[int(match[2])] = path
+        if match:
+            channels.setdefault(match[1], {})[int(match[2])] = path
+        else:
+            faults.add(
+                f"{path} is not named CASE_0000{ending} (case, underscore, four digits of the channel); rename it"
+            )
     cases = []
     for identifier, files in channels.items():
         # One file may hold all channels (RGB); whether it does shows when it is read.
-        if sorted(files) not in (list(range(n_channels)), [0]):
-            raise UserError(
-                f"case {identifier} in {images} has the channels {sorted(files)}, "
-                f"dataset.json wants {list(range(n_channels))}"
+        has_channels = sorted(files) in (list(range(n_channels)), [0])
+        if not has_channels:
+            faults.add(
+                f"case {identifier} in {images} has the channels {shown(sorted(files))}, dataset.json wants "
+                f"{shown(list(range(n_channels)))}; correct 'channel_names', or the files"
             )
         label = labels / f"{identifier}{ending}"
         if not label.is_file():
-            raise UserError(f"missing label file {label} of the image {files[0].name}")
-        cases.append(Case(identifier, tuple(files[channel] for channel in sorted(files)), label))
-    _refuse_stray_labels(labels, images, ending, set(channels))
-    return tuple(cases)
+            image = next(iter(files.values())).name
+            faults.add(f"missing label file {label} of the image {image}; add the label, or take the image out")
+        elif has_channels:
+            cases.append(Case(identifier, tuple(files[channel] for channel in sorted(files)), label))
+    _find_stray_labels(labels, images, ending, set(channels), faults)
+    return tuple(cases), frozenset(channels)
 
 
-def _refuse_stray_labels(labels: Path, images: Path, ending: str, identifiers: set[str]) -> None:
+def _find_stray_labels(labels: Path, images: Path, ending: str, identifiers: set[str], faults: Faults) -> None:
     for path in sorted(labels.iterdir()):
         if not path.name.endswith(ending) or is_hidden(path):
             continue
         if not identifiers:
-            raise UserError(f"{images} has no file CASE_0000{ending}")
+            faults.add(f"{images} has no file CASE_0000{ending}; add the images, or correct 'file_ending'")
+            return
         identifier = path.name.removesuffix(ending)
         if identifier not in identifiers:
             image = images / f"{identifier}_0000{ending}"
-            raise UserError(f"label {path} has no image {image}; add the image, or take the label out")
+            faults.add(f"label {path} has no image {image}; add the image, or take the label out")
 
 
-def _read_splits(path: Path, identifiers: set[str]) -> list[dict[str, list[str]]] | None:
+@dataclass(frozen=True)
+class _Split:
+    """A fold in ``splits_final.json``."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+
+
+def _read_splits(path: Path, identifiers: frozenset[str], faults: Faults) -> list[dict[str, list[str]]] | None:
     if not path.exists():
         return None
     try:
-        splits = json.loads(path.read_text(encoding="utf-8"))
-        named = [set(split[part]) for split in splits for part in ("train", "val")]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"cannot read {path} as a list of train and val cases: {last_line(error)}") from error
-    for cases in named:
-        if unknown := sorted(cases - identifiers):
-            raise UserError(f"{path} names the case {unknown[0]!r}, which is not in imagesTr")
-        if not cases:
-            raise UserError(f"{path} has a fold without training or validation cases")
-    return splits
+        splits = read_json(tuple[_Split, ...], path)
+    except (OSError, ValueError) as error:
+        faults.add(f"cannot read {path} as a list of train and val cases: {last_line(error)}; correct it, or remove it")
+        return None
+    if not splits:
+        faults.add(f"{path} has no folds; add some, or remove it")
+    for number, split in enumerate(splits):
+        for part, cases in vars(split).items():
+            for unknown in sorted(set(cases) - identifiers):
+                faults.add(
+                    f"{path} names the case {shown(unknown)}, which is not in imagesTr; take it out of {part!r} of the "
+                    f"fold {number}"
+                )
+            if not cases:
+                faults.add(f"{path} has a fold without training or validation cases: {part!r} of the fold {number}")
+    return [{part: list(cases) for part, cases in vars(split).items()} for split in splits]
 
 
-def check_cases(dataset: RawDataset, cases: Sequence[Case], on_case_done: Callable[[], object] = lambda: None) -> None:
-    """Open every image and label and raise `UserError` on the first that cannot be trained on.
+def check_cases(
+    dataset: RawDataset,
+    cases: Sequence[Case],
+    on_case_done: Callable[[], object] = lambda: None,
+    faults: Faults | None = None,
+) -> None:
+    """Open every image and label, and raise `UserError` that tells which cannot be trained on.
 
     An image that cannot be read, channels and label of different size, spacing or position, a wrong number of
     channels, NaN or infinite values, labels that ``dataset.json`` does not name, no training label with more than
@@ -247,30 +298,48 @@ def check_cases(dataset: RawDataset, cases: Sequence[Case], on_case_done: Callab
         The cases to open.
     on_case_done
         Called after each case, for a progress bar.
+    faults
+        What has been found before, to be told together.
     """
-    reader = _find_reader(dataset, cases[0])
+    faults = Faults() if faults is None else faults
+    if cases:
+        with faults.caught():
+            _check_content(dataset, cases, on_case_done, faults)
+    faults.tell(dataset.name)
+
+
+def _check_content(
+    dataset: RawDataset, cases: Sequence[Case], on_case_done: Callable[[], object], faults: Faults
+) -> None:
+    reader = _find_reader(dataset, cases)
     foreground = {value for values in dataset.classes.values() for value in values}
     allowed = foreground | {0}
     if dataset.ignore_label is not None:
         allowed.add(dataset.ignore_label)
-    values: dict[Case, set[int]] = {}
+    values: dict[Case, set[int] | None] = {}
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         results = [pool.submit(_check_case, reader, case, dataset.n_channels, allowed) for case in cases]
         try:
             for case, result in zip(cases, results, strict=True):
-                values[case] = result.result()
+                found, values[case] = result.result()
+                for fault in found:
+                    faults.add(fault)
                 on_case_done()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    if all(case in values and not values[case] & foreground for case in dataset.training):
+    seen = [values.get(case) for case in dataset.training]
+    if all(held is not None and not held & foreground for held in seen):
         raise UserError(
             f"no label of the {len(dataset.training)} training cases in {dataset.folder} holds any of "
-            f"{', '.join(dataset.classes)}; nothing can be learned from background alone"
+            f"{', '.join(dataset.classes)}; nothing can be learned from background alone; give labels "
+            f"that hold them"
         )
 
 
-def _find_reader(dataset: RawDataset, example: Case) -> BaseReaderWriter:
+def _find_reader(dataset: RawDataset, cases: Sequence[Case]) -> BaseReaderWriter | None:
+    """nnU-Net's reader of the data set; ``None`` where not one image can be read, of which each will be told."""
+    from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
     from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 
     from ..common.images.nnunet_readers import READERS, register_readers
@@ -282,58 +351,105 @@ def _find_reader(dataset: RawDataset, example: Case) -> BaseReaderWriter:
     supported = sorted({ending for reader in READERS for ending in reader.supported_file_endings})
     if ending not in supported:
         raise UserError(f"nnU-Net reads no {dataset.file_ending!r} files; file_ending must be one of {supported}")
-    # Its own words, before nnU-Net tries one reader after the other.
-    _read(example.images[0], "image")
+    for example in cases:
+        # nnU-Net tries one reader after the other, and says nothing of use.
+        with contextlib.suppress(UserError):
+            _read(example.images[0], "image")
+            break
+    else:
+        return None
     with _silence():
         try:
             found = determine_reader_writer_from_dataset_json(
                 dataset.description, str(example.images[0]), verbose=False
             )
-            return found()
         except RuntimeError as error:
             raise UserError(f"cannot read image {example.images[0]}: no reader for it succeeds") from error
+    if not isinstance(found, type) or not issubclass(found, BaseReaderWriter) or inspect.isabstract(found):
+        name = dataset.description["overwrite_image_reader_writer"]
+        raise UserError(
+            f"dataset.json: 'overwrite_image_reader_writer' {shown(name)} is no reader of nnU-Net; leave it out"
+        )
+    return found()
 
 
-def _check_case(reader: BaseReaderWriter, case: Case, n_channels: int, allowed: set[int]) -> set[int]:
-    """Raise `UserError` if a case cannot be trained on, else return the values of its label."""
-    images = [_read(path, "image", reader) for path in case.images]
-    label = _read(case.label, "label", reader)
+def _check_case(
+    reader: BaseReaderWriter | None, case: Case, n_channels: int, allowed: set[int]
+) -> tuple[list[str], set[int] | None]:
+    """What forbids training on a case, and the values of its label, or ``None`` where they cannot be told."""
+    faults = Faults()
+    images: dict[Path, StoredImage] = {}
+    for path in case.images:
+        with faults.caught():
+            images[path] = _read(path, "image", reader)
+    label = values = None
+    with faults.caught():
+        label = _read(case.label, "label", reader)
+    if len(images) == len(case.images):
+        with faults.caught():
+            _check_grids(case, list(images.values()), label, n_channels)
+    for path, image in images.items():
+        if not np.isfinite(image.values).all():
+            faults.add(f"image {path} holds NaN or infinite values; replace them")
+    if label is not None:
+        with faults.caught():
+            values = _values_of(label, case.label)
+    if unknown := sorted((values or set()) - allowed):
+        faults.add(f"label {case.label} holds {_unknown_values(unknown)}")
+        values = None
+    return faults.found, values
+
+
+def _check_grids(case: Case, images: Sequence[StoredImage], label: StoredImage | None, n_channels: int) -> None:
+    """Raise `UserError` unless the files of a case have the wanted channels and cover the same place."""
     found = sum(len(image.values) for image in images)
     if found != n_channels:
-        raise UserError(f"image {case.images[0]} has {found} channels, dataset.json names {n_channels}")
+        raise UserError(
+            f"image {case.images[0]} has {found} channels, dataset.json names {n_channels}; correct 'channel_names', "
+            f"or the image"
+        )
     first = f"image {case.images[0].name}"
     for path, image in zip(case.images[1:], images[1:], strict=True):
         _want_one_grid(first, images[0], f"its other channel {path}", image)
-    # A label of several channels has another size than one channel of the image.
-    one_channel = dataclasses.replace(images[0], values=images[0].values[:1])
-    _want_one_grid(first, one_channel, f"its label {case.label}", label)
-    for path, image in zip(case.images, images, strict=True):
-        if not np.isfinite(image.values).all():
-            raise UserError(f"image {path} holds NaN or infinite values; replace them")
+    if label is not None:
+        # A label of several channels has another size than one channel of the image.
+        one_channel = dataclasses.replace(images[0], values=images[0].values[:1])
+        _want_one_grid(first, one_channel, f"its label {case.label}", label)
+
+
+def _values_of(label: StoredImage, path: Path) -> set[int]:
     if not np.isfinite(label.values).all():
-        raise UserError(f"label {case.label} holds NaN or infinite values; replace them")
+        raise UserError(f"label {path} holds NaN or infinite values; replace them")
     try:
-        values = set(np.unique(as_labels(label.values)).tolist())
+        return set(np.unique(as_labels(label.values)).tolist())
     except ImageFault as fault:
-        raise UserError(fault.of(f"label {case.label}")) from fault
-    unknown = sorted(values - allowed)
-    if unknown:
-        shown = ", ".join(f"{value:g}" for value in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
-        raise UserError(f"label {case.label} holds the value {shown}, which dataset.json does not name")
-    return values
+        raise UserError(fault.of(f"label {path}")) from fault
+
+
+def _unknown_values(unknown: Sequence[int]) -> str:
+    """The values that dataset.json does not name, and what to do."""
+    several = ", ".join(f"{value:g}" for value in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+    advice = "name it in dataset.json, or correct the label"
+    if unknown == [255]:
+        advice = "labels must be 0, 1, 2, ...: write a mask of 0 and 255 as 0 and 1, dividing it by 255"
+    elif len(unknown) > 1:
+        advice = "labels must be 0, 1, 2, ... as dataset.json names them: write each shade of grey as its number"
+    return f"the value {several}, which dataset.json does not name; {advice}"
 
 
 def _want_one_grid(first: str, a: StoredImage, other: str, b: StoredImage) -> None:
     """Raise `UserError` unless two files of a case cover the same place."""
     if a.values.shape != b.values.shape:
-        raise UserError(f"{first} has size {_size(a)} but {other} has size {_size(b)}")
+        raise UserError(
+            f"{first} has size {_size(a)} but {other} has size {_size(b)}; give all files of a case one size"
+        )
     if a.n_axes != b.n_axes:
         raise UserError(f"{first} has {a.n_axes} axes but {other} has {b.n_axes}; store both alike")
     if a.spacing is None or b.spacing is None:
         return
     spacings = [tuple(map(float, image.spacing[::-1])) for image in (a, b)]
     if not np.allclose(*spacings, rtol=1e-3):
-        raise UserError(f"{first} has spacing {spacings[0]} but {other} has {spacings[1]}")
+        raise UserError(f"{first} has spacing {spacings[0]} but {other} has {spacings[1]}; correct the header")
     distance = position_distance(a.values.shape[:0:-1], a.affines, b.affines)
     if distance > 0.5 * min(spacings[0]):
         raise UserError(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ..common.errors import UserError
+from ..common.errors import UserError, last_line
 from ..common.images.label_files import read_label_image
-from ..datasets.description import whole_numbers
+from ..common.typed_json import load_json, shown
+from ..datasets.description import refuse_former_form, whole_numbers
 from .rules import Rule
 
 
@@ -24,17 +24,19 @@ def with_dataset_labels(rule: Rule, path: Path) -> Rule:
         The file cannot be read or has no ``labels`` in nnU-Net's form.
     """
     try:
-        description = json.loads(path.read_text())
+        description = load_json(path)
+        if isinstance(description, dict):
+            refuse_former_form(description, path)
         labels = description["labels"]
         parsed = {name: tuple(v) if isinstance(v, list) else v for name, v in whole_numbers(labels).items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} is no dataset.json of nnU-Net: its 'labels' must map names to whole numbers ({error})"
+            f"{path} is no dataset.json of nnU-Net: its 'labels' must map names to whole numbers ({last_line(error)})"
         ) from error
     ignore = parsed.pop("ignore", None)
     foreground = {name: value for name, value in parsed.items() if value not in (0, (0,))}
     if not foreground or isinstance(ignore, tuple):
-        raise UserError(f"{path} names no label beside the background, or a region to ignore: {labels}")
+        raise UserError(f"{path} names no label beside the background, or a region to ignore: {shown(labels)}")
     reader = str(description.get("overwrite_image_reader_writer"))
     return replace(rule, labels=foreground, ignore_label=ignore, reoriented=reader.endswith("WithReorient"))
 

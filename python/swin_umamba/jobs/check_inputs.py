@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..common.console import capture_output
-from ..common.errors import UserError
+from ..common.errors import Faults, UserError
 from ..common.progress import progress_bar
 from ..datasets import RawDataset, check_cases, open_raw_dataset
 from ..datasets.raw_dataset import check_fold
@@ -44,9 +44,11 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
         return None
     # nnU-Net and its readers talk to the terminal; the error says it in one line.
     with capture_output(None) as console:
-        dataset = open_raw_dataset(settings.dataset)
-        check_fold(dataset, settings.fold)
-        if needs_held_out and settings.fold == "all" and not dataset.held_out:
+        faults = Faults()
+        dataset = open_raw_dataset(settings.dataset, faults)
+        if not faults.found:
+            check_fold(dataset, settings.fold)
+        if needs_held_out and settings.fold == "all" and not dataset.held_out and not faults.found:
             raise UserError(
                 f"--fold all: {dataset.name} has no labelled test cases (labelsTs), so there would be no held-out "
                 f"cases to compare by; give a fold"
@@ -64,7 +66,7 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
         console.announce("checking", f"{dataset.name}: {len(cases)} cases")
         with progress_bar(console) as bar:
             task = bar.add_task("checking", total=len(cases))
-            check_cases(dataset, cases, lambda: bar.advance(task))
+            check_cases(dataset, cases, lambda: bar.advance(task), faults)
     return dataset
 
 

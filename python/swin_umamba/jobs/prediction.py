@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..common.device import choose_device
-from ..common.errors import RunError, UserError
+from ..common.errors import RunError, UserError, full_disk
 from ..common.processors import set_worker_defaults
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def predict(request: PredictionRequest) -> None:
         try:
             output.open(record, {"plans.json": model.plans, "dataset.json": model.dataset_json})
         except OSError as error:
+            if full_disk(error):
+                raise
             raise UserError(f"cannot write to OUTPUT {output.root}: {error.strerror}") from error
         console.announce(
             "predicting",

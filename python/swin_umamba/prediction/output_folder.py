@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..common.errors import UserError
+from ..common.errors import UserError, last_line
 from ..common.files import replace_atomically, write_json
+from ..common.text import short_name
+from ..common.typed_json import load_json
 from ..runs.folder import ResultsFolder
 from .input_cases import InputCase
 
@@ -69,14 +71,15 @@ class OutputFolder(ResultsFolder):
                 f"{self.root} holds former predictions; go on with them by --skip-existing, or {self.OTHER}"
             )
         try:
-            former = json.loads((self.root / RECORD).read_text(encoding="utf-8"))["settings"]
+            former = dict(load_json(self.root / RECORD)["settings"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"cannot read {self.root / RECORD} of the former predictions: {error}") from error
+            reason = last_line(error)
+            raise UserError(f"cannot read {self.root / RECORD} of the former predictions: {reason}") from error
         for name, value in record["settings"].items():
             if former.get(name) != value:
                 raise UserError(
                     f"--skip-existing: {self.root} holds predictions with another {name.replace('_', ' ')} "
-                    f"({former.get(name)}, now {value}); {self.OTHER}"
+                    f"({short_name(str(former.get(name)))}, now {value}); {self.OTHER}"
                 )
 
     @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from batchgenerators.utilities.file_and_folder_operations import save_pickle
 
-from ..common.errors import RunError
+from ..common.errors import RunError, full_disk
 from ..common.images.formats import JPEG_ENDINGS
 from ..figures import write_overlay
 from .input_cases import CaseError, InputCase
@@ -123,6 +124,15 @@ def _write(
                 (folder / "overlays").mkdir()
                 write_overlay(folder / "overlays" / f"{case.identifier}.png", image.array, labels, plane)
             image.reader.write_seg(labels, str(folder / f"{case.identifier}{case.ending}"), image.properties)
-    except OSError as error:
-        # A full disk: of the next image too.
+    except Exception as error:
+        # A full disk: of the next image too. ITK does not say why it cannot write.
+        if full_disk(error) or shutil.disk_usage(output.root).free < labels.nbytes:
+            # The writer's file, which cannot be flushed, is closed now, and not with a word on the terminal later.
+            traceback.clear_frames(error.__traceback__)
+            raise RunError(
+                f"cannot write the prediction of {case.identifier} into {output.root}: the disk is full; make room, "
+                f"and go on with the same command and --skip-existing"
+            ) from error
+        if not isinstance(error, OSError):
+            raise
         raise RunError(f"cannot write the prediction of {case.identifier} into {output.root}: {error}") from error

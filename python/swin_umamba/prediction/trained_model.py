@@ -13,8 +13,9 @@ import torch
 from ..checkpoints import CheckpointError, read_checkpoint
 from ..checkpoints.plain_data import plain_data
 from ..checkpoints.weights import strip_wrappers
-from ..common.errors import UserError
+from ..common.errors import UserError, last_line
 from ..common.text import short_name
+from ..common.typed_json import load_json
 from ..runs.settings import AMP_CHOICES
 
 FINAL = "checkpoint_final.pth"
@@ -149,11 +150,11 @@ def _plans(file: Path, checkpoint: dict[str, Any]) -> tuple[dict[str, Any], dict
     beside = [file.parent.parent / f"{name}.json" for name in ("plans", "dataset")]
     if file.parent.name.startswith("fold_") and all(path.is_file() for path in beside):
         try:
-            plans, dataset_json = (plain_data(json.loads(path.read_text("utf-8")), str(path)) for path in beside)
+            plans, dataset_json = (plain_data(load_json(path, with_nan=True), str(path)) for path in beside)
         except CheckpointError:
             raise
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"cannot read {beside[0]} and {beside[1].name} beside it: {error}") from error
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot read {beside[0]} and {beside[1].name} beside it: {last_line(error)}") from error
     else:
         plans, dataset_json = (checkpoint["init_args"].get(name) for name in ("plans", "dataset_json"))
     if not isinstance(plans, dict) or not isinstance(dataset_json, dict):

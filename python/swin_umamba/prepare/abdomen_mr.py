@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 
-from ..common.errors import UserError
+from ..common.errors import UserError, last_line
 from ..common.images.geometry import corner_distance
 from ..common.images.reading import nifti_bytes, open_nifti, read_nifti_labels
+from ..common.typed_json import load_json, shown
 from ..paper.data_sets import ABDOMEN_MR
 from .layout import NameForm, find_folder, list_files, pair_by_name, unknown_layout
 from .preparation import OutputFile, Preparation, copy_of
@@ -63,13 +63,13 @@ def _check_amos_json(path: Path) -> None:
     if not path.is_file():
         return
     try:
-        labels = {int(label): str(name).lower() for label, name in json.loads(path.read_text())["labels"].items()}
+        labels = {int(label): str(name).lower() for label, name in load_json(path)["labels"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read as AMOS22's dataset.json: {error!r}") from error
+        raise UserError(f"{path} cannot be read as AMOS22's dataset.json: {last_line(error)}") from error
     for label, organ in enumerate(AMOS_ORGANS, start=1):
         found = labels.get(label)
         if SPELLINGS.get(found, found) != organ:
-            raise UserError(f"{path} says that label {label} is {found!r}, but in AMOS22 it is {organ!r}")
+            raise UserError(f"{path} says that label {label} is {shown(found)}, but in AMOS22 it is {organ!r}")
 
 
 def _mr_scans(folder: Path) -> list[Path]:

@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..common.errors import UserError
+from ..common.errors import UserError, last_line
 from ..common.files import replace_atomically, write_json
 from ..common.images.formats import is_hidden
+from ..common.text import one_line
+from ..common.typed_json import load_json
 from ..paper.data_sets import DatasetDefinition
 
 PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "labelsVal-instance-mask")
@@ -93,14 +95,17 @@ def _is_current(path: Path, sources: tuple[Path, ...]) -> bool:
 
 def _check_settings(preparation: Preparation, path: Path) -> None:
     try:
-        before = json.loads(path.read_text())
+        before = load_json(path)
     except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); remove {path.parent} and prepare again") from error
-    if before != preparation.settings:
         raise UserError(
-            f"{path.parent} was prepared otherwise, {json.dumps(before, ensure_ascii=False)}, than is asked for now, "
+            f"{path} cannot be read ({last_line(error)}); remove {path.parent} and prepare again"
+        ) from error
+    if before != preparation.settings:
+        former = one_line(json.dumps(before, ensure_ascii=False), 100)
+        raise UserError(
+            f"{path.parent} was prepared otherwise, {former}, than is asked for now, "
             f"{json.dumps(preparation.settings, ensure_ascii=False)}; choose another DST, or remove it"
         )
 

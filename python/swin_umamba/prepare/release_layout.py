@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 
-from ..common.errors import UserError
+from ..common.errors import UserError, last_line
 from ..common.images.reading import image_size, open_nifti, read_array, read_nifti_labels
+from ..common.typed_json import load_json, shown
 from ..paper.data_sets import INSTANCES, DatasetDefinition
 from .layout import NameForm, find_folder, list_files, pair_by_name
 from .preparation import OutputFile, Preparation, copy_of
@@ -34,14 +34,16 @@ def _check_labels_json(path: Path, definition: DatasetDefinition) -> None:
     if not path.is_file():
         return
     try:
-        labels = json.loads(path.read_text())["labels"]
+        labels = load_json(path)["labels"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read as nnU-Net's dataset.json: {error!r}") from error
+        raise UserError(f"{path} cannot be read as nnU-Net's dataset.json: {last_line(error)}") from error
     wanted = {"background": 0, **definition.labels}
     if labels != wanted:
+        found = labels if isinstance(labels, dict) else {}
+        name = next((name for name in [*wanted, *found] if found.get(name, "none") != wanted.get(name, "none")), "")
         raise UserError(
-            f"{path} names other labels than {definition.name} has; found {json.dumps(labels)}, "
-            f"wanted {json.dumps(wanted)}"
+            f"{path} names other labels than {definition.name} has: {shown(name)} is {shown(found.get(name, 'none'))}, "
+            f"wanted is {wanted.get(name, 'none')}"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +12,11 @@ import torch
 from ..checkpoints import CheckpointError
 from ..checkpoints.writing import write_checkpoint
 from ..common.console import PlainConsole
-from ..common.errors import UserError
+from ..common.errors import UserError, last_line
 from ..common.files import write_json
 from ..common.processes import Processes
 from ..common.progress import progress_bar
+from ..common.typed_json import load_json
 from ..runs.folder import ResumableFolder
 from ..runs.last_checkpoint import explain_damaged
 from .checkpoint import save_weights
@@ -112,15 +112,15 @@ def execute_run(
 def show_finished(folder: PretrainingFolder, console: PlainConsole) -> None:
     """Show the results of a finished run; raise `UserError` if its ``metrics.json`` is damaged."""
     try:
-        last = json.loads(folder.metrics.read_text(encoding="utf-8"))["history"][-1]
+        last = load_json(folder.metrics)["history"][-1]
         results = (
             f"after {last['epoch']} epochs: validation loss {last['validation_loss']:.3f}, accuracy "
             f"{last['accuracy']:.1%}, averaged weights {last['accuracy_ema']:.1%}"
         )
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise UserError(
-            f"{folder.metrics} is damaged: {type(error).__name__}: {error}; write it anew with the same command and "
-            f"--resume"
+            f"{folder.metrics} is damaged: {type(error).__name__}: {last_line(error)}; write it anew with the same "
+            f"command and --resume"
         ) from error
     console.print("this run has been done before; nothing was trained")
     console.print(results)

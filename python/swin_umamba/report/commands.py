@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shlex
 from collections.abc import Iterable, Mapping
@@ -46,7 +47,8 @@ def make_commands(run: FinishedRun) -> dict[str, str]:
     settings = record.settings
     if settings.learning_rate is None:
         # The default depends on the data set too, and a comparison leaves the rate to the model everywhere.
-        settings = dataclasses.replace(settings, learning_rate=record.training.first_learning_rate)
+        with contextlib.suppress(ValueError):  # of an edited record, whose rate no training can have
+            settings = dataclasses.replace(settings, learning_rate=record.training.first_learning_rate)
     again = [*training_arguments(settings.as_json()), *where, "--output", f"{root}-again"]
     return {
         "Repeat the run from the start": _command("train", again),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..common.errors import UserError
-from ..common.files import lock_folder, write_json
+from ..common.files import PARTIAL, lock_folder, write_json
 from ..common.images.formats import is_hidden
 
 OTHER_OUTPUT = "choose another folder with --output"
@@ -26,8 +26,9 @@ class ResultsFolder:
 
     @property
     def content(self) -> set[str]:
-        """Names of what is there, but for the file of the lock and what systems leave."""
-        return {path.name for path in self.root.iterdir() if not is_hidden(path)} if self.root.exists() else set()
+        """Names of what is there, but for the file of the lock, what systems leave, and halves that a kill left."""
+        there = self.root.iterdir() if self.root.exists() else ()
+        return {path.name for path in there if not is_hidden(path) and path.suffix != PARTIAL}
 
     def check_empty(self) -> None:
         """Raise `UserError` if the folder holds anything but the file of its lock."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ..common.errors import UserError
+from ..common.text import one_line
+from ..common.typed_json import load_json
 
 # A setting that the runs of one command alone have.
 _MARKS = {"train": "iterations", "pretrain": "image_size"}
@@ -24,13 +25,13 @@ def want_run_of(command: str, root: Path) -> None:
         The results folder.
     """
     try:
-        settings = json.loads((root / "settings.json").read_text(encoding="utf-8"))
+        settings = load_json(root / "settings.json")
     except (OSError, ValueError):
         return
     (other,) = set(_MARKS) - {command}
     if not isinstance(settings, dict) or _MARKS[command] in settings or _MARKS[other] not in settings:
         return
-    data = f"{settings.get('data', 'DIR')} " if other == "pretrain" else ""
+    data = f"{one_line(str(settings.get('data', 'DIR')), 120)} " if other == "pretrain" else ""
     raise UserError(
         f"{root} holds a run of swin-umamba {other}, and not one of swin-umamba {command}; give another folder, or go "
         f"on with that run by: swin-umamba {other} {data}--resume --output {root}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..checkpoints.report import LoadReport
 from ..common.errors import UserError
 from ..common.files import write_json
-from ..common.typed_json import Sparse, as_json, read_json
+from ..common.typed_json import Sparse, as_json, read_json, shown
 from ..paper.protocol import RULES
 from .folder import RunFolder
 from .kind import want_run_of
@@ -67,10 +67,12 @@ class HeldOutScores:
             for by_class in scores.by_metric.values():
                 if set(by_class) != classes or not classes:
                     found, others = sorted(by_class), sorted(classes)
-                    raise ValueError(f"per_case: the case {case!r} has the classes {found}, others have {others}")
+                    raise ValueError(
+                        f"per_case: the case {shown(case)} has the classes {shown(found)}, others have {shown(others)}"
+                    )
         for metric, scores in self.by_metric.items():
             if set(scores.per_class) != classes:
-                raise ValueError(f"{metric} has no per_class of the classes {sorted(classes)}")
+                raise ValueError(f"{metric} has no per_class of the classes {shown(sorted(classes))}")
 
     @property
     def classes(self) -> list[str]:
@@ -172,7 +174,7 @@ class PaperEvaluation(Sparse):
     def __post_init__(self) -> None:
         if list(self.scores) not in (["f1"], ["dsc", "nsd"]):
             raise ValueError(
-                f"metric is {self.metric!r}, but the scores are {list(self.scores)}, not dsc and nsd, or f1"
+                f"metric is {shown(self.metric)}, but the scores are {shown(list(self.scores))}, not dsc and nsd, or f1"
             )
 
     @property
@@ -223,7 +225,7 @@ class RunRecord:
         classes = [score.per_class for evaluation in self.evaluations.values() for score in evaluation.scores.values()]
         for other in classes[1:]:
             if set(other) != set(classes[0]):
-                raise ValueError(f"evaluation: a score has the classes {sorted(other)}, another {sorted(classes[0])}")
+                raise ValueError(f"evaluation: a score has the classes {shown(sorted(other))}, another has others")
 
     @property
     def is_sample(self) -> bool:

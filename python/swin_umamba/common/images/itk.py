@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK
 
+from ..text import one_line
 from .stored import ImageFault, StoredImage, want_whole
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -23,6 +24,8 @@ def read_itk(path: Path) -> StoredImage:
     """
     if path.name.lower().endswith(".nrrd"):
         _want_millimetres(path)
+    else:
+        _want_axes(path)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
@@ -57,6 +60,15 @@ def _want_millimetres(path: Path) -> None:
     others = [unit for unit in re.findall(r'"([^"]*)"', stated[1]) if unit not in ("mm", "")] if stated else []
     if others:
         raise ImageFault(f"its header counts in {others[0]!r}, which ITK takes for mm; convert it to mm")
+
+
+def _want_axes(path: Path) -> None:
+    """Refuse a number of axes in a MetaImage that ITK dies of."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 16).partition(b"ElementDataFile")[0]
+    for stated in re.findall(rb"NDims *[=:] *(\S*)", head):
+        if not re.fullmatch(rb"[1-9]", stated):
+            raise ImageFault(f"its header states {one_line(stated.decode('latin-1'), 40)} for NDims")
 
 
 def write_itk_labels(path: Path, labels: np.ndarray, geometry: dict[str, tuple[float, ...]]) -> None:

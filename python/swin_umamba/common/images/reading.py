@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import io
 import json
+import logging
 import re
 from pathlib import Path
 
@@ -14,11 +15,16 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError, last_line
+from ..text import one_line
 from .formats import ITK_ENDINGS, NIFTI_ENDINGS, image_ending
 from .itk import read_itk
 from .nifti import read_nifti
 from .plain import PILLOW_FORMATS, read_plain
 from .stored import ImageFault, StoredImage, as_labels
+
+# They tell of every oddity of a file beside the one line of ours.
+for _library in ("tifffile", "nibabel"):
+    logging.getLogger(_library).setLevel(logging.CRITICAL)
 
 
 def read_stored(path: Path, *, labels: bool = False, strict: bool = True) -> StoredImage:
@@ -75,7 +81,9 @@ def _spacing_beside(path: Path) -> tuple[float, ...]:
         if beside.is_file():
             spacing = tuple(float(size) for size in json.loads(beside.read_text(encoding="utf-8"))["spacing"])
             if len(spacing) != 3 or not all(np.isfinite(size) and size > 0 for size in spacing):
-                raise ImageFault(f"{beside.name} has the spacing {spacing}; three positive numbers are wanted")
+                raise ImageFault(
+                    f"{beside.name} has the spacing {one_line(str(spacing), 80)}; three positive numbers are wanted"
+                )
             return spacing[::-1]
     return (1.0, 1.0, 1.0)
 
