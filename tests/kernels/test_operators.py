@@ -86,9 +86,10 @@ def test_decays_beyond_the_cut_are_zero(kernel_sets, step, length, channels, sta
     rates, cut = rates_around_the_cut(problem.inputs["A"].shape, step, seed)
     problem.inputs["A"] = -rates
     problem.inputs["u"] *= 1e-6
-    check(kernel_sets, problem)
     for kernels in kernel_sets:
-        assert (problem.run_numpy(kernels)["grad A"][cut] == 0).all(), kernels.name
+        seen = problem.run_numpy(kernels)
+        problem.check(seen, kernels.name, tolerance=1e-3)
+        assert (seen["grad A"][cut] == 0).all(), kernels.name
 
 
 @given(step=LARGE_STEPS, height=SIZES, dim=CHANNELS, states=STATES, seed=SEEDS)
