@@ -1,11 +1,13 @@
-// Selective scans with decays above one. On the way to numbers that float32 holds they may leave its range: an
-// infinite decay of a state that is zero, an infinite gradient of an input that is, a state that grows and shrinks
-// again. Results that are not finite are then taken from float64, in which the whole problem is solved again.
+// Selective scans with decays above one. On the way to numbers that float32 holds they may leave its range:
+// an infinite decay of a state that is zero, an infinite gradient of an input that is, a state that grows and
+// shrinks again. Results that are not finite are then taken from float64, in which the whole problem is
+// solved again.
 #pragma once
 
 #include <atomic>
 #include <cmath>
 #include <memory>
+#include <string_view>
 
 #include "kernels.h"
 #include "task.h"
@@ -94,8 +96,8 @@ class InFloat64 {
     if (type == Type::kFloat32)
       static_cast<float*>(array)[i] = value;
     else
-      static_cast<uint16_t*>(array)[i] = type == Type::kBFloat16 ? SWIN_ISA::float_to_bfloat16(value)
-                                                                 : SWIN_ISA::float_to_float16(value);
+      static_cast<uint16_t*>(array)[i] =
+          type == Type::kBFloat16 ? SWIN_ISA::float_to_bfloat16(value) : SWIN_ISA::float_to_float16(value);
   }
 
   std::vector<std::unique_ptr<double[]>> arrays_;
@@ -119,8 +121,11 @@ inline void solve(InFloat64<SelectiveScanBackward>& wide, ParallelFor parallel) 
 template <class P>
 void complete_growing(P p, ParallelFor parallel) {
   if (p.type == Type::kFloat64 || !may_grow(p)) return;
+  // The gradients of u are not looked at: what spoils them also spoils those of delta, but for their own
+  // overflow.
   for (const Output& output : p.outputs())
-    if (output.data && *output.data && !all_finite(output, parallel)) {
+    if (output.data && *output.data && std::string_view(output.name) != "u" &&
+        !all_finite(output, parallel)) {
       InFloat64<P> wide(p);
       solve(wide, parallel);
       return wide.complete(p);

@@ -9,8 +9,8 @@ namespace swin_umamba::SWIN_ISA {
 
 // The templates over V are for Float, where an instruction set has none of its own.
 
-// n[i] + f[i] = a * b[i], n[i] whole and |f[i]| <= 1/2. Without GENERAL no product is above zero. At -127, where
-// products are cut here, `scaled` takes all of the exponent field away and makes zero.
+// n[i] + f[i] = a * b[i], n[i] whole and |f[i]| <= 1/2. Without GENERAL no product is above zero. At -127,
+// where products are cut here, `scaled` takes all of the exponent field away and makes zero.
 template <bool GENERAL, int COUNT, class V>
 SWIN_INLINE void split_products(V (&n)[COUNT], V (&f)[COUNT], V a, const V* b) {
   SWIN_UNROLL(8)
