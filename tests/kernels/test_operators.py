@@ -139,6 +139,10 @@ def test_growing_scans_are_finite_where_float64_is(kernel_sets, problem, threads
                 error = relative_error(result, right)
                 assert error < 1e-3 + ROUNDING[seen[name].dtype], f"{kernels.name}: {name} {error}"
         assert_same_bits(problem.run_numpy(kernels, threads=threads), seen, kernels.name)
+        alone = kernels.selective_scan(**problem.arrays(), save_states=False)
+        assert_same_bits(
+            {n: to_torch(alone[n]) for n in ("out", "last_state")}, {n: seen[n] for n in ("out", "last_state")}
+        )
 
 
 @pytest.mark.parametrize("rate", [1e5, 1e7, 1e16, 1e30])

@@ -64,7 +64,9 @@ class InFloat64 {
     make_outputs(p);
   }
 
+  // Null for no elements, as the kernels expect it of states that are not to be saved.
   double* take(int64_t elements) {
+    if (elements == 0) return nullptr;
     arrays_.emplace_back(new double[elements]);
     return arrays_.back().get();
   }
