@@ -46,6 +46,11 @@ class Shape {
     for (int i = 0; i < count_; ++i) values[i] = sizes_[i].value;
     return values;
   }
+  int64_t elements() const {
+    int64_t elements = 1;
+    for (const Told<int64_t>& size : *this) elements *= size.value;
+    return elements;
+  }
 
  private:
   int count_ = 0;

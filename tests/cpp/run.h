@@ -10,14 +10,6 @@
 
 namespace swin_umamba::tests {
 
-// How many elements an array of a problem has.
-template <class Pointer>
-int64_t count(const ArrayOf<Pointer>& array) {
-  int64_t count = 1;
-  for (const Told<int64_t>& size : array.shape) count *= size.value;
-  return count;
-}
-
 using Range = std::pair<double, double>;
 
 // Those inputs of `p` that have a range, with random numbers from it; optional ones, if `leave_out`, by coin.
@@ -29,7 +21,7 @@ Arrays random_arrays(P p, const std::map<std::string, Range>& ranges, Random& ra
     const auto range = ranges.find(input.name);
     if (range == ranges.end() || (leave_out && input.optional && random.coin())) continue;
     const auto [low, high] = range->second;
-    arrays.emplace(input.name, random.array(input.type.value, count(input), low, high));
+    arrays.emplace(input.name, random.array(input.type.value, input.shape.elements(), low, high));
   }
   return arrays;
 }
@@ -44,7 +36,7 @@ Arrays run(P p, const Arrays& inputs) {
   Arrays results;
   for (const Output& output : p.outputs()) {
     if (!output.data) continue;
-    const Array array(output.type.value, count(output));
+    const Array array(output.type.value, output.shape.elements());
     *output.data = array.data();
     results.emplace(output.name, array);
   }

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from swin_umamba_ext import reference
 
-from ..problems.arrays import normal, to_numpy, to_torch
+from ..problems.arrays import ROUNDING, normal, to_numpy, to_torch
 from ..problems.operators import scan_problem, ss2d_problem
-from ..problems.problem import Problem, assert_same_bits
+from ..problems.problem import Problem, assert_same_bits, relative_error
 from ..problems.strategies import ANY_DTYPE, BATCHES, CHANNELS, LENGTHS, SEEDS, SIZES, STATES, images, scans
 from .conftest import Kernels
 
@@ -66,6 +66,83 @@ def test_decays_above_one(kernel_sets, length, channels, states, softplus, seed)
     for name in ("A", "delta"):
         problem.inputs[name] *= torch.randint(0, 2, problem.inputs[name].shape, generator=generator) * 2 - 1
     check(kernel_sets, problem)
+
+
+def rates_around_the_cut(shape: torch.Size, step: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rates whose product with a step of ``step`` is from 0 to 80 or, where the second tensor says so, from 250 on."""
+    generator = torch.Generator().manual_seed(seed)
+    cut = torch.rand(shape, generator=generator) < 0.5
+    return torch.where(cut, 250.0, 80.0) * torch.rand(shape, generator=generator).add(cut) / step, cut
+
+
+LARGE_STEPS = st.sampled_from([100.0, 1e9, 1e18])
+
+
+@given(step=LARGE_STEPS, length=LENGTHS, channels=CHANNELS, states=STATES, softplus=st.booleans(), seed=SEEDS)
+def test_decays_beyond_the_cut_are_zero(kernel_sets, step, length, channels, states, softplus, seed):
+    """They leave nothing in the gradient of A, however large the steps that it is multiplied by."""
+    options = {"with_bias": False, "softplus": softplus, "seed": seed}
+    problem = scan_problem(1, 1, channels, length, states, steps=(0.9 * step, step), **options)
+    rates, cut = rates_around_the_cut(problem.inputs["A"].shape, step, seed)
+    problem.inputs["A"] = -rates
+    problem.inputs["u"] *= 1e-6
+    for kernels in kernel_sets:
+        seen = problem.run_numpy(kernels)
+        problem.check(seen, kernels.name, tolerance=1e-3)
+        assert (seen["grad A"][cut] == 0).all(), kernels.name
+
+
+@given(step=LARGE_STEPS, height=SIZES, dim=CHANNELS, states=STATES, seed=SEEDS)
+def test_decays_beyond_the_cut_are_zero_in_ss2d(kernel_sets, step, height, dim, states, seed):
+    problem = ss2d_problem(1, height, 9, dim, states, 2, seed=seed)
+    rates, cut = rates_around_the_cut(problem.inputs["A_logs"].shape, step, seed)
+    problem.inputs |= {"A_logs": rates.log(), "dt_projs_bias": torch.full((4, dim), step)}
+    problem.inputs["x"] *= 1e-6
+    for kernels in kernel_sets:
+        assert (problem.run_numpy(kernels)["grad A_logs"][cut] == 0).all(), kernels.name
+
+
+@st.composite
+def growing_scans(draw):
+    """Decays up to e^130 and products of them up to e^600, beside runs of zeros."""
+    growth = draw(st.sampled_from([0.5, 3.0, 30.0, 88.0, 130.0]))
+    problem = draw(
+        scans(
+            channels=st.sampled_from([1, 2, 17, 50]),
+            length=st.integers(1, min(int(600 / growth), 150)),
+            softplus=st.just(False),
+            steps=st.just((0, 1)),
+            with_bias=st.just(False),
+            dtype=st.sampled_from(list(ROUNDING)),
+        )
+    )
+    generator = torch.Generator().manual_seed(draw(SEEDS))
+    problem.inputs["A"] *= -growth
+    for tensors, name in [(problem.inputs, n) for n in ("A", "u", "B", "C")] + [(problem.grads, "out")]:
+        share = draw(st.sampled_from([0.0, 0.5, 1.0]))  # of each sequence, which starts or ends with zeros
+        x = tensors[name]
+        zeros = torch.rand(x.shape[:-1], generator=generator).mul(share * x.shape[-1])[..., None]
+        steps = torch.arange(x.shape[-1])
+        x[steps < zeros if draw(st.booleans()) else steps >= x.shape[-1] - zeros] = 0
+    return problem
+
+
+@given(problem=growing_scans(), threads=THREADS)
+def test_growing_scans_are_finite_where_float64_is(kernel_sets, problem, threads):
+    for kernels in kernel_sets:
+        seen = problem.run_numpy(kernels, threads=1)
+        for name, wanted in problem.wanted.items():
+            fits = wanted.abs() < 0.99 * torch.finfo(seen[name].dtype).max
+            result, right = seen[name][fits].double(), wanted[fits]
+            assert result.isfinite().all(), f"{kernels.name}: {name}"
+            if right.numel():
+                error = relative_error(result, right)
+                assert error < 1e-3 + ROUNDING[seen[name].dtype], f"{kernels.name}: {name} {error}"
+        assert_same_bits(problem.run_numpy(kernels, threads=threads), seen, kernels.name)
+        alone = kernels.selective_scan(**problem.arrays(), save_states=False)
+        assert_same_bits(
+            {n: to_torch(alone[n]) for n in ("out", "last_state")}, {n: seen[n] for n in ("out", "last_state")}
+        )
 
 
 @pytest.mark.parametrize("rate", [1e5, 1e7, 1e16, 1e30])

@@ -90,6 +90,19 @@ def test_non_contiguous_input() -> None:
     assert torch.equal(swin_umamba_ext.selective_scan(*strided, delta_softplus=True), wanted)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_growing_scan_is_finite_where_float64_is(dtype: torch.dtype) -> None:
+    """Decays of e^60, and so an infinite gradient of the states before the input starts, which are zero."""
+    problem = scan_problem(1, 1, 3, 6, 2, steps=(60, 60), softplus=False, with_bias=False, with_z=False, dtype=dtype)
+    problem.inputs["A"] = torch.tensor([1.0, -1.0]).repeat(3, 1)
+    for name in ("u", "B"):
+        problem.inputs[name][..., :4] = 0
+    problem.check(problem.run(), tolerance=1e-4)
+    with torch.no_grad():
+        alone = swin_umamba_ext.selective_scan(*problem.arguments)
+    assert torch.equal(alone, problem.run()["out"])
+
+
 @pytest.mark.parametrize("position", range(8))
 def test_nan_is_not_hidden(position: int) -> None:
     arguments = scan_problem(1, 1, 20, 70, 16).arguments

@@ -21,8 +21,8 @@ Results = dict[str, Tensor]
 def relative_error(seen: Tensor, wanted: Tensor, smallest: float = 1e-27) -> float:
     """Largest difference over the largest magnitude of ``wanted``, or over ``smallest`` if that is larger.
 
-    With delta A = -50,000 the exact gradient of A is nearer to zero than any float32, and that of a kernel is
-    a product of its smallest decay, 2^-125 = 2e-38, and of values up to some thousands: both are below 1e-27.
+    Decays below 2^-126 = 1e-38 may be zero in a kernel. Where a gradient of A has none but these, and values up to
+    some thousands beside them, the exact one and that of the kernel are both below 1e-27.
     """
     return (seen.double() - wanted).abs().max().item() / max(wanted.abs().max().item(), smallest)
 

@@ -1,6 +1,7 @@
 // The CPU backend as adapters use it.
 #pragma once
 
+#include "growing.h"
 #include "kernels.h"
 #include "tuning.h"
 
@@ -23,8 +24,14 @@ struct Cpu {
 
   void run(const CrossScan& p) const { cpu_kernels(p.type).cross_scan(p, parallel); }
   void run(const CrossMerge& p) const { cpu_kernels(p.type).cross_merge(p, parallel); }
-  void run(const SelectiveScanForward& p) const { cpu_kernels(p.type).selective_scan_forward(p, parallel); }
-  void run(const SelectiveScanBackward& p) const { cpu_kernels(p.type).selective_scan_backward(p, parallel); }
+  void run(const SelectiveScanForward& p) const {
+    cpu_kernels(p.type).selective_scan_forward(p, parallel);
+    complete_growing(p, parallel);
+  }
+  void run(const SelectiveScanBackward& p) const {
+    cpu_kernels(p.type).selective_scan_backward(p, parallel);
+    complete_growing(p, parallel);
+  }
   void run(const Ss2dForward& p) const { cpu_kernels(p.type).ss2d_forward(p, parallel); }
   void run(const Ss2dBackward& p) const { cpu_kernels(p.type).ss2d_backward(p, parallel); }
 };

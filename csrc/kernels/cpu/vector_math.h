@@ -9,12 +9,13 @@ namespace swin_umamba::SWIN_ISA {
 
 // The templates over V are for Float, where an instruction set has none of its own.
 
-// n[i] + f[i] = a * b[i], n[i] whole and |f[i]| <= 1/2. Without GENERAL no product is above zero.
+// n[i] + f[i] = a * b[i], n[i] whole and |f[i]| <= 1/2. Without GENERAL no product is above zero. At -127,
+// where products are cut here, `scaled` takes all of the exponent field away and makes zero.
 template <bool GENERAL, int COUNT, class V>
 SWIN_INLINE void split_products(V (&n)[COUNT], V (&f)[COUNT], V a, const V* b) {
   SWIN_UNROLL(8)
   for (int i = 0; i < COUNT; ++i) {
-    f[i] = maximum(broadcast<V>(-125.0f), a * b[i]);
+    f[i] = maximum(broadcast<V>(-127.0f), a * b[i]);
     if (GENERAL) f[i] = minimum(broadcast<V>(128.0f), f[i]);
   }
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) n[i] = f[i] + kRound;
