@@ -67,7 +67,11 @@ execute(run, None, "command")
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_ends_a_command_as_ctrl_c_does(name):
-    process = subprocess.Popen([sys.executable, "-c", WAIT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # The tests themselves may run under nohup, or in the background.
+    usual = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    usual += "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+    command = [sys.executable, "-c", usual + WAIT]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "running\n"
     process.send_signal(getattr(signal, name))
     stdout, stderr = process.communicate(timeout=30)
