@@ -218,11 +218,31 @@ def test_predictions_without_reference_are_told(volumes, capsys, tmp_path):
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["not_scored_without_reference"] == ["d"]
 
 
-def test_formats_with_another_order_of_axes_are_not_mixed(tmp_path, capsys):
-    write(tmp_path / "ref" / "a.nii.gz", np.ones((4, 4, 4), dtype=np.uint8))
-    write(tmp_path / "pred" / "a.nrrd", np.ones((4, 4, 4), dtype=np.uint8))
+def test_2d_images_with_another_order_of_axes_are_not_mixed(tmp_path, capsys):
+    write(tmp_path / "ref" / "a.nii.gz", np.ones((4, 4), dtype=np.uint8))
+    write(tmp_path / "pred" / "a.png", np.ones((4, 4), dtype=np.uint8))
     folders = (tmp_path / "ref", tmp_path / "pred")
     assert "another order" in refused(capsys, *folders, "--metric", "labels", "--ignore-position")
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_a_volume_is_the_same_in_every_format(tmp_path, capsys, ending):
+    reference, prediction = (
+        np.random.default_rng(seed).integers(0, 2, (6, 7, 8)).astype(np.uint8) for seed in range(2)
+    )
+    for folder, labels in (("ref", reference), ("pred", prediction)):
+        image = SimpleITK.GetImageFromArray(labels)
+        image.SetSpacing((0.5, 1, 4))
+        image.SetOrigin((3, -4, 5))
+        for suffix in (".nii.gz", ending):
+            (tmp_path / folder / suffix).mkdir(parents=True)
+            SimpleITK.WriteImage(image, tmp_path / folder / suffix / f"a{suffix}")
+    scores = [
+        evaluate_folders(tmp_path / "ref" / first, tmp_path / "pred" / second, "labels", tolerance=1)
+        for first, second in ((".nii.gz", ".nii.gz"), (".nii.gz", ending), (ending, ".nii.gz"))
+    ]
+    for metric in ("dsc", "nsd"):
+        assert len({evaluation.class_scores(metric, "label 1")[0] for evaluation in scores}) == 1
 
 
 def test_missing_prediction(volumes, capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from .formats import ENDINGS, ITK_ENDINGS, JPEG_ENDINGS, LOSSY, NIFTI_ENDINGS, PLAIN_ENDINGS, image_ending, is_hidden
+from .formats import ENDINGS, JPEG_ENDINGS, LOSSY, NIFTI_ENDINGS, image_ending, is_hidden
 from .geometry import position_distance
 from .reading import read_stored_labels
 from .stored import ImageFault
@@ -112,9 +112,9 @@ def pair_cases(reference: Path, prediction: Path, reference_suffix: str = "") ->
     return pairs, [name for name in predictions if name not in references]
 
 
-def _format_family(path: Path) -> tuple[str, ...]:
-    ending = image_ending(path)
-    return next(family for family in (NIFTI_ENDINGS, ITK_ENDINGS, PLAIN_ENDINGS) if ending in family)
+def _rows_come_first(image: LabelImage, path: Path) -> bool:
+    """A 2-D image has rows and columns in every format but NIfTI; else axes are x, y and z."""
+    return image.labels.ndim == 2 and image_ending(path) not in NIFTI_ENDINGS
 
 
 def read_label_image(path: Path) -> LabelImage:
@@ -145,7 +145,7 @@ def check_same_grid(
 ) -> None:
     """Raise `UserError` unless both images have the same pixels, of the same size, at the same place.
 
-    Axes come in the order of the file format, so reference and prediction must be of one family of formats.
+    2-D images must both be NIfTI, or both not: their axes come in the order of the format.
 
     Parameters
     ----------
@@ -156,9 +156,10 @@ def check_same_grid(
     check_position : bool
         Also compare origin and orientation, to half a voxel.
     """
-    if _format_family(pair.reference) != _format_family(pair.prediction):
+    rows_come_first = _rows_come_first(reference, pair.reference)
+    if reference.labels.ndim == 2 and rows_come_first != _rows_come_first(prediction, pair.prediction):
         raise UserError(
-            f"case {pair.name}: {pair.reference} and {pair.prediction} are of formats that store axes in "
+            f"case {pair.name}: {pair.reference} and {pair.prediction} are 2-D images of formats that store axes in "
             f"another order; convert one of them"
         )
     if reference.labels.shape != prediction.labels.shape:
@@ -173,9 +174,7 @@ def check_same_grid(
             f"resample the prediction to the reference's grid"
         )
     if check_position:
-        shape = reference.labels.shape
-        if len(shape) == 2 and image_ending(pair.reference) not in NIFTI_ENDINGS:
-            shape = shape[::-1]
+        shape = reference.labels.shape[::-1] if rows_come_first else reference.labels.shape
         distance = position_distance(shape, reference.affines, prediction.affines)
         if distance > 0.5 * float(min(reference.spacing)):
             raise UserError(
