@@ -7,6 +7,9 @@ is wanted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import inf
+
 import torch
 from torch import Tensor
 
@@ -157,5 +160,36 @@ def check_ss2d(
         A_logs=A_logs,
         Ds=Ds,
     )
+    check_same_device(**tensors)
+    check_double_together(**tensors)
+
+
+def _check_number(name: str, value: object, wanted: str, allowed: Callable[[float], bool]) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    if not allowed(value):
+        raise ValueError(f"{name} must be {wanted}, got {value}")
+
+
+def check_instance_norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    eps: float,
+    negative_slope: float,
+) -> None:
+    check_tensor("x", x)
+    check_shape("x", x, (None, None, None, None), "B, C, H, W")
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value is not None:
+            check_tensor(name, value)
+            check_shape(name, value, (x.shape[1],), "C")
+    if residual is not None:
+        check_tensor("residual", residual)
+        check_shape("residual", residual, tuple(x.shape), "B, C, H, W")
+    _check_number("eps", eps, "above 0", lambda value: 0 < value < inf)
+    _check_number("negative_slope", negative_slope, "at least 0", lambda value: 0 <= value < inf)
+    tensors = dict(x=x, weight=weight, bias=bias, residual=residual)
     check_same_device(**tensors)
     check_double_together(**tensors)

@@ -177,3 +177,40 @@ def ss2d(
     )
     y = cross_merge(ys.unflatten(1, (4, -1)), height, width)
     return y.permute(0, 2, 3, 1).contiguous()
+
+
+def instance_norm(
+    x: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    residual: Tensor | None = None,
+    eps: float = 1e-5,
+    negative_slope: float = 1.0,
+) -> Tensor:
+    """Instance normalisation (arXiv:1607.08022), a residual connection and LeakyReLU.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, C, H, W)
+    weight, bias : Tensor of shape (C,), optional
+    residual : Tensor of shape (B, C, H, W), optional
+    eps : float
+        Added to the variance.
+    negative_slope : float
+        Of LeakyReLU; 1 is no activation.
+
+    Returns
+    -------
+    Tensor of shape (B, C, H, W), dtype of ``x``
+    """
+    checks.check_instance_norm(x, weight, bias, residual, eps, negative_slope)
+    dtype = _compute_dtype(x)
+    centred = x.to(dtype) - x.to(dtype).mean((2, 3), keepdim=True)
+    y = centred / torch.sqrt(centred.square().mean((2, 3), keepdim=True) + eps)
+    if weight is not None:
+        y = y * weight.to(dtype)[:, None, None]
+    if bias is not None:
+        y = y + bias.to(dtype)[:, None, None]
+    if residual is not None:
+        y = y + residual.to(dtype)
+    return torch.where(y > 0, y, negative_slope * y).to(x.dtype)

@@ -174,4 +174,64 @@ struct Ss2dBackward : Ss2d {
   }
 };
 
+// y = leaky((x - mean) rstd weight + bias + residual), with the mean and deviation of each plane of each
+// image.
+struct InstanceNorm : Problem {
+  int64_t batch, channels, height, width;
+  bool channels_last;
+  double eps, negative_slope;
+  const void *x, *weight, *bias;
+
+  constexpr int64_t pixels() const { return height * width; }
+  Shape image() const {
+    return channels_last ? Shape{batch, height, width, channels} : Shape{batch, channels, height, width};
+  }
+  Shape planes() const { return {batch, channels}; }
+
+  std::vector<Input> inputs() {
+    return {{"x", &x, &type,
+             channels_last ? Shape{&batch, &height, &width, &channels}
+                           : Shape{&batch, &channels, &height, &width}},
+            {"weight", &weight, compute(), {channels}, true},
+            {"bias", &bias, compute(), {channels}, true}};
+  }
+};
+
+struct InstanceNormForward : InstanceNorm {
+  const void* residual;
+  void *y, *mean, *rstd;
+
+  std::vector<Input> inputs() {
+    std::vector<Input> inputs = InstanceNorm::inputs();
+    inputs.push_back({"residual", &residual, type, image(), true});
+    return inputs;
+  }
+  std::vector<Output> outputs() {
+    return {{"y", &y, type, image()},
+            {"mean", &mean, Type::kFloat64, planes()},
+            {"rstd", &rstd, Type::kFloat64, planes()}};
+  }
+};
+
+struct InstanceNormBackward : InstanceNorm {
+  const void *mean, *rstd, *grad_y;
+  const void*
+      y;  // where there was a residual, whose gradient then is an output: its sign is the activation's
+  void *grad_x, *grad_weight, *grad_bias, *grad_residual;
+
+  std::vector<Input> inputs() {
+    std::vector<Input> inputs = InstanceNorm::inputs();
+    inputs.push_back({"mean", &mean, Type::kFloat64, planes()});
+    inputs.push_back({"rstd", &rstd, Type::kFloat64, planes()});
+    inputs.push_back({"y", &y, type, image(), true});
+    inputs.push_back({"grad_y", &grad_y, type, image()});
+    return inputs;
+  }
+  std::vector<Output> outputs() {
+    std::vector<Output> outputs = gradients_of(InstanceNorm::inputs(), {&grad_x, &grad_weight, &grad_bias});
+    outputs.push_back({"residual", y ? &grad_residual : nullptr, type, image()});
+    return outputs;
+  }
+};
+
 }  // namespace swin_umamba

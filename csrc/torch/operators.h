@@ -105,6 +105,24 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> ss2d_backward(
       p, {x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds, projected_x, states, grad_y}));
 }
 
+template <class Backend>
+std::tuple<Tensor, Tensor, Tensor> instance_norm(Tensor x, Optional weight, Optional bias, Optional residual,
+                                                 double eps, double negative_slope, bool channels_last) {
+  InstanceNormForward p{};
+  p.eps = eps, p.negative_slope = negative_slope, p.channels_last = channels_last;
+  return tuple_of<3>(solve<Backend>(p, {x, weight, bias, residual}));
+}
+
+template <class Backend>
+std::tuple<Tensor, Tensor, Tensor, Tensor> instance_norm_backward(Tensor grad_y, Tensor x, Optional weight,
+                                                                  Optional bias, Tensor mean, Tensor rstd,
+                                                                  Optional y, double negative_slope,
+                                                                  bool channels_last) {
+  InstanceNormBackward p{};
+  p.negative_slope = negative_slope, p.channels_last = channels_last;
+  return tuple_of<4>(solve<Backend>(p, {x, weight, bias, mean, rstd, y, grad_y}));
+}
+
 template <class Backend, class Library>
 void implement(Library& m) {
   m.impl("cross_scan", TORCH_BOX(&cross_scan<Backend>));

@@ -23,4 +23,12 @@ STABLE_TORCH_LIBRARY(swin_umamba, m) {
       "Tensor dt_projs_weight, Tensor dt_projs_bias, Tensor A_logs, Tensor Ds) -> "
       "(Tensor x, Tensor x_proj_weight, Tensor dt_projs_weight, Tensor dt_projs_bias, Tensor A_logs, Tensor "
       "Ds)");
+  m.def(
+      "instance_norm(Tensor x, Tensor? weight, Tensor? bias, Tensor? residual, float eps, float "
+      "negative_slope, bool channels_last) -> (Tensor y, Tensor mean, Tensor rstd)");
+  m.def(
+      "instance_norm_backward(Tensor grad_y, Tensor x, Tensor? weight, Tensor? bias, Tensor mean, Tensor "
+      "rstd, "
+      "Tensor? y, float negative_slope, bool channels_last) -> (Tensor x, Tensor weight, Tensor bias, Tensor "
+      "residual)");
 }

@@ -16,6 +16,15 @@ struct NumpyCpu : Cpu {
   }
 };
 
+template <class P>
+py::dict instance_norm(py::kwargs arguments) {
+  const NumpyCpu backend(arguments);
+  P p{};
+  p.eps = take(arguments, "eps", 1e-5), p.negative_slope = take(arguments, "negative_slope", 1.0);
+  p.channels_last = take(arguments, "channels_last", false);
+  return solve(p, backend, arguments);
+}
+
 }  // namespace
 }  // namespace swin_umamba::tests
 
@@ -25,4 +34,6 @@ PYBIND11_MODULE(swin_umamba_kernels, m) {
         "Instruction sets to be had here, separated by spaces.");
   m.def("cpu_kernels", [] { return cpu_kernels(Type::kFloat32).name; }, "The instruction set in use.");
   tests::define_operators<tests::NumpyCpu>(m);
+  m.def("instance_norm", tests::instance_norm<InstanceNormForward>);
+  m.def("instance_norm_backward", tests::instance_norm<InstanceNormBackward>);
 }

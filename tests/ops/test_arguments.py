@@ -11,6 +11,7 @@ import torch
 import swin_umamba_ext
 from swin_umamba_ext import reference
 
+from ..problems.instance_norm import instance_norm_problem
 from ..problems.operators import scan_problem, ss2d_problem
 
 
@@ -100,6 +101,28 @@ def test_ss2d(operators, name: str, change: Callable, error: type[Exception], me
     arguments[name] = change(arguments[name])
     with pytest.raises(error, match=message):
         operators.ss2d(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "error", "message"),
+    [
+        ("x", lambda t: t[0], ValueError, r"x must have shape \(B, C, H, W\)"),
+        ("x", lambda t: t.double(), TypeError, "float64 must be used for all arguments or none"),
+        ("weight", lambda t: t[1:], ValueError, r"weight must have shape \(C\) = \(5\), got \(4,\)"),
+        ("bias", lambda t: t.long(), TypeError, "bias must have one of the dtypes"),
+        ("bias", lambda t: t.to("meta"), ValueError, "bias is on meta but x is on cpu"),
+        ("residual", lambda t: t[:1], ValueError, r"residual must have shape .* = \(2, 5, 3, 4\), got \(1, 5, 3, 4\)"),
+        ("eps", lambda _: 0.0, ValueError, r"eps must be above 0, got 0\.0"),
+        ("eps", lambda _: "1e-5", TypeError, "eps must be a number, got str"),
+        ("negative_slope", lambda _: -0.1, ValueError, r"negative_slope must be at least 0, got -0\.1"),
+        ("negative_slope", lambda _: float("nan"), ValueError, "negative_slope must be at least 0, got nan"),
+    ],
+)
+def test_instance_norm(operators, name: str, change: Callable, error: type[Exception], message: str) -> None:
+    arguments = instance_norm_problem(2, 5, 3, 4, with_residual=True).inputs
+    arguments[name] = change(arguments.get(name))
+    with pytest.raises(error, match=message):
+        operators.instance_norm(**arguments)
 
 
 def test_a_direct_call_with_wrong_shapes_does_not_read_out_of_bounds() -> None:

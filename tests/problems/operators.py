@@ -9,7 +9,7 @@ from .arrays import compute_dtype
 from .problem import Problem
 
 
-class _Draw:
+class Draw:
     """Random tensors one after the other."""
 
     def __init__(self, dtype: torch.dtype, seed: int) -> None:
@@ -46,7 +46,7 @@ def scan_problem(
 
     Without softplus no step is negative unless ``steps`` says so, so that the state stays bounded.
     """
-    draw, compute = _Draw(dtype, seed), compute_dtype(dtype)
+    draw, compute = Draw(dtype, seed), compute_dtype(dtype)
     dim = groups * channels
 
     def matrix(constant: bool) -> Tensor:
@@ -82,7 +82,7 @@ def ss2d_problem(
     seed: int = 0,
 ) -> Problem:
     """Of ``ss2d``, scaled as in a new network; ``dt_bias`` is the mean of ``dt_projs_bias``."""
-    draw = _Draw(compute_dtype(dtype), seed)
+    draw = Draw(compute_dtype(dtype), seed)
     inputs = {
         "x": draw.normal(batch, height, width, dim, dtype=dtype),
         "x_proj_weight": draw.normal(4, rank + 2 * state, dim) * dim**-0.5,

@@ -21,6 +21,10 @@ struct Cpu {
     return cpu_kernels(p.type).selective_scan_backward_workspace(p);
   }
   static int64_t workspace(const Ss2dBackward& p) { return cpu_kernels(p.type).ss2d_backward_workspace(p); }
+  static int64_t workspace(const InstanceNorm& p) {
+    const int64_t parts = p.channels_last ? norm_parts(p.pixels(), p.channels) : 1;
+    return 2 * p.batch * parts * p.channels * (type_size(Type::kFloat64) / type_size(p.compute()));
+  }
 
   void run(const CrossScan& p) const { cpu_kernels(p.type).cross_scan(p, parallel); }
   void run(const CrossMerge& p) const { cpu_kernels(p.type).cross_merge(p, parallel); }
@@ -34,6 +38,8 @@ struct Cpu {
   }
   void run(const Ss2dForward& p) const { cpu_kernels(p.type).ss2d_forward(p, parallel); }
   void run(const Ss2dBackward& p) const { cpu_kernels(p.type).ss2d_backward(p, parallel); }
+  void run(const InstanceNormForward& p) const { cpu_kernels(p.type).instance_norm_forward(p, parallel); }
+  void run(const InstanceNormBackward& p) const { cpu_kernels(p.type).instance_norm_backward(p, parallel); }
 };
 
 }  // namespace swin_umamba

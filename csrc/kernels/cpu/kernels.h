@@ -23,6 +23,8 @@ struct SumParts {
   KERNEL(void, selective_scan_backward, (const SelectiveScanBackward&, ParallelFor)) \
   KERNEL(void, ss2d_forward, (const Ss2dForward&, ParallelFor))                      \
   KERNEL(void, ss2d_backward, (const Ss2dBackward&, ParallelFor))                    \
+  KERNEL(void, instance_norm_forward, (const InstanceNormForward&, ParallelFor))     \
+  KERNEL(void, instance_norm_backward, (const InstanceNormBackward&, ParallelFor))   \
   KERNEL(void, sum_parts, (const SumParts&, ParallelFor))                            \
   KERNEL(int64_t, selective_scan_backward_workspace, (const SelectiveScanBackward&)) \
   KERNEL(int64_t, ss2d_backward_workspace, (const Ss2dBackward&))

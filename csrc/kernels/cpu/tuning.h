@@ -42,4 +42,16 @@ static constexpr int64_t pixel_parts(int64_t pixels) {
   return parts < kPixelParts ? parts : kPixelParts;
 }
 
+// Instance normalisation adds up this many pixels of a lane in float32 before it goes on in float64,
+constexpr int64_t kNormChunk = 64;
+// and divides channels-last images into parts of about this many elements, each a task.
+constexpr int64_t kNormPart = 32768;
+static constexpr int64_t norm_rows(int64_t channels) {
+  const int64_t chunks = kNormPart / (kNormChunk * channels);
+  return kNormChunk * (chunks > 0 ? chunks : 1);
+}
+static constexpr int64_t norm_parts(int64_t pixels, int64_t channels) {
+  return (pixels + norm_rows(channels) - 1) / norm_rows(channels);
+}
+
 }  // namespace swin_umamba

@@ -36,4 +36,9 @@ struct TorchCpu : Cpu {
 }  // namespace
 }  // namespace swin_umamba
 
-STABLE_TORCH_LIBRARY_IMPL(swin_umamba, CPU, m) { swin_umamba::implement<swin_umamba::TorchCpu>(m); }
+STABLE_TORCH_LIBRARY_IMPL(swin_umamba, CPU, m) {
+  using Backend = swin_umamba::TorchCpu;
+  swin_umamba::implement<Backend>(m);
+  m.impl("instance_norm", TORCH_BOX(&swin_umamba::instance_norm<Backend>));
+  m.impl("instance_norm_backward", TORCH_BOX(&swin_umamba::instance_norm_backward<Backend>));
+}
