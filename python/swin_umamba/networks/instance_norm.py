@@ -1,96 +1,99 @@
-"""Instance normalisation that is fast, and right, in channels-last memory on the CPU."""
+"""Instance normalisation with the residual sum and the LeakyReLU after it as one operator, also in others' blocks."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
+from dynamic_network_architectures.building_blocks.residual import BasicBlockD
+from dynamic_network_architectures.building_blocks.simple_conv_blocks import ConvDropoutNormReLU
+from monai.networks.blocks.dynunet_block import UnetResBlock
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-ELEMENTS_PER_THREAD = 2**16
-
-
-class _NormalizePlanes(torch.autograd.Function):
-    """``(x - mean) / sqrt(variance + eps)`` of every plane of a (B, C, H, W) tensor, in float32 or float64.
-
-    Written for few passes over memory: products are summed in bands of rows that stay in the cache.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
-        mean = x.mean((2, 3), keepdim=True)
-        rstd = _mean_of_products(x, mean).add_(eps).rsqrt_()
-        ctx.save_for_backward(x, mean, rstd)
-        return torch.addcmul(-mean * rstd, x, rstd)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        # With n = (x - mean) * rstd: dx = rstd * (g - mean(g) - n * mean(g * n)).
-        x, mean, rstd = ctx.saved_tensors
-        slope = -(rstd**3) * _mean_of_products(x, mean, grad)
-        offset = -rstd * grad.mean((2, 3), keepdim=True) - slope * mean
-        return torch.addcmul(offset, x, slope).addcmul_(grad, rstd), None
-
-
-def _mean_of_products(x: Tensor, mean: Tensor, other: Tensor | None = None) -> Tensor:
-    """Mean of ``(x - mean) * other`` over each plane; of the square where there is no other."""
-    height, width = x.shape[2:]
-    rows = max(1, ELEMENTS_PER_THREAD * torch.get_num_threads() * height // x.numel())
-    total = torch.zeros_like(mean)
-    for start in range(0, height, rows):
-        products = x[:, :, start : start + rows] - mean
-        products *= products if other is None else other[:, :, start : start + rows]
-        total += products.sum((2, 3), keepdim=True)
-    return total / (height * width)
-
-
-def _normalize_planes(x: Tensor, eps: float) -> Tensor:
-    # A compiler or an exporter makes few passes of these by itself, and neither takes the number of threads.
-    if torch.compiler.is_compiling():
-        variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
-        return (x - mean) * torch.rsqrt(variance + eps)
-    return _NormalizePlanes.apply(x, eps)
+import swin_umamba_ext
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """``torch.nn.InstanceNorm2d`` (arXiv:1607.08022) with its own implementation on the CPU.
+    """``torch.nn.InstanceNorm2d`` (arXiv:1607.08022) by `swin_umamba_ext.instance_norm`.
 
-    PyTorch's copies a channels-last map into planes first, and its backward reads a channels-last gradient
-    of a single image in the wrong order (torch 2.13). On other devices, and in traces, it is PyTorch's.
-    A plane of one pixel becomes its bias instead of an error on the CPU.
+    On the CPU, PyTorch's copies a channels-last map into planes first, and its backward reads a channels-last gradient
+    of a single image in the wrong order (torch 2.13). A plane of one pixel becomes its bias instead of an error.
+
+    Attributes
+    ----------
+    negative_slope : float
+        Of the LeakyReLU after it; 1, at first, is none.
     """
 
+    negative_slope = 1.0
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Map (B, C, H, W), and what is added before the activation, to (B, C, H, W)."""
+        return swin_umamba_ext.instance_norm(x, self.weight, self.bias, residual, self.eps, self.negative_slope)
+
+
+class FusedUnetResBlock(nn.Module):
+    """MONAI's ``UnetResBlock`` of two convolutions, with its layers and their names."""
+
+    def __init__(self, block: UnetResBlock) -> None:
+        super().__init__()
+        _take_layers(self, block, {"lrelu"})
+        self.norm1.negative_slope = self.norm2.negative_slope = block.lrelu.negative_slope
+
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W)."""
-        if x.device.type != "cpu" or torch.jit.is_tracing():
-            return super().forward(x)
-        y = _normalize_planes(x if x.dtype == torch.float64 else x.float(), self.eps)
-        if self.affine:
-            y = torch.addcmul(self.bias[:, None, None], y, self.weight[:, None, None])
-        return y.to(x.dtype)
+        """Map (B, C, H, W) to (B, D, H', W')."""
+        residual = self.norm3(self.conv3(x)) if hasattr(self, "conv3") else x
+        return self.norm2(self.conv2(self.norm1(self.conv1(x))), residual)
 
 
-class PlanarInstanceNorm2d(nn.InstanceNorm2d):
-    """``torch.nn.InstanceNorm2d`` for networks that work on contiguous planes: PyTorch's, with the right gradient.
+class FusedBasicBlock(nn.Module):
+    """nnU-Net's residual block (``BasicBlockD`` of dynamic-network-architectures), with its layers and their names."""
 
-    There it is faster than :class:`InstanceNorm2d`, but its backward on the CPU reads the gradient of a single
-    image in the wrong order where that comes channels last (torch 2.13), for instance from Mamba.
+    def __init__(self, block: BasicBlockD) -> None:
+        super().__init__()
+        _take_layers(self, block, {"nonlin2"})
+        self.conv2.norm.negative_slope = block.nonlin2.negative_slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, D, H', W')."""
+        residual = self.skip(x) if hasattr(self, "skip") else x
+        return self.conv2.norm(self.conv2.conv(self.conv1(x)), residual)
+
+
+def _take_layers(module: nn.Module, block: nn.Module, without: set[str]) -> None:
+    for name, layer in block.named_children():
+        if name not in without:
+            module.add_module(name, layer)
+
+
+def fuse_instance_norm(module: nn.Module) -> nn.Module:
+    """Put :class:`InstanceNorm2d` in the place of PyTorch's inside ``module``, with the activations after it in it.
+
+    Parameters keep their names and values. Those of dynamic-network-architectures' blocks, which hold each layer twice,
+    must have been made with :class:`InstanceNorm2d`.
     """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H, W)."""
-        y = super().forward(x)
-        if y.device.type == "cpu" and y.requires_grad:
-            y.register_hook(Tensor.contiguous)
-        return y
-
-
-def replace_instance_norm(module: nn.Module, norm_class: type[nn.InstanceNorm2d] = InstanceNorm2d) -> nn.Module:
-    """Put a ``norm_class`` in the place of every parameter-free ``nn.InstanceNorm2d`` inside ``module``."""
-    for parent in list(module.modules()):
-        for name, child in parent.named_children():
-            if type(child) is nn.InstanceNorm2d:
-                setattr(parent, name, norm_class(child.num_features, eps=child.eps))
+    for replace in (_with_own_norm, _with_activation_in_norm, _with_fused_block):
+        for parent in list(module.modules()):
+            for name, child in list(parent.named_children()):
+                replace(parent, name, child)
     return module
+
+
+def _with_own_norm(parent: nn.Module, name: str, norm: nn.Module) -> None:
+    if type(norm) is nn.InstanceNorm2d:
+        own = InstanceNorm2d(norm.num_features, eps=norm.eps, affine=norm.affine)
+        own.weight, own.bias = norm.weight, norm.bias
+        setattr(parent, name, own)
+
+
+def _with_activation_in_norm(parent: nn.Module, name: str, layers: nn.Module) -> None:
+    if not isinstance(parent, ConvDropoutNormReLU) or name != "all_modules":
+        return
+    *_, norm, activation = layers
+    if isinstance(norm, InstanceNorm2d) and isinstance(activation, nn.LeakyReLU):
+        norm.negative_slope = activation.negative_slope
+        del parent.nonlin, layers[-1]
+
+
+def _with_fused_block(parent: nn.Module, name: str, block: nn.Module) -> None:
+    if isinstance(block, UnetResBlock):
+        setattr(parent, name, FusedUnetResBlock(block))
+    elif isinstance(block, BasicBlockD):
+        setattr(parent, name, FusedBasicBlock(block))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from monai.networks import nets
 from torch import Tensor
 
-from .instance_norm import PlanarInstanceNorm2d, replace_instance_norm
+from .instance_norm import fuse_instance_norm
 from .segmentation_network import SegmentationNetwork
 
 
@@ -85,7 +85,7 @@ class UNETR(SegmentationNetwork, nets.UNETR):
         }
         super().__init__(in_channels, num_classes, False, arguments)
         self.minimum_size = size
-        replace_instance_norm(self, PlanarInstanceNorm2d)
+        fuse_instance_norm(self)
 
     def forward_padded(self, x: Tensor) -> list[Tensor]:
         return [nets.UNETR.forward(self, x)]
@@ -132,7 +132,7 @@ class SwinUNETR(SegmentationNetwork, nets.SwinUNETR):
             "norm_name": "instance",
         }
         super().__init__(in_channels, num_classes, False, arguments)
-        replace_instance_norm(self, PlanarInstanceNorm2d)
+        fuse_instance_norm(self)
 
     def forward_padded(self, x: Tensor) -> list[Tensor]:
         return [nets.SwinUNETR.forward(self, x)]

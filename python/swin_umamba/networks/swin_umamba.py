@@ -8,19 +8,19 @@ import torch
 from monai.networks.blocks import UnetOutBlock, UnetrBasicBlock, UnetrUpBlock
 from torch import Tensor, nn
 
-from .instance_norm import InstanceNorm2d, replace_instance_norm
+from .instance_norm import InstanceNorm2d, fuse_instance_norm
 from .vmamba_segmentation_network import VMambaSegmentationNetwork
 from .vssm_encoder import VSSMEncoder
 
 
 def _residual_block(in_channels: int, out_channels: int) -> nn.Module:
-    return replace_instance_norm(
+    return fuse_instance_norm(
         UnetrBasicBlock(2, in_channels, out_channels, kernel_size=3, stride=1, norm_name="instance", res_block=True)
     )
 
 
 def _up_block(in_channels: int, out_channels: int) -> nn.Module:
-    return replace_instance_norm(
+    return fuse_instance_norm(
         UnetrUpBlock(
             2, in_channels, out_channels, kernel_size=3, upsample_kernel_size=2, norm_name="instance", res_block=True
         )

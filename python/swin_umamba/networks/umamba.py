@@ -10,6 +10,7 @@ from dynamic_network_architectures.building_blocks.residual_encoders import Resi
 from dynamic_network_architectures.building_blocks.unet_residual_decoder import UNetResDecoder
 from torch import Tensor, nn
 
+from .instance_norm import fuse_instance_norm
 from .mamba_block import Mamba
 from .unet_network import UNetNetwork, stage_arguments
 from .unet_topology import plan_topology
@@ -109,6 +110,7 @@ class UMamba(UNetNetwork):
         )
         self.decoder = UNetResDecoder(self.encoder, num_classes, BLOCKS_PER_STAGE, deep_supervision)
         self.apply(ResidualEncoderUNet.initialize)
+        fuse_instance_norm(self)
 
     def forward_padded(self, x: Tensor) -> list[Tensor]:
         return self.decode(self.encoder(x))

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .instance_norm import PlanarInstanceNorm2d
+from .instance_norm import InstanceNorm2d
 from .segmentation_network import SegmentationNetwork
 from .unet_topology import UNetTopology
 
@@ -62,7 +62,7 @@ def stage_arguments(in_channels: int, topology: UNetTopology) -> dict[str, Any]:
         "kernel_sizes": 3,
         "strides": topology.strides,
         "conv_bias": True,
-        "norm_op": PlanarInstanceNorm2d,
+        "norm_op": InstanceNorm2d,
         "norm_op_kwargs": {"eps": 1e-5, "affine": True},
         "nonlin": nn.LeakyReLU,
         "nonlin_kwargs": {"inplace": True},
