@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from swin_umamba.common.errors import UserError
-from swin_umamba.comparison.systems import SHARED, choose_systems, shared_settings
+from swin_umamba.comparison.systems import SHARED, all_models, choose_systems, shared_settings
 from swin_umamba.paper.systems import SYSTEMS
 
 MR = "nnUNet_raw/Dataset702_AbdomenMR"
@@ -67,6 +67,16 @@ def test_shared_fields_and_own_fields_are_all_fields():
 def test_wrong_models(models, message):
     with pytest.raises(UserError, match=message):
         choose_systems({}, None, models)
+
+
+def test_presets_that_are_one_network_are_trained_once():
+    """On the sample patch and batch size are given, and they plan nothing else."""
+    assert set(SYSTEMS) - set(all_models({}, None)) == {"nnunet-resenc-l"}
+    assert set(SYSTEMS) - set(all_models({"patch_size": (64, 64)}, "Dataset101_Liver")) == set()
+    both = ["nnunet-resenc-l", "nnunet-resenc-m"]
+    assert len(choose_systems({}, "Dataset101_Liver", both)) == 2
+    with pytest.raises(UserError, match=r"nnunet-resenc-l and nnunet-resenc-m are one network, .* name one of them"):
+        choose_systems({"patch_size": (64, 64), "batch_size": 2}, "Dataset101_Liver", both)
 
 
 def test_a_learning_rate_of_a_system_that_is_not_compared():

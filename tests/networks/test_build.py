@@ -1,4 +1,4 @@
-"""The nine systems by name: what they are built of, and that all of them take what a user may give."""
+"""The systems by name: what they are built of, and that all of them take what a user may give."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ PARAMETERS = {
     "nnformer": 56_667_666,
     "umamba-bot": 63_344_180,
     "umamba-enc": 67_333_428,
+    "nnunet-resenc-m": 105_934_932,
+    "nnunet-resenc-l": 105_934_932,
+    "swin-umamba-noscan": 55_063_256,
+    "swin-umamba-d-noscan": 21_746_936,
+    "umamba-bot-noscan": 63_227_444,
+    "umamba-enc-noscan": 66_913_460,
 }
 SCALES = {
     "swin-umamba": 4,
@@ -36,6 +42,12 @@ SCALES = {
     "nnformer": 3,
     "umamba-bot": 6,
     "umamba-enc": 6,
+    "nnunet-resenc-m": 6,
+    "nnunet-resenc-l": 6,
+    "swin-umamba-noscan": 4,
+    "swin-umamba-d-noscan": 4,
+    "umamba-bot-noscan": 6,
+    "umamba-enc-noscan": 6,
 }
 
 
@@ -59,7 +71,8 @@ def test_parameters_are_those_of_the_reference(default):
 
 def test_the_systems_that_need_the_kernels_are_those_that_scan(default):
     name, network = default
-    assert SYSTEMS[name].needs_kernels == any(isinstance(module, (SS2D, Mamba)) for module in network.modules())
+    layers = [module for module in network.modules() if isinstance(module, (SS2D, Mamba))]
+    assert SYSTEMS[name].needs_kernels == any(layer.has_scan for layer in layers)
 
 
 def test_parameters_are_those_of_the_paper():

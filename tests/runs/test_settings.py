@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from swin_umamba.common.errors import UserError
 from swin_umamba.common.processors import set_worker_defaults
+from swin_umamba.paper.systems import SYSTEMS
 from swin_umamba.runs.settings import (
     SAMPLE_SETTINGS,
     Settings,
@@ -29,6 +31,13 @@ def test_the_sample_and_other_data_sets_have_defaults_of_their_own():
 
 def test_another_model_keeps_its_learning_rate_on_the_sample():
     assert default_settings(None, "segresnet", None).learning_rate is None
+
+
+@pytest.mark.parametrize("dataset", [None, "Dataset702_AbdomenMR", "Dataset101_Liver"])
+@pytest.mark.parametrize("model", [name for name, system in SYSTEMS.items() if system.twin_of])
+def test_a_network_without_scans_is_trained_as_the_one_with_them(dataset, model):
+    settings = default_settings(dataset, model, None)
+    assert replace(settings, model=SYSTEMS[model].twin_of) == default_settings(dataset, SYSTEMS[model].twin_of, None)
 
 
 @pytest.mark.parametrize("model", ["swin-umamba", "swin-umamba-d", "nnunet"])

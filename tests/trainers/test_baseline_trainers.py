@@ -23,6 +23,10 @@ OPTIMIZERS = {
     "nnformer": (torch.optim.SGD, SGD),
     "umamba-bot": (torch.optim.SGD, SGD),
     "umamba-enc": (torch.optim.SGD, SGD),
+    "nnunet-resenc-m": (torch.optim.SGD, SGD),
+    "nnunet-resenc-l": (torch.optim.SGD, SGD),
+    "umamba-bot-noscan": (torch.optim.SGD, SGD),
+    "umamba-enc-noscan": (torch.optim.SGD, SGD),
 }
 # Learning rate after a quarter and after half of the epochs, relative to the first.
 POLY = (0.75**0.9, 0.5**0.9)
@@ -34,9 +38,13 @@ RATES = {
     "nnformer": POLY,
     "umamba-bot": POLY,
     "umamba-enc": POLY,
+    "nnunet-resenc-m": POLY,
+    "nnunet-resenc-l": POLY,
+    "umamba-bot-noscan": POLY,
+    "umamba-enc-noscan": POLY,
 }
 WITHOUT_SUPERVISION = {"segresnet", "unetr", "swinunetr"}
-LARGE = {"unetr", "swinunetr", "nnformer"}
+LARGE = {"unetr", "swinunetr", "nnformer", "nnunet-resenc-m", "nnunet-resenc-l"}
 ALL = pytest.mark.parametrize("name", TRAINERS)
 
 PATCH_SIZE = (64, 32)

@@ -20,7 +20,9 @@ from swin_umamba.trainers.registry import (
     TRAINER_CLASSES,
     nnUNetTrainerSwinUMamba,
     nnUNetTrainerSwinUMambaD,
+    nnUNetTrainerSwinUMambaDNoScan,
     nnUNetTrainerSwinUMambaDScratch,
+    nnUNetTrainerSwinUMambaNoScan,
     nnUNetTrainerSwinUMambaScratch,
     register_trainers,
 )
@@ -32,6 +34,8 @@ from .tiny_trainer import TinySwinUMambaD, make_batch, pretrained_part, start_ep
 SCALES = {
     nnUNetTrainerSwinUMambaScratch: [1, 1 / 2, 1 / 4, 1 / 8],
     nnUNetTrainerSwinUMambaDScratch: [1, 1 / 4, 1 / 8, 1 / 16],
+    nnUNetTrainerSwinUMambaNoScan: [1, 1 / 2, 1 / 4, 1 / 8],
+    nnUNetTrainerSwinUMambaDNoScan: [1, 1 / 4, 1 / 8, 1 / 16],
 }
 TRAINERS = pytest.mark.parametrize("trainer_class", SCALES, ids=lambda c: c.__name__)
 

@@ -52,7 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--models",
-        default=",".join(SYSTEMS),
         metavar="A,B,...",
         help="the systems, separated by commas; the others are tested against the first (default: all, "
         f"{','.join(SYSTEMS)})",
@@ -90,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
     compare(
         ComparisonRequest(
             said={name: value for name, value in said_settings(args, Settings).items() if name in SHARED},
-            models=tuple(name.strip() for name in args.models.split(",") if name.strip()),
+            models=None if args.models is None else tuple(map(str.strip, filter(str.strip, args.models.split(",")))),
             scratch=args.scratch,
             pretrained=args.pretrained,
             no_pretrained=args.no_pretrained,

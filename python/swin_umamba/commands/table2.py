@@ -1,4 +1,4 @@
-"""The command ``swin-umamba table2``: parameters and operations of the nine systems beside the paper's."""
+"""The command ``swin-umamba table2``: parameters and operations of the systems beside the paper's."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ..jobs.table2 import count_table2
 
-SUMMARY = "parameters and operations of the nine systems of the paper's Table 2"
+SUMMARY = "parameters and operations of the systems, beside the paper's Table 2"
 
 DESCRIPTION = """\
-Count the parameters and the operations of the nine systems of the paper's Table 2 beside what it prints.
+Count the parameters and the operations of the nine systems of the paper's Table 2 beside what it prints, and of
+the systems that it does not have.
 
 As in the paper: one image of 1 channel and 320x320 pixels, 14 outputs, deep supervision on where the system
 has it. "ops" are multiply-accumulates as fvcore counts them, "scan" the part of them in selective scans, both

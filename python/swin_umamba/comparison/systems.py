@@ -80,6 +80,11 @@ def choose_systems(
     rows = [(model, pretrained if model in PRETRAINABLE else None) for model in models]
     if scratch:
         rows += [(model, None) for model in PRETRAINABLE if (model, None) not in rows]
+    if presets := _one_network(models, said, dataset):
+        raise UserError(
+            f"--models: {' and '.join(presets)} are one network, and plan a patch and a batch size of their own; here "
+            f"both are given, so name one of them"
+        )
     rates = dict(learning_rates or {})
     if strangers := [model for model in rates if model not in {model for model, _ in rows}]:
         raise UserError(f"--learning-rate {strangers[0]}={rates[strangers[0]]:g}: {strangers[0]} is not compared")
@@ -93,6 +98,19 @@ def choose_systems(
         title = SYSTEMS[model].title + (", scratch" if is_scratch else "")
         systems.append(ComparedSystem(model + ("-scratch" if is_scratch else ""), title, settings))
     return systems
+
+
+def all_models(said: Mapping[str, Any], dataset: str | None) -> tuple[str, ...]:
+    """Every system, each network once; the arguments are those of `choose_systems`."""
+    repeated = _one_network(tuple(SYSTEMS), said, dataset)[1:]
+    return tuple(model for model in SYSTEMS if model not in repeated)
+
+
+def _one_network(models: Sequence[str], said: Mapping[str, Any], dataset: str | None) -> list[str]:
+    """The models that differ only in the patch and batch size that they plan, where both are given."""
+    presets = [model for model in models if SYSTEMS[model].planner]
+    settings = choose_settings(said, default_settings(dataset, "nnunet", None))
+    return presets if len(presets) > 1 and settings.patch_size and settings.batch_size else []
 
 
 def check_models(models: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..common.device import check_device
 from ..common.errors import UserError
 from ..common.processors import set_worker_defaults
 from ..comparison.folder import ComparisonFolder
-from ..comparison.systems import ComparedSystem, check_models, choose_systems, shared_settings
+from ..comparison.systems import ComparedSystem, all_models, check_models, choose_systems, shared_settings
 from ..datasets import open_raw_dataset, prepare_sample
 from ..datasets.find_dataset import find_dataset
 from ..datasets.sample import SAMPLE_NAME
@@ -37,7 +37,7 @@ class ComparisonRequest:
     """
 
     said: Mapping[str, Any] = field(default_factory=dict)
-    models: Sequence[str] = tuple(SYSTEMS)
+    models: Sequence[str] | None = None
     scratch: bool = False
     pretrained: str | None = None
     no_pretrained: bool = False
@@ -57,6 +57,7 @@ def compare(request: ComparisonRequest) -> None:
         A system failed.
     """
     set_worker_defaults()
+    request = _with_models(request)
     systems = _choose(request)
     folder = ComparisonFolder(_output(request, systems).expanduser().resolve())
     folder.check(systems)
@@ -78,6 +79,14 @@ def compare(request: ComparisonRequest) -> None:
         from .comparison_pipeline import execute_comparison
 
         execute_comparison(systems, dataset, folder, str(device), _command(request, systems), console)
+
+
+def _with_models(request: ComparisonRequest) -> ComparisonRequest:
+    if request.models is not None:
+        return request
+    said = dict(request.said)
+    dataset = said.pop("dataset", None)
+    return replace(request, models=all_models(said, None if dataset is None else str(find_dataset(dataset))))
 
 
 def _choose(request: ComparisonRequest) -> list[ComparedSystem]:

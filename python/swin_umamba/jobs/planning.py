@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -9,12 +10,14 @@ from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
+from nnunetv2.experiment_planning.experiment_planners.residual_unets import residual_encoder_unet_planners
 
 from ..common.errors import UserError
 from ..common.files import write_json
 from ..common.images.nnunet_readers import Preprocessor, register_readers
 from ..common.processes import check_batch_size
 from ..datasets import RawDataset
+from ..paper.systems import SYSTEMS
 from ..runs.folder import RunFolder
 from ..runs.settings import Settings
 
@@ -39,7 +42,7 @@ def plan_and_preprocess(
     folder
         Where the preprocessed data goes.
     settings
-        Its batch and patch size, where given, replace the planned ones.
+        Its batch and patch size, where given, replace the ones that the planner of its model plans.
     world_size
         How many processes share a batch. A planned batch size is rounded up to a multiple; one that was given is kept.
 
@@ -54,8 +57,14 @@ def plan_and_preprocess(
         The batch cannot be shared equally.
     """
     preprocessed = folder.preprocessed / dataset.name
-    plans_file = preprocessed / f"{PLANS_NAME}.json"
-    if (preprocessed / _DONE).exists():
+    preset = SYSTEMS[settings.model].planner
+    planner_class = getattr(residual_encoder_unet_planners, preset) if preset else ExperimentPlanner
+    plans_name = inspect.signature(planner_class).parameters["plans_name"].default if preset else PLANS_NAME
+    plans_file = preprocessed / f"{plans_name}.json"
+    finished = load_json(str(preprocessed / _DONE))["plans"] if (preprocessed / _DONE).exists() else []
+    # Of former versions it is one name.
+    finished = [finished] if isinstance(finished, str) else finished
+    if plans_file.name in finished:
         plans = load_json(str(plans_file))
         check_batch_size(plans["configurations"][CONFIGURATION]["batch_size"], world_size)
         return plans
@@ -63,10 +72,11 @@ def plan_and_preprocess(
     # A former attempt may have died between any two of these steps.
     workers = min(default_num_processes, len(dataset.training))
     # The description as it was understood: nnU-Net goes by the order of text, and by labels as they are written.
-    extractor = DatasetFingerprintExtractor(dataset.name, workers)
-    extractor.dataset_json = dataset.description
-    extractor.run(overwrite_existing=True)
-    planner = ExperimentPlanner(dataset.name)
+    if not finished:
+        extractor = DatasetFingerprintExtractor(dataset.name, workers)
+        extractor.dataset_json = dataset.description
+        extractor.run(overwrite_existing=True)
+    planner = planner_class(dataset.name)
     planner.dataset_json = dataset.description
     spacing = planner.determine_fullres_target_spacing()
     # The last digit of a header would turn the slices of volumes whose voxels are cubes.
@@ -78,8 +88,10 @@ def plan_and_preprocess(
     planned["patch_size"] = list(settings.patch_size or planned["patch_size"])
     planned["batch_size"] = settings.batch_size or math.ceil(planned["batch_size"] / world_size) * world_size
     write_json(plans_file, plans)
-    Preprocessor(verbose=False).run(dataset.name, CONFIGURATION, PLANS_NAME, workers)
-    write_json(preprocessed / _DONE, {"plans": plans_file.name})
+    # The plans differ in patch and batch size, and share the preprocessed images.
+    if not finished:
+        Preprocessor(verbose=False).run(dataset.name, CONFIGURATION, plans_name, workers)
+    write_json(preprocessed / _DONE, {"plans": [*finished, plans_file.name]})
     return plans
 
 

@@ -1,8 +1,9 @@
-"""Parameters and operations of the nine systems beside the paper's."""
+"""Parameters and operations of the systems beside the paper's."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
 IN_CHANNELS, NUM_CLASSES = 1, 14
 GIGA, MEGA = 1e9, 1e6
+TABLE_WIDTH = 100
 
 
 def count_table2(file: Path | None) -> None:
-    """Count parameters and operations of the nine systems, print the table, and write it to a file where one is named.
+    """Count parameters and operations of the systems, print the table, and write it to a file where one is named.
 
     Raises
     ------
@@ -32,7 +34,8 @@ def count_table2(file: Path | None) -> None:
     if file is not None and not file.parent.is_dir():
         raise UserError(f"--json {file}: the folder {file.parent} does not exist")
     counts = _count_all(PlainConsole(stderr=True))
-    PlainConsole().print(_table(counts))
+    # A table cut to a pipe's 80 columns would lose digits.
+    PlainConsole(width=None if sys.stdout.isatty() else TABLE_WIDTH).print(_table(counts))
     if file is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""The networks of the nine systems, by name.
+"""The networks of the systems, by name.
 
 Importing this module loads neither torch nor nnU-Net; building a network does.
 """
@@ -22,7 +22,7 @@ def build_model(
     patch_size: tuple[int, int] = PAPER_PATCH_SIZE,
     deep_supervision: bool | None = None,
 ) -> SegmentationNetwork:
-    """Build the network of one of the paper's systems, with random weights.
+    """Build the network of a system, with random weights.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def build_model(
     num_classes : int
         Number of output channels (logits), background included, at least 1.
     patch_size : (int, int)
-        Height and width of the training patches, any of at least 1. The U-Nets (``nnunet``, ``umamba-bot``,
-        ``umamba-enc``) plan their stages for it, and ``unetr`` takes no larger images; the others ignore it.
+        Height and width of the training patches, any of at least 1. The U-Nets (``nnunet...``, ``umamba-...``)
+        plan their stages for it, and ``unetr`` takes no larger images; the others ignore it.
     deep_supervision : bool or None
         Return the outputs of all scales; ``None`` for what the system is trained with. ``segresnet``,
         ``unetr`` and ``swinunetr`` have one output and cannot.

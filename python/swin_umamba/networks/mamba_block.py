@@ -47,6 +47,13 @@ class Mamba(nn.Module):
         nn.init.uniform_(self.dt_proj.weight, -(dt_rank**-0.5), dt_rank**-0.5)
         with torch.no_grad():
             self.dt_proj.bias.copy_(inverse_softplus_of_log_uniform((d_inner,)))
+        self.has_scan = True
+
+    def remove_scan(self) -> None:
+        """Put the identity in the place of the scan, and remove the parameters that are the scan's alone."""
+        self.has_scan = False
+        for name in ("x_proj", "dt_proj", "A_log", "D"):
+            delattr(self, name)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, L, C) to (B, L, C)."""
@@ -54,6 +61,8 @@ class Mamba(nn.Module):
         # One product with the weight on the left gives (B, 2D, L), the layout of the convolution and of the scan.
         x, z = (self.in_proj.weight @ x.transpose(1, 2)).chunk(2, dim=1)
         x = F.silu(self.conv1d(x)[..., :length])
+        if not self.has_scan:
+            return self.out_proj((x * F.silu(z)).transpose(1, 2))
         projected = self.x_proj.weight @ x
         dt, B, C = projected.split([self.dt_proj.in_features, self.d_state, self.d_state], dim=1)
         y = swin_umamba_ext.selective_scan(

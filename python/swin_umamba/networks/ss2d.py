@@ -53,12 +53,23 @@ class SS2D(nn.Module):
         self.out_proj = nn.Linear(d_inner, dim, bias=False)
         nn.init.uniform_(self.x_proj_weight, -(d_inner**-0.5), d_inner**-0.5)
         nn.init.uniform_(self.dt_projs_weight, -(dt_rank**-0.5), dt_rank**-0.5)
+        self.has_scan = True
+
+    def remove_scan(self) -> None:
+        """Put the identity in the place of the scan, and remove the parameters that are the scan's alone."""
+        self.has_scan = False
+        for name in ("x_proj_weight", "dt_projs_weight", "dt_projs_bias", "A_logs", "Ds"):
+            delattr(self, name)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
         x, z = self.in_proj(x).chunk(2, dim=-1)
         x = F.silu(self.conv2d(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
-        y = swin_umamba_ext.ss2d(x, self.x_proj_weight, self.dt_projs_weight, self.dt_projs_bias, self.A_logs, self.Ds)
+        y = x
+        if self.has_scan:
+            y = swin_umamba_ext.ss2d(
+                x, self.x_proj_weight, self.dt_projs_weight, self.dt_projs_bias, self.A_logs, self.Ds
+            )
         # ss2d returns float32, which autocast keeps; a network cast to half as a whole wants half.
         y = self.out_norm(y.to(self.out_norm.weight.dtype))
         return self.out_proj(y * F.silu(z))

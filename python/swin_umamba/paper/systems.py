@@ -1,8 +1,8 @@
-"""The nine systems of the paper's Table 2, by name; importing this loads no torch."""
+"""The nine systems of the paper's Table 2 and those beyond it, by name; importing this loads no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PAPER_PATCH_SIZE = (320, 320)
 
@@ -30,6 +30,10 @@ class System:
         Whether the network depends on the patch size.
     needs_kernels : bool
         Whether the network has selective scans, which take the CUDA kernels of this package on a GPU.
+    planner : str or None
+        nnU-Net's planner that chooses its patch and batch size, where that is not the default one.
+    twin_of : str or None
+        The system that it is without scans; all else is the same.
     """
 
     name: str
@@ -41,9 +45,11 @@ class System:
     deep_supervision: bool = True
     planned: bool = False
     needs_kernels: bool = False
+    planner: str | None = None
+    twin_of: str | None = None
 
 
-SYSTEMS: dict[str, System] = {
+_TABLE_2 = {
     system.name: system
     for system in (
         System(
@@ -116,4 +122,40 @@ SYSTEMS: dict[str, System] = {
         ),
     )
 }
-"""The systems by name: the paper's two, then the baselines in the order of Table 2."""
+
+
+def _without_scan(name: str) -> System:
+    system = _TABLE_2[name]
+    network = system.network.rpartition(".")[-1]
+    return replace(
+        system,
+        name=f"{name}-noscan",
+        title=f"{system.title}, no scan",
+        network=f"without_scan.{network}NoScan",
+        trainer=f"{system.trainer}NoScan",
+        parameters=None,
+        operations=None,
+        needs_kernels=False,
+        twin_of=name,
+    )
+
+
+_RESENC = {
+    f"nnunet-resenc-{size.lower()}": System(
+        f"nnunet-resenc-{size.lower()}",
+        f"nnU-Net ResEnc {size}",
+        "nnunet_resenc.NNUNetResEnc",
+        f"nnUNetTrainerResEnc{size}",
+        planned=True,
+        planner=f"nnUNetPlannerResEnc{size}",
+    )
+    for size in ("M", "L")
+}
+
+SYSTEMS: dict[str, System] = {
+    **_TABLE_2,
+    **_RESENC,
+    **{twin.name: twin for twin in map(_without_scan, ("swin-umamba", "swin-umamba-d", "umamba-bot", "umamba-enc"))},
+}
+"""The systems by name: the paper's two, the baselines in the order of Table 2, nnU-Net's presets with a residual
+encoder, and the systems with scans without them."""

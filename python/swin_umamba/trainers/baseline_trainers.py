@@ -1,4 +1,4 @@
-"""nnU-Net trainers of the seven baselines of the paper's Table 2.
+"""nnU-Net trainers of the seven baselines of the paper's Table 2, of nnU-Net's presets, and of U-Mamba without scans.
 
 Each has the optimizer, schedule, deep supervision and precision with which the paper's numbers were made:
 those of SegResNet, UNETR, SwinUNETR and the two U-Mambas come from the comparison in U-Mamba
@@ -85,6 +85,30 @@ class nnUNetTrainerUMambaEnc(BaselineTrainer):
     model = "umamba-enc"
 
 
+class nnUNetTrainerUMambaBotNoScan(BaselineTrainer):
+    """U-Mamba_Bot without scans, trained as U-Mamba_Bot is."""
+
+    model = "umamba-bot-noscan"
+
+
+class nnUNetTrainerUMambaEncNoScan(BaselineTrainer):
+    """U-Mamba_Enc without scans, trained as U-Mamba_Enc is."""
+
+    model = "umamba-enc-noscan"
+
+
+class nnUNetTrainerResEncM(BaselineTrainer):
+    """nnU-Net with a residual encoder, preset M, trained as nnU-Net is."""
+
+    model = "nnunet-resenc-m"
+
+
+class nnUNetTrainerResEncL(BaselineTrainer):
+    """nnU-Net with a residual encoder, preset L, trained as nnU-Net is."""
+
+    model = "nnunet-resenc-l"
+
+
 class nnUNetTrainerNNFormer(BaselineTrainer):
     """nnFormer, trained as nnU-Net is, with deep supervision at full, 1/4 and 1/8 resolution."""
 
@@ -132,4 +156,8 @@ BASELINE_TRAINERS: tuple[type[PaperTrainer], ...] = (
     nnUNetTrainerNNFormer,
     nnUNetTrainerUMambaBot,
     nnUNetTrainerUMambaEnc,
+    nnUNetTrainerResEncM,
+    nnUNetTrainerResEncL,
+    nnUNetTrainerUMambaBotNoScan,
+    nnUNetTrainerUMambaEncNoScan,
 )

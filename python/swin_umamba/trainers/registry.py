@@ -13,7 +13,9 @@ from .paper_trainer import PaperTrainer
 from .swin_umamba_trainers import (
     nnUNetTrainerSwinUMamba,
     nnUNetTrainerSwinUMambaD,
+    nnUNetTrainerSwinUMambaDNoScan,
     nnUNetTrainerSwinUMambaDScratch,
+    nnUNetTrainerSwinUMambaNoScan,
     nnUNetTrainerSwinUMambaScratch,
 )
 
@@ -24,6 +26,8 @@ TRAINER_CLASSES: dict[str, type[PaperTrainer]] = {
         nnUNetTrainerSwinUMambaD,
         nnUNetTrainerSwinUMambaScratch,
         nnUNetTrainerSwinUMambaDScratch,
+        nnUNetTrainerSwinUMambaNoScan,
+        nnUNetTrainerSwinUMambaDNoScan,
         *BASELINE_TRAINERS,
     )
 }

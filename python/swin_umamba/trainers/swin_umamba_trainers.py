@@ -19,7 +19,9 @@ from torch import nn
 from ..checkpoints.encoder_file import find_pretrained_file
 from ..common.files import write_json
 from ..networks import SwinUMamba, SwinUMambaD
+from ..networks.without_scan import SwinUMambaDNoScan, SwinUMambaNoScan
 from ..paper.protocol import PaperProtocol, find_protocol
+from ..paper.systems import SYSTEMS
 from .paper_trainer import PaperTrainer
 from .schedule import CosineEpochSchedule
 
@@ -68,7 +70,8 @@ class SwinUMambaTrainer(PaperTrainer):
         self._random_weight: torch.Tensor | None = None
 
     def find_paper_protocol(self) -> PaperProtocol | None:
-        return find_protocol(self.plans_manager.dataset_name, self.model, self.pretrained)
+        model = SYSTEMS[self.model].twin_of or self.model
+        return find_protocol(self.plans_manager.dataset_name, model, self.pretrained)
 
     @classmethod
     def build_network_architecture(
@@ -172,3 +175,17 @@ class nnUNetTrainerSwinUMambaDScratch(nnUNetTrainerSwinUMambaD):
     """Swin-UMamba† from random weights."""
 
     pretrained = False
+
+
+class nnUNetTrainerSwinUMambaNoScan(nnUNetTrainerSwinUMambaScratch):
+    """Swin-UMamba without scans, from random weights: there are no others for it."""
+
+    network_class = SwinUMambaNoScan
+    model = "swin-umamba-noscan"
+
+
+class nnUNetTrainerSwinUMambaDNoScan(nnUNetTrainerSwinUMambaDScratch):
+    """Swin-UMamba† without scans, from random weights: there are no others for it."""
+
+    network_class = SwinUMambaDNoScan
+    model = "swin-umamba-d-noscan"
