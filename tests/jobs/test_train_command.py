@@ -15,6 +15,7 @@ import torch
 from skimage.io import imread
 from swin_umamba.commands import cli
 from swin_umamba.commands.train import main
+from swin_umamba.common.processors import has_bfloat16_units
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +38,14 @@ def test_a_run_leaves_scores_figures_checkpoint_and_log(finished):
     for name in ("loss_curve.png", "panel.png"):
         assert imread(folder / name).std() > 0
     assert "Epoch 2" in (folder / "train.log").read_text()
+
+
+def test_the_precision_is_said_kept_and_shown(finished):
+    folder, said = finished
+    precision = "bfloat16" if has_bfloat16_units() else "float32"
+    assert f" on cpu in {precision}: 3 epochs" in " ".join(said.split())
+    assert json.loads((folder / "metrics.json").read_text())["precision"] == precision
+    assert f'<th scope="row">precision</th><td>{precision}</td>' in (folder / "report.html").read_text()
 
 
 def test_scores_are_those_of_the_predicted_files(finished, discs):

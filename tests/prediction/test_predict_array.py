@@ -41,7 +41,7 @@ def test_an_image_of_one_value_is_predicted(make_checkpoint, load):
 def test_the_result_is_that_of_nnunets_predictor(make_checkpoint, load, mirroring):
     path, image = make_checkpoint(spacing=(0.8, 1.25), reader="SimpleITKIO"), np.stack([random_image(50, 70)] * 2)
     properties = {"spacing": (3.0, 1.0, 1.0)}
-    ours = load(path, mirroring=mirroring)
+    ours = load(path, mirroring=mirroring, precision="float32")
     labels, probabilities = predict_array(ours, image[None].astype(np.float32), properties, with_probabilities=True)
     theirs = nnUNetPredictor(use_mirroring=mirroring, device=CPU, allow_tqdm=False)
     theirs.manual_initialization(
@@ -64,7 +64,7 @@ def test_the_result_is_that_of_nnunets_predictor(make_checkpoint, load, mirrorin
 def test_mirroring_makes_the_prediction_of_a_mirror_image_the_mirrored_one(make_checkpoint, load):
     image, differences = random_image(32, 48), []
     for mirroring in (True, False):
-        predictor = load(make_checkpoint(), mirroring=mirroring)
+        predictor = load(make_checkpoint(), mirroring=mirroring, precision="float32")
         _, straight = predict_array(predictor, _plain(image), dict(PIXELS), with_probabilities=True)
         _, mirrored = predict_array(predictor, _plain(image[:, ::-1]), dict(PIXELS), with_probabilities=True)
         differences.append(np.abs(mirrored[..., ::-1] - straight).max())

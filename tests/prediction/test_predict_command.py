@@ -18,6 +18,7 @@ import tifffile
 from PIL import Image
 from skimage.io import imread, imsave
 from swin_umamba.common.files import lock_folder
+from swin_umamba.common.processors import has_bfloat16_units
 from swin_umamba.evaluation import evaluate_folders
 from swin_umamba.prediction import input_images, predict_array, prediction
 
@@ -281,9 +282,10 @@ def test_skip_existing_predicts_what_is_missing(former, predict, images):
 def test_predictions_of_another_model_are_not_gone_on_with(former, predict, images, make_checkpoint, change):
     out, checkpoint = former
     record = json.loads((out / "prediction.json").read_text())
-    assert (record["settings"]["device"], record["settings"]["precision"]) == ("cpu", "float32")
+    precision = "bfloat16" if has_bfloat16_units() else "float32"
+    assert (record["settings"]["device"], record["settings"]["precision"]) == ("cpu", precision)
     if change in ("device", "precision"):  # as a GPU would have left it
-        record["settings"][change] = {"device": "cuda", "precision": "bfloat16"}[change]
+        record["settings"][change] = {"device": "cuda", "precision": "float16"}[change]
         (out / "prediction.json").write_text(json.dumps(record))
     options = {
         "checkpoint": ["--checkpoint", make_checkpoint("other.pth", seed=1)],

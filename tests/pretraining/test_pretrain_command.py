@@ -14,6 +14,8 @@ import torch
 from swin_umamba.commands import cli
 from swin_umamba.commands.pretrain import main
 from swin_umamba.common.files import lock_folder
+from swin_umamba.networks import VMambaTiny
+from swin_umamba.trainers.precision import precision_name
 
 QUICK = ("--epochs", "3", "--batch-size", "8", "--augmentation", "light")
 
@@ -94,6 +96,26 @@ def test_interrupted_and_resumed_it_ends_like_an_uninterrupted_run(
     histories = [_history(folder) for folder in (finished, tmp_path / "run")]
     assert [entry.pop("seconds") > 0 for entry in (*histories[0], *histories[1])] == 6 * [True]
     assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize(
+    ("said", "precision"), [(("--amp", "off"), "float32"), (("--amp", "bfloat16"), "bfloat16"), ((), None)]
+)
+def test_the_precision_is_said_and_kept(quick, tiny_network, tmp_path, capsys, monkeypatch, said, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    seen, forward = set(), VMambaTiny.forward
+
+    def watched(self, x):
+        logits = forward(self, x)
+        seen.add(precision_name(logits.dtype))
+        return logits
+
+    monkeypatch.setattr(VMambaTiny, "forward", watched)
+    precision = precision or "bfloat16"
+    assert quick(tiny_network, tmp_path / "run", "--epochs", "1", *said, "--device", "cpu") == 0
+    assert seen == {precision}
+    assert f"training VMamba-Tiny on cpu in {precision}" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["precision"] == precision
 
 
 @pytest.mark.slow

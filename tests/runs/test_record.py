@@ -69,7 +69,15 @@ def test_everything_is_written_as_it_was_read(tmp_path):
 
 def test_the_record_of_the_first_version_is_read(tmp_path):
     metrics = _usual()
-    for name in ("held_out_from", "finished", "device_type", "evaluation", "evaluation_as_published", "not_evaluated"):
+    for name in (
+        "held_out_from",
+        "finished",
+        "device_type",
+        "precision",
+        "evaluation",
+        "evaluation_as_published",
+        "not_evaluated",
+    ):
         del metrics[name]
     for name in ("processes", "pretrained"):
         del metrics["training"][name]

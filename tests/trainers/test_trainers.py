@@ -230,6 +230,23 @@ def test_mixed_precision_computes_in_it_and_the_loss_in_float32(make_trainer):
     assert seen == {"head": torch.bfloat16, "scan": torch.float32, "loss": torch.float32}
 
 
+@pytest.mark.parametrize("has_units", [True, False])
+def test_auto_is_bfloat16_where_the_processor_has_units_for_it(make_trainer, monkeypatch, has_units):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has_units})
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False)
+    assert trainer.precision == ("bfloat16" if has_units else "float32")
+    trainer.on_train_epoch_start()
+    expected = torch.bfloat16 if has_units else torch.float32
+    seen = {}
+    trainer.network.decoder.seg_layers[-1].register_forward_hook(lambda *hook: seen.update(head=hook[2].dtype))
+    trainer.loss.register_forward_pre_hook(lambda *hook: seen.update(loss=hook[1][0][0].dtype))
+    for step in (trainer.train_step, trainer.validation_step):
+        seen.clear()
+        step(make_batch(trainer))
+        assert seen == {"head": expected, "loss": torch.float32}
+    assert trainer.network(torch.zeros(1, 1, 32, 32))[0].dtype == torch.float32
+
+
 @pytest.mark.slow
 def test_three_hundred_steps_in_bfloat16_stay_finite_and_learn(make_trainer):
     trainer = make_trainer(TinySwinUMambaD, pretrained=False, amp="bfloat16", initial_lr=1e-3)

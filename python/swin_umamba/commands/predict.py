@@ -63,6 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="distance of neighbouring tiles as a share of the patch size (default: 0.5)",
     )
     parser.add_argument("--device", default="auto", metavar="DEVICE", help=DEVICE_HELP)
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="what the network computes in; auto is on a GPU that of the training, on a CPU bfloat16 if it has units "
+        "for that and the training was not --amp off (default: auto)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -78,5 +85,6 @@ def run(args: argparse.Namespace) -> None:
             mirroring=args.mirroring,
             step_size=args.step_size,
             device=args.device,
+            precision=args.precision,
         )
     )

@@ -1,4 +1,4 @@
-"""How many processors there are, and how nnU-Net, OpenMP and torch use them."""
+"""What the processors are, how many there are, and how nnU-Net, OpenMP and torch use them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,20 @@ def available_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def has_bfloat16_units() -> bool:
+    """Whether this processor multiplies matrices in bfloat16 by instructions made for it, and torch uses them.
+
+    These are AMX-BF16 (Intel's server processors since 2023) and AVX512-BF16 (AMD's since Zen 4). Without, torch
+    computes in float32, and converts before and after.
+    """
+    import torch
+
+    if not torch.backends.mkldnn.is_available():
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def set_worker_defaults(processes: int = 1) -> None:

@@ -31,6 +31,7 @@ class PredictionRequest:
     mirroring: bool = False
     step_size: float = 0.5
     device: str = "auto"
+    precision: str = "auto"
 
 
 def predict(request: PredictionRequest) -> None:
@@ -60,7 +61,13 @@ def predict(request: PredictionRequest) -> None:
     model = read_model(request.checkpoint.expanduser())
     device = choose_device(request.device, needs_kernels=model.needs_kernels)
     with capture_output(None):
-        predictor = load_predictor(model, device, mirroring=request.mirroring, step_size=request.step_size)
+        predictor = load_predictor(
+            model,
+            device,
+            mirroring=request.mirroring,
+            step_size=request.step_size,
+            precision=request.precision,
+        )
     record = _record(model, predictor, request)
     output.check(source, record, request.skip_existing)
     cases, incomplete = find_cases(source, predictor.n_channels)
@@ -73,7 +80,7 @@ def predict(request: PredictionRequest) -> None:
             raise UserError(f"cannot write to OUTPUT {output.root}: {error.strerror}") from error
         console.announce(
             "predicting",
-            f"with {model.trainer_name} of {model.files[0]} on {device}, images: {len(cases)}",
+            f"with {model.trainer_name} of {model.files[0]} on {device} in {predictor.precision}, images: {len(cases)}",
         )
         with progress_bar(console) as bar:
             images, tiles = bar.add_task("images", total=len(cases)), bar.add_task("", total=100)

@@ -87,6 +87,7 @@ def make_record(
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         device=_device_name(trainer.device),
         device_type=trainer.device.type,
+        precision=trainer.precision,
         threads=torch.get_num_threads(),
         versions={"python": platform.python_version(), **package_versions(*PACKAGES)},
         **evaluations,

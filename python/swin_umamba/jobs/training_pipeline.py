@@ -160,7 +160,7 @@ def _train(
     shared = f", shared by {processes.world_size} processes" if processes.world_size > 1 else ""
     console.announce(
         "training",
-        f"{settings.model} ({parameters / 1e6:.1f} million parameters) on {trainer.device}: "
+        f"{settings.model} ({parameters / 1e6:.1f} million parameters) on {trainer.device} in {trainer.precision}: "
         f"{settings.epochs} epochs of {settings.iterations} iterations, batch {plan.batch_size}{shared}, "
         f"patch {'×'.join(map(str, plan.patch_size))}, learning rate {trainer.initial_lr:g}",
     )

@@ -21,18 +21,19 @@ from ..common.errors import UserError
 from ..common.images.nnunet_readers import register_readers
 from ..common.text import one_line
 from ..trainers.paper_trainer import PaperTrainer
-from ..trainers.precision import autocast_dtype
+from ..trainers.precision import precision_name, prediction_dtype
 from ..trainers.registry import TRAINER_CLASSES, register_trainers
 from .trained_model import TrainedModel
 
 
 class SlidingWindowPredictor(nnUNetPredictor):
-    """nnU-Net's predictor, which tells how far it is, and computes in the precision of the training.
+    """nnU-Net's predictor, which tells how far it is, and computes in the precision that it is told.
 
     Attributes
     ----------
     autocast_dtype : torch.dtype or None
-        Type of nnU-Net's autocast on a GPU; float32 is full precision, ``None`` is torch's default, float16.
+        Type of torch's autocast; float32 is full precision. ``None`` is nnU-Net's own choice: torch's default, float16,
+        on a GPU, and float32 on a CPU.
     on_progress : callable
         Called after each tile with the share of the image's tiles that are done, above 0 and at most 1.
     """
@@ -49,19 +50,20 @@ class SlidingWindowPredictor(nnUNetPredictor):
     @property
     def precision(self) -> str:
         """The type that the network computes in, ``"float32"`` for instance."""
-        if self.device.type != "cuda":
-            return "float32"
-        return str(self.autocast_dtype or torch.get_autocast_dtype("cuda")).removeprefix("torch.")
+        if self.device.type == "cuda" and self.autocast_dtype is None:
+            return precision_name(torch.get_autocast_dtype("cuda"))
+        return precision_name(self.autocast_dtype)
 
     def start_image(self) -> None:
         """Count tiles from 0 again."""
         self._tiles_done = 0
 
     def predict_sliding_window_return_logits(self, input_image: torch.Tensor) -> torch.Tensor | np.ndarray:
-        if self.device.type != "cuda" or self.autocast_dtype is None:
+        on_gpu = self.device.type == "cuda"
+        if self.autocast_dtype is None or (self.autocast_dtype is torch.float32 and not on_gpu):
             return super().predict_sliding_window_return_logits(input_image)
-        # nnU-Net's autocast is inside, and takes the type from the one around it.
-        with torch.autocast("cuda", dtype=self.autocast_dtype):
+        # On a GPU nnU-Net's autocast is inside, and takes the type from the one around it.
+        with torch.autocast(self.device.type, dtype=self.autocast_dtype):
             return super().predict_sliding_window_return_logits(input_image)
 
     def _internal_get_sliding_window_slicers(self, image_size: tuple[int, ...]) -> list[tuple]:
@@ -75,11 +77,17 @@ class SlidingWindowPredictor(nnUNetPredictor):
         if self.on_progress is not None:
             # More than all where nnU-Net starts again on the host because the device's memory did not do.
             self.on_progress(min(1.0, self._tiles_done / self._tiles))
-        return prediction
+        # nnU-Net weights and adds up tiles in the type that they come in.
+        return prediction if self.device.type == "cuda" else prediction.float()
 
 
 def load_predictor(
-    model: TrainedModel, device: torch.device, *, mirroring: bool = False, step_size: float = 0.5
+    model: TrainedModel,
+    device: torch.device,
+    *,
+    mirroring: bool = False,
+    step_size: float = 0.5,
+    precision: str = "auto",
 ) -> SlidingWindowPredictor:
     """Build the network of a model and give it to nnU-Net's predictor.
 
@@ -93,6 +101,8 @@ def load_predictor(
         Average over the image and its mirror images (test-time augmentation); the paper does not.
     step_size
         Distance of neighbouring tiles as a share of the patch size, above 0 and at most 1.
+    precision
+        See `swin_umamba.trainers.precision.prediction_dtype`; for a trainer of nnU-Net's, auto is nnU-Net's choice.
 
     Raises
     ------
@@ -135,9 +145,9 @@ def load_predictor(
         device=device,
         allow_tqdm=False,
     )
-    if issubclass(trainer_class, PaperTrainer):
-        dtype = autocast_dtype(model.amp, device, trainer_class.mixed_precision)
-        predictor.autocast_dtype = dtype or torch.float32
+    if precision != "auto" or issubclass(trainer_class, PaperTrainer):
+        is_mixed = getattr(trainer_class, "mixed_precision", True)
+        predictor.autocast_dtype = prediction_dtype(precision, model.amp, device, is_mixed) or torch.float32
     with _explained(model):
         predictor.manual_initialization(
             network,

@@ -78,6 +78,7 @@ def execute_run(
     """
     images = _open_checked(settings, processes, console, begin)
     training = Pretraining(settings, images, processes, device, workers)
+    console.announce("training", f"VMamba-Tiny on {device} in {training.precision}")
     if folder.state.exists():
         try:
             training.load_state(folder.state)
@@ -99,6 +100,7 @@ def execute_run(
         "classes": list(images.classes),
         "processes": processes.world_size,
         "device": str(device),
+        "precision": training.precision,
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "history": training.history,
     }

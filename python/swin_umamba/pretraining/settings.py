@@ -68,6 +68,13 @@ class PretrainingSettings(CheckedSettings):
         (2, 2, 9, 2),
         default="",
     )
+    amp: str = setting(
+        Choice(("auto", "off", "bfloat16")),
+        "mixed precision; auto is bfloat16 on a GPU or a CPU that has units for it, else off",
+        "auto",
+        title="mixed precision",
+        is_later=True,
+    )
     seed: int = setting(Integer(0, 2**32 - 1), "of the weights, the split, the order and the augmentation", 0)
 
     def completed(self) -> PretrainingSettings:

@@ -23,7 +23,7 @@ from ..common.errors import RunError, UserError
 from ..common.processes import Processes
 from ..common.text import one_line, short_name
 from ..networks import VMambaTiny
-from ..trainers.precision import autocast_dtype
+from ..trainers.precision import autocast_dtype, precision_name
 from ..trainers.saved_state import check_optimizer
 from .augmentation import MixImages, training_transform, validation_transform
 from .dataset import LabelledImages, TrainingBatches, ValidationBatches, collate
@@ -62,6 +62,9 @@ class Pretraining:
         self.images = images
         self.processes = processes
         self.device = device
+        dtype = autocast_dtype(settings.amp, device)
+        # Without a gradient scaler, float16 would lose small gradients.
+        self._amp_dtype = None if dtype is torch.float16 else dtype
         torch.manual_seed(settings.seed)
         self.network = VMambaTiny(
             len(images.classes),
@@ -84,6 +87,11 @@ class Pretraining:
             workers,
         )
         self.history: list[dict[str, Any]] = []
+
+    @property
+    def precision(self) -> str:
+        """The type that the network computes in, ``"bfloat16"`` for instance."""
+        return precision_name(self._amp_dtype)
 
     @property
     def finished_epochs(self) -> int:
@@ -245,10 +253,9 @@ class Pretraining:
         return images.contiguous(memory_format=torch.channels_last), labels
 
     def _autocast(self) -> contextlib.AbstractContextManager:
-        # Without a gradient scaler, float16 would lose small gradients.
-        if autocast_dtype("auto", self.device) is not torch.bfloat16:
+        if self._amp_dtype is None:
             return contextlib.nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return torch.autocast(self.device.type, self._amp_dtype)
 
     def _seed(self, epoch: int) -> None:
         words = np.random.SeedSequence([self.settings.seed, epoch, self.processes.rank]).generate_state(1)

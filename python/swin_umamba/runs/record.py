@@ -198,6 +198,8 @@ class RunRecord:
         The time of day, as ISO 8601 has it.
     threads : int
         Those of the CPU.
+    precision : str or None
+        What the network computed in, ``"bfloat16"`` for instance; former runs do not say it.
     evaluation_as_published, evaluation : PaperEvaluation or None
         By the rules in `RULES`; ``None`` where there is no score.
     not_evaluated : dict
@@ -215,6 +217,7 @@ class RunRecord:
     finished: str | None = None
     device: str
     device_type: str | None = None
+    precision: str | None = None
     threads: int
     versions: dict[str, str]
     evaluation_as_published: PaperEvaluation | None = None

@@ -113,8 +113,8 @@ class Settings(CheckedSettings):
     )
     amp: str = setting(
         Choice(AMP_CHOICES),
-        "mixed precision; auto is bfloat16 on a GPU that has it, float16 with a gradient scaler on others, and off on "
-        "a CPU and for SegResNet, UNETR and SwinUNETR, as in the paper",
+        "mixed precision; auto is bfloat16 on a GPU or a CPU that has units for it, float16 with a gradient scaler on "
+        "other GPUs, and off on other CPUs and for SegResNet, UNETR and SwinUNETR, as in the paper",
         "auto",
         title="mixed precision",
         is_later=True,

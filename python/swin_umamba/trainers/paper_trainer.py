@@ -36,7 +36,7 @@ from ..paper.protocol import PaperProtocol, find_protocol
 from ..runs.last_checkpoint import explain_damaged
 from .nonfinite import find_bad_images, save_step
 from .observer import Observer
-from .precision import autocast_dtype
+from .precision import autocast_dtype, precision_name
 from .saved_state import check_optimizer, read_state
 
 GRADIENT_NORM_LIMIT = 12  # nnU-Net's
@@ -54,7 +54,7 @@ class PaperTrainer(nnUNetTrainer):
     - ``configure_optimizers``, with ``initial_lr`` and ``weight_decay`` set in ``__init__``.
     - ``deep_supervision_scales``: resolution of each output relative to the image, full resolution first;
       ``None`` leaves it to nnU-Net. ``self.enable_deep_supervision = False`` in ``__init__`` turns it off.
-    - ``mixed_precision``: ``False`` trains in float32 on a GPU as well, unless ``amp`` says otherwise.
+    - ``mixed_precision``: ``False`` trains in float32 everywhere, unless ``amp`` says otherwise.
     - ``on_train_epoch_start``, for instance to freeze a part of the network (before calling this class's).
 
     What this class adds: the paper's epochs on the paper's data sets, a seed, observers, checkpoints that are whole
@@ -72,8 +72,8 @@ class PaperTrainer(nnUNetTrainer):
     checkpoint_epoch : int or None
         An epoch, counted from 0, whose checkpoint is kept as ``checkpoint_epoch_N.pth``.
     amp : str
-        Mixed precision: ``"bfloat16"``, ``"float16"`` (with a gradient scaler), ``"off"``, or ``"auto"``: on a GPU
-        bfloat16 where it has that, else float16; float32 on a CPU and for a class without ``mixed_precision``.
+        Mixed precision: ``"bfloat16"``, ``"float16"`` (with a gradient scaler), ``"off"``, or ``"auto"``, see
+        `autocast_dtype`.
     """
 
     deep_supervision_scales: tuple[float, ...] | None = None
@@ -105,6 +105,11 @@ class PaperTrainer(nnUNetTrainer):
         self._iteration = 0
         self._skipped_steps = 0
         self._trained_when_wrapped: list[bool] = []
+
+    @property
+    def precision(self) -> str:
+        """The type that the network computes in once it is there, ``"bfloat16"`` for instance."""
+        return precision_name(self._amp_dtype)
 
     def find_paper_protocol(self) -> PaperProtocol | None:
         """The paper's protocol for the data set, or ``None`` for other data sets."""
@@ -238,8 +243,7 @@ class PaperTrainer(nnUNetTrainer):
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             output = self.network(data)
-        output = [scale.float() for scale in output] if isinstance(output, (list, tuple)) else output.float()
-        loss = self.loss(output, target)
+        loss = self.loss(_in_float32(output), target)
         if self.grad_scaler is None:
             loss.backward()
         else:
@@ -310,7 +314,13 @@ class PaperTrainer(nnUNetTrainer):
         return None if first.item() == count else int(first.item())
 
     def validation_step(self, batch: dict) -> dict:
-        result = super().validation_step(batch)
+        if self.device.type == "cuda":
+            result = super().validation_step(batch)
+        else:  # where nnU-Net's has no autocast, and with a GPU's the loss in half precision
+            hook = self.network.register_forward_hook(lambda module, inputs, output: _in_float32(output))
+            with self._autocast():
+                result = super().validation_step(batch)
+            hook.remove()
         for observer in self.observers:
             observer.iteration_done(None)
         return result
@@ -441,3 +451,7 @@ class PaperTrainer(nnUNetTrainer):
         random.seed(int(words[0]))
         np.random.seed(int(words[0]))  # noqa: NPY002 - the generator that nnU-Net's data loader draws from
         torch.manual_seed(int(words[1]))
+
+
+def _in_float32(output: torch.Tensor | list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
+    return [scale.float() for scale in output] if isinstance(output, list | tuple) else output.float()
