@@ -19,6 +19,11 @@ class Draw:
     def normal(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         return torch.randn(shape, generator=self.generator).to(dtype or self.dtype)
 
+    def multiples(self, base: Tensor, state: int, deviation: float) -> Tensor:
+        """``base`` (channels, 1) times 1 to ``state``, each but for a share of up to ``deviation``."""
+        n = torch.arange(1, state + 1, dtype=base.dtype)
+        return base * n * self.uniform(1 - deviation, 1 + deviation, len(base), state, dtype=base.dtype)
+
     def uniform(self, low: float, high: float, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         return (torch.rand(shape, generator=self.generator) * (high - low) + low).to(dtype or self.dtype)
 
@@ -40,9 +45,12 @@ def scan_problem(
     softplus: bool = True,
     steps: tuple[float, float] | None = None,
     largest_rate: float = 1.0,
+    multiples: float | None = None,
     seed: int = 0,
 ) -> Problem:
     """Of ``selective_scan``; ``channels`` is of one group, ``steps`` the range of delta, ``largest_rate`` that of -A.
+
+    With ``multiples`` a channel's rates are multiples of its first, but for up to this share of each.
 
     Without softplus no step is negative unless ``steps`` says so, so that the state stays bounded.
     """
@@ -52,10 +60,15 @@ def scan_problem(
     def matrix(constant: bool) -> Tensor:
         return draw.normal(dim, state, dtype=compute) if constant else draw.normal(batch, groups, state, length)
 
+    def rates() -> Tensor:
+        if multiples is None:
+            return draw.uniform(0, largest_rate, dim, state, dtype=compute)
+        return draw.multiples(draw.uniform(0, largest_rate / state, dim, 1, dtype=compute), state, multiples)
+
     inputs = {
         "u": draw.normal(batch, dim, length),
         "delta": draw.uniform(*(steps or ((-2, 2) if softplus else (0, 1))), batch, dim, length),
-        "A": -draw.uniform(0, largest_rate, dim, state, dtype=compute),
+        "A": -rates(),
         "B": matrix(constant_B),
         "C": matrix(constant_C),
         "D": draw.normal(dim, dtype=compute) if with_D else None,
@@ -79,16 +92,23 @@ def ss2d_problem(
     *,
     dtype: torch.dtype = torch.float32,
     dt_bias: float = -2.0,
+    multiples: float | None = None,
     seed: int = 0,
 ) -> Problem:
-    """Of ``ss2d``, scaled as in a new network; ``dt_bias`` is the mean of ``dt_projs_bias``."""
+    """Of ``ss2d``, scaled as in a new network; ``dt_bias`` is the mean of ``dt_projs_bias``, ``multiples`` as above."""
     draw = Draw(compute_dtype(dtype), seed)
+
+    def logarithms() -> Tensor:
+        if multiples is None:
+            return draw.normal(4 * dim, state)
+        return draw.multiples(draw.normal(4 * dim, 1).exp(), state, multiples).log()
+
     inputs = {
         "x": draw.normal(batch, height, width, dim, dtype=dtype),
         "x_proj_weight": draw.normal(4, rank + 2 * state, dim) * dim**-0.5,
         "dt_projs_weight": draw.normal(4, dim, rank) * rank**-0.5,
         "dt_projs_bias": draw.normal(4, dim) + dt_bias,
-        "A_logs": draw.normal(4 * dim, state),
+        "A_logs": logarithms(),
         "Ds": draw.normal(4 * dim),
     }
     return Problem("ss2d", {}, inputs, {"y": draw.normal(batch, height, width, dim)}, height * width)

@@ -15,6 +15,7 @@ CHANNELS = st.sampled_from([1, 2, 3, 5, 8, 15, 16, 17, 47, 48, 49, 50, 100])
 STATES = st.sampled_from([1, 2, 3, 4, 5, 7, 16, 17])
 BATCHES = st.integers(1, 2)
 SEEDS = st.integers(0, 2**31)
+MULTIPLES = st.sampled_from([None, 0.0, 4e-7, 1e-3, 0.1])
 ANY_DTYPE = st.sampled_from(DTYPES)
 OPTIONS = ["constant_B", "constant_C", "with_D", "with_z", "with_bias", "with_grad_last_state", "softplus"]
 
@@ -23,11 +24,12 @@ def scans(**given: SearchStrategy) -> SearchStrategy[Problem]:
     """Problems of ``selective_scan``; ``given`` has strategies of the arguments of ``scan_problem``."""
     sizes = {"batch": BATCHES, "groups": st.integers(1, 3), "channels": CHANNELS, "length": LENGTHS, "state": STATES}
     options = {name: st.booleans() for name in OPTIONS}
-    return st.builds(scan_problem, **(sizes | options | {"dtype": ANY_DTYPE, "seed": SEEDS} | given))
+    others = {"multiples": MULTIPLES, "dtype": ANY_DTYPE, "seed": SEEDS}
+    return st.builds(scan_problem, **(sizes | options | others | given))
 
 
 def images(**given: SearchStrategy) -> SearchStrategy[Problem]:
     """Problems of ``ss2d``; ``given`` has strategies of the arguments of ``ss2d_problem``."""
     sizes = {"batch": BATCHES, "height": SIZES, "width": SIZES, "dim": CHANNELS, "state": STATES}
-    others = {"rank": st.integers(1, 9), "dtype": ANY_DTYPE, "seed": SEEDS}
+    others = {"rank": st.integers(1, 9), "multiples": MULTIPLES, "dtype": ANY_DTYPE, "seed": SEEDS}
     return st.builds(ss2d_problem, **(sizes | others | given))

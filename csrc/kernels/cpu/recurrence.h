@@ -46,38 +46,52 @@ struct StepCoefficients {
 // foresee, and which stall it when asked for all at once. The recurrence asks for a few lines at each step.
 class Ahead {
  public:
-  void clear() { count_ = next_ = lines_ = per_step_ = 0, byte_ = 0; }
+  void clear() { count_ = next_ = 0; }
   void add(const void* base, int64_t bytes) {
-    if (count_ == kMost) return;
-    base_[count_] = static_cast<const char*>(base);
-    bytes_[count_++] = int32_t(bytes);
-    lines_ += (bytes + kLine - 1) / kLine;
+    const char* const first = static_cast<const char*>(base);
+    for (int64_t byte = 0; byte < bytes && count_ < kMost; byte += kLine) lines_[count_++] = first + byte;
   }
   // All of it within `steps` calls of step().
-  void spread(int64_t steps) { per_step_ = (lines_ + steps - 1) / steps; }
-  SWIN_INLINE void step() {
-    for (int64_t line = 0; line < per_step_ && next_ < count_; ++line) {
-      __builtin_prefetch(base_[next_] + byte_, 0, 2);  // to the second-level cache
-      byte_ += kLine;
-      if (byte_ >= bytes_[next_]) byte_ = 0, ++next_;
-    }
+  void spread(int64_t steps) {
+    per_step_ = (count_ + steps - 1) / steps;
+    while (count_ > 0 && count_ % per_step_) lines_[count_] = lines_[count_ - 1], ++count_;
   }
 
+  // A walk of some steps, which keeps its place in registers.
+  class Walk {
+   public:
+    explicit Walk(Ahead& ahead)
+        : ahead_(ahead),
+          next_(ahead.lines_ + ahead.next_),
+          end_(ahead.lines_ + ahead.count_),
+          per_step_(ahead.per_step_) {}
+    ~Walk() { ahead_.next_ = next_ - ahead_.lines_; }
+    SWIN_INLINE void step() {
+      if (next_ == end_) return;
+      for (const char* const* end = next_ + per_step_; next_ < end; ++next_)
+        __builtin_prefetch(*next_, 0, 2);  // to the second-level cache
+    }
+
+   private:
+    Ahead& ahead_;
+    const char* const* next_;
+    const char* const* const end_;
+    const int64_t per_step_;
+  };
+
  private:
-  static constexpr int64_t kMost = 512;
-  static constexpr int32_t kLine = 64;
-  const char* base_[kMost];
-  int32_t bytes_[kMost];
-  int32_t byte_ = 0;
-  int64_t count_ = 0, next_ = 0, lines_ = 0, per_step_ = 0;
+  static constexpr int64_t kMost = 2048, kLine = 64;
+  const char* lines_[kMost + kMost / kChunk];
+  int64_t count_ = 0, next_ = 0, per_step_ = 0;
 };
 
 // One chunk of one block of channels in the forward pass, a vector for each step.
 template <class V>
 struct ForwardChunk {
   V u[kChunk], dt[kChunk];
-  V dtu[kChunk];  // dt * u
-  V y[kChunk];    // the skip, to which the scan adds
+  V dtu[kChunk];    // dt * u
+  V decay[kChunk];  // of the first state, where those of the others are its powers
+  V y[kChunk];      // the skip, to which the scan adds
 
   SWIN_INLINE void start(int64_t t, V step, V, V D) {
     dt[t] = step;
@@ -97,12 +111,37 @@ struct ChunkScan {
 // The backward pass's walks of a chunk: each with `group` states or, for the rest, one.
 static inline int64_t passes(int64_t states, int64_t group) { return states / group + states % group; }
 
+// The decays of one step, asked for in order: those of STATES states from n on.
+template <class V, bool GENERAL>
+struct Exponentials {
+  V dt;
+  const V* A2;
+  template <int STATES>
+  SWIN_INLINE void next(int n, V (&a)[STATES]) {
+    exp2_products<GENERAL>(a, dt, A2 + n);
+  }
+};
+template <class V, int COUNT>
+struct Powers {
+  V first[COUNT];
+  V last;  // before those that are next
+  SWIN_INLINE explicit Powers(V decay, V last = broadcast<V>(1)) : last(last) {
+    first[0] = decay;
+    SWIN_UNROLL(8) for (int i = 1; i < COUNT; ++i) first[i] = first[(i - 1) / 2] * first[i / 2];
+  }
+  template <int STATES>
+  SWIN_INLINE void next(int, V (&a)[STATES]) {
+    SWIN_UNROLL(8) for (int i = 0; i < STATES; ++i) a[i] = last * first[i];
+    last = a[STATES - 1];
+  }
+};
+
 // (1) and (2) for states [n, n + STATES) of one step, whose products with C go to `sum`.
-template <class V, int STATES, bool GENERAL>
+template <int STATES, class V, bool GENERAL, class Decays>
 SWIN_INLINE void forward_states(const StepCoefficients<V, GENERAL>& B, const StepCoefficients<V, GENERAL>& C,
-                                int n, V dt, V dtu, const V* A2, V* state, V (&sum)[STATES]) {
+                                int n, V dtu, Decays& decays, V* state, V (&sum)[STATES]) {
   V a[STATES];
-  exp2_products<GENERAL>(a, dt, A2 + n);
+  decays.next(n, a);
   SWIN_UNROLL(4)
   for (int i = 0; i < STATES; ++i) {
     const V h = fma(a[i], state[n + i], dtu * B[n + i]);
@@ -111,35 +150,56 @@ SWIN_INLINE void forward_states(const StepCoefficients<V, GENERAL>& B, const Ste
   }
 }
 
-template <class V, bool GENERAL, class Chunk>
-SWIN_INLINE void forward_steps(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2, V limit,
-                               V* state) {
+// `decays(t)`: those of step t.
+template <bool GENERAL, class V, class Chunk, class Decays>
+SWIN_INLINE void forward_steps(const ChunkScan<V>& p, Chunk& x, int64_t states, Decays decays, V* state) {
+  Ahead::Walk ahead(p.ahead);
   for (int64_t t = 0; t < p.steps; ++t) {
-    p.ahead.step();
-    const V dt = limited<GENERAL>(x.dt[t], limit), dtu = x.dtu[t];
+    ahead.step();
+    const V dtu = x.dtu[t];
     const StepCoefficients<V, GENERAL> B(p.B, t, 0), C(p.C, t, 0);
+    auto decay = decays(t);
     V sum[4] = {}, rest[1] = {x.y[t]};
     int n = 0;
-    for (; n + 4 <= states; n += 4) forward_states<V, 4, GENERAL>(B, C, n, dt, dtu, A2, state, sum);
-    for (; n < states; ++n) forward_states<V, 1, GENERAL>(B, C, n, dt, dtu, A2, state, rest);
+    SWIN_UNROLL(4)
+    for (; n + 4 <= states; n += 4) forward_states<4>(B, C, n, dtu, decay, state, sum);
+    for (; n < states; ++n) forward_states<1>(B, C, n, dtu, decay, state, rest);
     x.y[t] = rest[0] + ((sum[0] + sum[1]) + (sum[2] + sum[3]));
   }
 }
+// The usual number of states stay in registers.
+template <bool GENERAL, class V, class Chunk, class Decays>
+SWIN_INLINE void forward_usual_steps(const ChunkScan<V>& p, Chunk& x, int64_t states, Decays decays,
+                                     V* state) {
+  if (states != kUsualStates) return forward_steps<GENERAL>(p, x, states, decays, state);
+  V here[kUsualStates];
+  SWIN_UNROLL(16) for (int n = 0; n < kUsualStates; ++n) here[n] = state[n];
+  forward_steps<GENERAL>(p, x, kUsualStates, decays, here);
+  SWIN_UNROLL(16) for (int n = 0; n < kUsualStates; ++n) state[n] = here[n];
+}
 
-// `Chunk`: ForwardChunk or BackwardChunk. `unusual`: see Decay.
+// `Chunk`: ForwardChunk or BackwardChunk. `unusual`, `powers`: see Decay.
 template <class V, class Chunk>
 void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2, V limit, bool unusual,
-                   V* state) {
+                   bool powers, V* state) {
   if (p.B.constant || p.C.constant || unusual)
-    forward_steps<V, true>(p, x, states, A2, limit, state);
+    forward_steps<true>(
+        p, x, states, [&](int64_t t) { return Exponentials<V, true>{limited<true>(x.dt[t], limit), A2}; },
+        state);
+  else if (powers)
+    forward_usual_steps<false>(p, x, states, [&](int64_t t) { return Powers<V, 4>(x.decay[t]); }, state);
   else
-    forward_steps<V, false>(p, x, states, A2, limit, state);
+    forward_usual_steps<false>(
+        p, x, states, [&](int64_t t) { return Exponentials<V, false>{limited<false>(x.dt[t], limit), A2}; },
+        state);
 }
 
 // The same for the backward pass.
 template <class V>
 struct BackwardChunk {
   V u[kChunk], dt[kChunk], dtu[kChunk], gy[kChunk];
+  V decay[kChunk];  // as in the forward pass
+  V power[kChunk];  // of it, of the state before those that are next
   V slope[kChunk];  // d(dt) / d(dt before softplus)
   V gdt[kChunk];    // (6), a sum over states
   V gdtu[kChunk];   // (5), likewise
@@ -150,6 +210,7 @@ struct BackwardChunk {
     slope[t] = slope_of_step;
     dtu[t] = step * u[t];
     gdt[t] = gdtu[t] = V{};
+    power[t] = broadcast<V>(1);
     y[t] = D * u[t];
   }
 };
@@ -172,21 +233,28 @@ struct CoefficientSums {
 };
 
 // (1), kept, then (3) to (6), for states [n, n + STATES) of one block of channels, the first of which starts
-// the sums over blocks. GENERAL: B or C may be constant, unusual decays, and y is wanted.
-template <class V, int STATES, bool GENERAL, bool FIRST_BLOCK>
+// the sums over blocks. GENERAL: B or C may be constant, unusual decays, and y is wanted. POWERS: see Decay.
+template <class V, int STATES, bool GENERAL, bool POWERS, bool FIRST_BLOCK>
 void backward_states(const ChunkScan<V>& p, BackwardChunk<V>& x, int64_t n, const V* A, const V* A2, V limit,
                      const V* state, V* carry, V* gA, ChunkStates<V, STATES>& kept,
                      CoefficientSums<V, STATES>& sums) {
   V h[STATES];
   SWIN_UNROLL(8)
   for (int i = 0; i < STATES; ++i) h[i] = state[n + i];
+  Ahead::Walk ahead(p.ahead);
   for (int64_t t = 0; t < p.steps; ++t) {
-    p.ahead.step();
-    const V dt = limited<GENERAL>(x.dt[t], limit), dtu = x.dtu[t];
+    ahead.step();
+    const V dtu = x.dtu[t];
     const StepCoefficients<V, GENERAL> B(p.B, t, n);
     auto& step = kept.steps[t];
     V a[STATES];
-    exp2_products<GENERAL>(a, dt, A2 + n);
+    if constexpr (POWERS) {
+      Powers<V, STATES> decays(x.decay[t], x.power[t]);
+      decays.next(n, a);
+      x.power[t] = decays.last;
+    } else {
+      exp2_products<GENERAL>(a, limited<GENERAL>(x.dt[t], limit), A2 + n);
+    }
     SWIN_UNROLL(8)
     for (int i = 0; i < STATES; ++i) {
       step.a[i] = a[i];

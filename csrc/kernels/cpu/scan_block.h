@@ -14,6 +14,8 @@ struct Decay {
   V* A;   // (N), lanes are channels
   V* A2;  // A log2(e)
   V limit;
+  bool powers;  // rates are multiples of one: the decay of state n is the (n + 1)th power of 2^(dt base)
+  V base;
   bool unusual;  // decays may be above one, or a rate is so large that `limit` would cut usual steps
 
   void take(Scratch& scratch, int64_t states) {
@@ -34,7 +36,23 @@ struct Decay {
     }
     // The comparisons are false for NaN.
     unusual = !(softplus && sum_lanes(highest) <= 0 && sum_lanes(largest) < Element<V>(1e6));
+    find_base(states);
     limit = Element<V>(1e15) / maximum(largest, broadcast<V>(Element<V>(1e-15)));
+  }
+  // A rate is taken for a multiple if it is one but for half of kSpread, as much as float32 rounds it by in a
+  // few operations (ss2d has its logarithm). States beyond 16 would lose that to the rounding of powers.
+  void find_base(int64_t states) {
+    constexpr Element<V> kSpread = Element<V>(1e-6);
+    V least = A2[0], most = A2[0];
+    for (int64_t n = 1; n < states; ++n) {
+      const V ratio = A2[n] * (1 / Element<V>(n + 1));
+      least = minimum(least, ratio);
+      most = maximum(most, ratio);
+    }
+    base = (least + most) * Element<V>(0.5);
+    const V beyond = most - least + base * kSpread;  // rates that are not unusual are not above zero
+    powers = compute_type<V>() == Type::kFloat32 && !unusual && states <= 16 &&
+             sum_lanes(maximum(V{}, beyond)) <= 0;
   }
   // The state before the first step: zero, but NaN in A must reach the output whatever exp2 makes of it.
   void clear(V* state, int64_t states) const {
@@ -75,13 +93,19 @@ struct Block {
       SWIN_UNROLL(8)
       for (int i = 0; i < kTogether; ++i) dt[i] = delta[(t + i) * stride] + bias, slope[i] = broadcast<V>(1);
       if (softplus) softplus_and_slope(dt, slope);
+      if (decay.powers) {
+        V d[kTogether], a[kTogether];
+        SWIN_UNROLL(8) for (int i = 0; i < kTogether; ++i) d[i] = limited<false>(dt[i], decay.limit);
+        exp2_products<false>(a, decay.base, d);
+        SWIN_UNROLL(8) for (int i = 0; i < kTogether; ++i) x.decay[t + i] = a[i];
+      }
       SWIN_UNROLL(8)
       for (int i = 0; i < kTogether; ++i) x.start(t + i, dt[i], slope[i], skip);
     }
   }
   // (1) and (2) for the chunk.
   void scan_forward(const ChunkScan<V>& p, int64_t states) {
-    forward_chunk<V>(p, *chunk, states, decay.A2, decay.limit, decay.unusual, state);
+    forward_chunk<V>(p, *chunk, states, decay.A2, decay.limit, decay.unusual, decay.powers, state);
   }
 };
 
@@ -199,12 +223,13 @@ class BackwardPart {
       const bool general = constant_B || constant_C || want_y || x.decay.unusual;
       p.B.constant = constant_B ? x.constant_B : nullptr;
       p.C.constant = constant_C ? x.constant_C : nullptr;
-      const auto first =
-          general ? backward_states<V, STATES, true, true> : backward_states<V, STATES, false, true>;
-      const auto next =
-          general ? backward_states<V, STATES, true, false> : backward_states<V, STATES, false, false>;
-      (b == 0 ? first : next)(p, *x.chunk, n, x.decay.A, x.decay.A2, x.decay.limit, x.state, x.carry, x.gA,
-                              kept, sums);
+      const auto walk = general          ? b == 0 ? backward_states<V, STATES, true, false, true>
+                                                  : backward_states<V, STATES, true, false, false>
+                        : x.decay.powers ? b == 0 ? backward_states<V, STATES, false, true, true>
+                                                  : backward_states<V, STATES, false, true, false>
+                        : b == 0         ? backward_states<V, STATES, false, false, true>
+                                         : backward_states<V, STATES, false, false, false>;
+      walk(p, *x.chunk, n, x.decay.A, x.decay.A2, x.decay.limit, x.state, x.carry, x.gA, kept, sums);
       // What is constant over the steps is summed over them, for each block by itself.
       for (int64_t t = 0; (constant_B || constant_C) && t < steps; ++t)
         for (int i = 0; i < STATES; ++i) {

@@ -78,11 +78,7 @@ class BackwardTask {
     part_.look_ahead(first, end, {p_.u, p_.delta, p_.grad_out, p_.grad_u, p_.grad_delta});
     if (!p_.constant_B) part_.ask_for(gradients_.B[part_.part], sizeof(E), part_.group_row, N, first, end);
     if (!p_.constant_C) part_.ask_for(gradients_.C[part_.part], sizeof(E), part_.group_row, N, first, end);
-    const BackwardBlock<V>* blocks = part_.blocks;
-    const int64_t channels = (part_.block_count - 1) * W + blocks[part_.block_count - 1].count;
-    for (int64_t chunk = first / kChunk; chunk < end / kChunk; ++chunk)
-      for (int64_t n = 0; chunk > 0 && n < N; ++n)
-        ahead.add(part_.saved_state(p_.states, chunk) + n * p_.dim + blocks[0].channel, channels * sizeof(E));
+    part_.ask_for_states(p_.states, first, end);
     ahead.spread(Part::kAhead * part_.block_count * passes(N, kBackwardStates));
   }
 

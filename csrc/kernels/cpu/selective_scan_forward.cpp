@@ -31,7 +31,9 @@ class ForwardTask {
   void look_ahead(int64_t next) {
     part_.ahead.clear();
     if (next >= p_.length) return;
-    part_.look_ahead(next, minimum(next + Part::kAhead, p_.length), {p_.u, p_.delta, p_.z, p_.out});
+    const int64_t end = minimum(next + Part::kAhead, p_.length);
+    part_.look_ahead(next, end, {p_.u, p_.delta, p_.z, p_.out});
+    if (p_.states) part_.ask_for_states(p_.states, next, end);
     part_.ahead.spread(Part::kAhead * part_.block_count);
   }
 

@@ -98,6 +98,13 @@ struct SequencePart {
       for (const void* array : arrays)
         if (array) ask_for(array, size, channel_row(blocks[b]), blocks[b].count, first, end);
   }
+  // Also for the states before the chunks in [first, end).
+  void ask_for_states(const void* states, int64_t first, int64_t end) {
+    const int64_t channels = (block_count - 1) * W + blocks[block_count - 1].count;
+    for (int64_t chunk = first / kChunk; chunk * kChunk < end; ++chunk)
+      for (int64_t n = 0; chunk > 0 && n < p.state; ++n)
+        ahead.add(saved_state(states, chunk) + n * p.dim + blocks[0].channel, channels * sizeof(E));
+  }
   // Of `rows` rows, from `row` on, of an array (..., L) of elements of `size` bytes.
   void ask_for(const void* array, int64_t size, int64_t row, int64_t rows, int64_t first, int64_t end) {
     for (int64_t r = row; r < row + rows; ++r)

@@ -9,6 +9,9 @@ namespace swin_umamba {
 // chunk, whose states are to stay in the first-level cache.
 constexpr int64_t kChunk = 16;
 
+// States of a channel in every network here: loops over so many keep them in registers.
+constexpr int kUsualStates = 16;
+
 // States saved of a sequence: those at the start of every chunk but the first, which is zero.
 static constexpr int64_t saved_states(int64_t length) { return (length - 1) / kChunk; }
 
