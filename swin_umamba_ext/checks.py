@@ -193,3 +193,19 @@ def check_instance_norm(
     tensors = dict(x=x, weight=weight, bias=bias, residual=residual)
     check_same_device(**tensors)
     check_double_together(**tensors)
+
+
+def check_gated_layer_norm(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float) -> None:
+    check_tensor("z", z)
+    if z.dim() < 1 or z.numel() < 1:
+        raise ValueError(f"z must have at least one dimension and not be empty, got shape {tuple(z.shape)}")
+    check_tensor("y", y)
+    if y.shape != z.shape:
+        raise ValueError(f"y must have the shape of z, {tuple(z.shape)}, got {tuple(y.shape)}")
+    for name, value in (("weight", weight), ("bias", bias)):
+        check_tensor(name, value)
+        check_shape(name, value, (z.shape[-1],), "D")
+    _check_number("eps", eps, "above 0", lambda value: 0 < value < inf)
+    tensors = dict(y=y, z=z, weight=weight, bias=bias)
+    check_same_device(**tensors)
+    check_double_together(**tensors)

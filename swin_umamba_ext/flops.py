@@ -89,3 +89,8 @@ def _ss2d_backward(
 ) -> int:
     projections = ss2d_projection_multiply_accumulates(x, x_proj_weight, dt_projs_weight)
     return BACKWARD_SCANS * ss2d_scan_operations(x, A_logs) + 4 * projections
+
+
+@register_flop_formula([torch.ops.swin_umamba.gated_layer_norm, torch.ops.swin_umamba.gated_layer_norm_backward])
+def _gated_layer_norm(*args, out_shape=None, **kwargs) -> int:
+    return 0  # as PyTorch counts norms and activations

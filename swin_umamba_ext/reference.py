@@ -214,3 +214,25 @@ def instance_norm(
     if residual is not None:
         y = y + residual.to(dtype)
     return torch.where(y > 0, y, negative_slope * y).to(x.dtype)
+
+
+def gated_layer_norm(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+    """Layer normalisation (arXiv:1607.06450) of the last dimension, times SiLU of a gate.
+
+    Parameters
+    ----------
+    y, z : Tensor of shape (..., D)
+    weight, bias : Tensor of shape (D,)
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    Tensor of shape (..., D), dtype of ``z``
+    """
+    checks.check_gated_layer_norm(y, z, weight, bias, eps)
+    dtype = _compute_dtype(z)
+    centred = y.to(dtype) - y.to(dtype).mean(-1, keepdim=True)
+    normed = centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + eps)
+    gate = z.to(dtype) * torch.sigmoid(z.to(dtype))
+    return ((normed * weight.to(dtype) + bias.to(dtype)) * gate).to(z.dtype)

@@ -57,14 +57,15 @@ class Shape {
   Told<int64_t> sizes_[5];
 };
 
-// A contiguous array. `data` is the problem's pointer to it.
+// A contiguous array, or a matrix whose rows may lie apart. `data` is the problem's pointer to it.
 template <class Pointer>
 struct ArrayOf {
   const char* name;
   Pointer* data;
   Told<Type> type;
   Shape shape;
-  bool optional = false;  // the pointer may be null
+  bool optional = false;         // the pointer may be null
+  int64_t* row_field = nullptr;  // is told how far rows lie apart, where they may
 };
 using Input = ArrayOf<const void*>;
 using Output = ArrayOf<void*>;

@@ -10,6 +10,7 @@ struct Given {
   const void* data = nullptr;
   Type type{};
   std::vector<int64_t> shape;
+  int64_t row = -1;  // distance of rows; that of a contiguous array unless it is given
 };
 
 inline std::string shape_text(const std::vector<int64_t>& shape) {
@@ -60,6 +61,7 @@ Wrong take_inputs(P& p, const Backend& backend, const std::vector<Given>& given)
     if (array.type != input.type.value)
       return {input.name,
               std::string("must be ") + type_name(input.type.value) + ", got " + type_name(array.type)};
+    if (input.row_field) *input.row_field = array.row < 0 ? array.shape.back() : array.row;
   }
   return {};
 }

@@ -234,4 +234,38 @@ struct InstanceNormBackward : InstanceNorm {
   }
 };
 
+// out = ((y - mean) rstd weight + bias) z sigmoid(z), with the mean and deviation of each row of y.
+struct GatedLayerNorm : Problem {
+  int64_t rows, dim, z_row;  // z_row: how far the rows of z lie apart
+  double eps;
+  const void *y, *z, *weight, *bias;
+
+  std::vector<Input> inputs() {
+    return {{"y", &y, compute(), {&rows, &dim}},
+            {"z", &z, &type, {rows, dim}, false, &z_row},
+            {"weight", &weight, compute(), {dim}},
+            {"bias", &bias, compute(), {dim}}};
+  }
+};
+
+struct GatedLayerNormForward : GatedLayerNorm {
+  void* out;
+
+  std::vector<Output> outputs() { return {{"out", &out, type, {rows, dim}}}; }
+};
+
+struct GatedLayerNormBackward : GatedLayerNorm {
+  const void* grad_out;
+  void *grad_y, *grad_z, *grad_weight, *grad_bias;
+
+  std::vector<Input> inputs() {
+    std::vector<Input> inputs = GatedLayerNorm::inputs();
+    inputs.push_back({"grad_out", &grad_out, type, {rows, dim}});
+    return inputs;
+  }
+  std::vector<Output> outputs() {
+    return gradients_of(GatedLayerNorm::inputs(), {&grad_y, &grad_z, &grad_weight, &grad_bias});
+  }
+};
+
 }  // namespace swin_umamba

@@ -22,7 +22,7 @@ std::vector<Tensor> solve(P& p, const std::vector<Optional>& inputs) {
   const Backend backend(like);
   std::vector<Given> arrays;
   arrays.reserve(inputs.size());
-  for (const Input& input : p.inputs()) arrays.push_back(given(inputs[arrays.size()], input.name));
+  for (const Input& input : p.inputs()) arrays.push_back(given(inputs[arrays.size()], input));
   const Wrong wrong = take_inputs(p, backend, arrays);
   STD_TORCH_CHECK(wrong.what.empty(), "swin_umamba: ", wrong.name,
                   wrong.name.empty() ? "" : " has a wrong shape or dtype: it ", wrong.what,
@@ -121,6 +121,21 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> instance_norm_backward(Tensor grad_y,
   InstanceNormBackward p{};
   p.negative_slope = negative_slope, p.channels_last = channels_last;
   return tuple_of<4>(solve<Backend>(p, {x, weight, bias, mean, rstd, y, grad_y}));
+}
+
+template <class Backend>
+Tensor gated_layer_norm(Tensor y, Tensor z, Tensor weight, Tensor bias, double eps) {
+  GatedLayerNormForward p{};
+  p.eps = eps;
+  return solve<Backend>(p, {y, z, weight, bias})[0];
+}
+
+template <class Backend>
+std::tuple<Tensor, Tensor, Tensor, Tensor> gated_layer_norm_backward(Tensor grad_out, Tensor y, Tensor z,
+                                                                     Tensor weight, Tensor bias, double eps) {
+  GatedLayerNormBackward p{};
+  p.eps = eps;
+  return tuple_of<4>(solve<Backend>(p, {y, z, weight, bias, grad_out}));
 }
 
 template <class Backend, class Library>

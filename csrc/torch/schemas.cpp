@@ -1,5 +1,6 @@
 // The operators as torch sees them. swin_umamba_ext/ops calls them with data tensors of one dtype
-// and parameters in compute dtype (float32, or float64 for float64 data), all contiguous.
+// and parameters in compute dtype (float32, or float64 for float64 data), all contiguous but for the rows of
+// a matrix where problem.h lets them lie apart.
 #include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(swin_umamba, m) {
@@ -31,4 +32,8 @@ STABLE_TORCH_LIBRARY(swin_umamba, m) {
       "rstd, "
       "Tensor? y, float negative_slope, bool channels_last) -> (Tensor x, Tensor weight, Tensor bias, Tensor "
       "residual)");
+  m.def("gated_layer_norm(Tensor y, Tensor z, Tensor weight, Tensor bias, float eps) -> Tensor");
+  m.def(
+      "gated_layer_norm_backward(Tensor grad_out, Tensor y, Tensor z, Tensor weight, Tensor bias, float eps) "
+      "-> (Tensor y, Tensor z, Tensor weight, Tensor bias)");
 }

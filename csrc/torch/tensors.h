@@ -23,18 +23,20 @@ inline ScalarType scalar_type(Type type) {
                                    : ScalarType::Half;
 }
 
-inline Given given(const std::optional<Tensor>& tensor, const char* name) {
+inline Given given(const std::optional<Tensor>& tensor, const Input& input) {
   if (!tensor) return {};
   Given array{true, tensor->const_data_ptr(), {}, std::vector<int64_t>(tensor->dim())};
   for (size_t i = 0; i < array.shape.size(); ++i) array.shape[i] = tensor->size(int64_t(i));
-  STD_TORCH_CHECK(tensor->is_contiguous(), "swin_umamba: ", name,
+  const bool in_rows = input.row_field && tensor->dim() == 2 && tensor->stride(1) == 1;
+  if (in_rows) array.row = tensor->stride(0);
+  STD_TORCH_CHECK(in_rows || tensor->is_contiguous(), "swin_umamba: ", input.name,
                   " must be contiguous; call swin_umamba_ext's functions instead");
   const ScalarType dtype = tensor->scalar_type();
   for (Type type : {Type::kFloat32, Type::kBFloat16, Type::kFloat16, Type::kFloat64}) {
     array.type = type;
     if (dtype == scalar_type(type)) return array;
   }
-  STD_TORCH_CHECK(false, "swin_umamba: ", name, " must be float32, bfloat16, float16 or float64");
+  STD_TORCH_CHECK(false, "swin_umamba: ", input.name, " must be float32, bfloat16, float16 or float64");
 }
 
 // What torch said of the call that has failed last, in words; later versions than 2.10 can be asked.

@@ -25,6 +25,14 @@ py::dict instance_norm(py::kwargs arguments) {
   return solve(p, backend, arguments);
 }
 
+template <class P>
+py::dict gated_layer_norm(py::kwargs arguments) {
+  const NumpyCpu backend(arguments);
+  P p{};
+  p.eps = take(arguments, "eps", 1e-5);
+  return solve(p, backend, arguments);
+}
+
 }  // namespace
 }  // namespace swin_umamba::tests
 
@@ -36,4 +44,6 @@ PYBIND11_MODULE(swin_umamba_kernels, m) {
   tests::define_operators<tests::NumpyCpu>(m);
   m.def("instance_norm", tests::instance_norm<InstanceNormForward>);
   m.def("instance_norm_backward", tests::instance_norm<InstanceNormBackward>);
+  m.def("gated_layer_norm", tests::gated_layer_norm<GatedLayerNormForward>);
+  m.def("gated_layer_norm_backward", tests::gated_layer_norm<GatedLayerNormBackward>);
 }

@@ -11,6 +11,7 @@ import torch
 import swin_umamba_ext
 from swin_umamba_ext import reference
 
+from ..problems.gated_layer_norm import gated_layer_norm_problem
 from ..problems.instance_norm import instance_norm_problem
 from ..problems.operators import scan_problem, ss2d_problem
 
@@ -123,6 +124,38 @@ def test_instance_norm(operators, name: str, change: Callable, error: type[Excep
     arguments[name] = change(arguments.get(name))
     with pytest.raises(error, match=message):
         operators.instance_norm(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "error", "message"),
+    [
+        ("y", lambda t: t[1:], ValueError, r"y must have the shape of z, \(6, 5\), got \(5, 5\)"),
+        ("y", lambda t: t.double(), TypeError, "float64 must be used for all arguments or none"),
+        ("z", lambda t: t[:0], ValueError, r"z must have at least one dimension and not be empty, got shape \(0, 5\)"),
+        ("z", lambda t: t.long(), TypeError, "z must have one of the dtypes"),
+        ("weight", lambda t: t[1:], ValueError, r"weight must have shape \(D\) = \(5\), got \(4,\)"),
+        ("bias", lambda t: t.to("meta"), ValueError, "bias is on meta but y is on cpu"),
+        ("eps", lambda _: 0.0, ValueError, r"eps must be above 0, got 0\.0"),
+        ("eps", lambda _: float("nan"), ValueError, "eps must be above 0, got nan"),
+        ("eps", lambda _: "1e-5", TypeError, "eps must be a number, got str"),
+    ],
+)
+def test_gated_layer_norm(operators, name: str, change: Callable, error: type[Exception], message: str) -> None:
+    arguments = gated_layer_norm_problem(6, 5).inputs
+    arguments[name] = change(arguments.get(name))
+    with pytest.raises(error, match=message):
+        operators.gated_layer_norm(**arguments)
+
+
+def test_rows_of_any_other_matrix_must_lie_together() -> None:
+    y, z, weight, bias = gated_layer_norm_problem(6, 5).arguments
+    apart = torch.cat([y, y], dim=1)[:, :5]
+    with pytest.raises(RuntimeError, match="y must be contiguous"):
+        torch.ops.swin_umamba.gated_layer_norm(apart, z, weight, bias, 1e-5)
+    with pytest.raises(RuntimeError, match="z must be contiguous"):
+        torch.ops.swin_umamba.gated_layer_norm(y, z.t().contiguous().t(), weight, bias, 1e-5)
+    with pytest.raises(RuntimeError, match="z has a wrong shape"):
+        torch.ops.swin_umamba.gated_layer_norm(y, z[:, :4].contiguous(), weight, bias, 1e-5)
 
 
 def test_a_direct_call_with_wrong_shapes_does_not_read_out_of_bounds() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from ..problems.gated_layer_norm import gated_layer_norm_problem
 from ..problems.instance_norm import instance_norm_problem
 from ..problems.operators import scan_problem, ss2d_problem
 from ..problems.problem import Problem, assert_same_bits
@@ -27,8 +28,18 @@ def restore_threads() -> Iterator[None]:
         ss2d_problem(2, 13, 15, 200, 16, 6, dtype=torch.bfloat16),
         instance_norm_problem(2, 50, 61, 67, with_residual=True, negative_slope=0.01),
         instance_norm_problem(2, 50, 61, 67, with_residual=True, negative_slope=0.01, channels_last=True),
+        gated_layer_norm_problem(1000, 100),
+        gated_layer_norm_problem(1000, 100, dtype=torch.bfloat16),
     ],
-    ids=["selective_scan", "ss2d", "ss2d bfloat16", "instance_norm", "instance_norm channels last"],
+    ids=[
+        "selective_scan",
+        "ss2d",
+        "ss2d bfloat16",
+        "instance_norm",
+        "instance_norm channels last",
+        "gated_layer_norm",
+        "gated_layer_norm bfloat16",
+    ],
 )
 def test_bits_do_not_depend_on_threads(restore_threads: None, problem: Problem) -> None:
     results = []

@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 import swin_umamba_ext
 from swin_umamba_ext import reference
 
+from ..problems.gated_layer_norm import gated_layer_norm_problem
 from ..problems.instance_norm import instance_norm_problem
 from ..problems.operators import scan_problem, ss2d_problem
 
@@ -34,7 +35,10 @@ CALLS = {
     "selective_scan": (_scan, scan_problem(2, 2, 5, 40, 3, with_D=False).arguments),
     "ss2d": (swin_umamba_ext.ss2d, ss2d_problem(2, 3, 4, 5, 3, 2).arguments),
     "instance_norm": (_norm, instance_norm_problem(2, 5, 3, 4, with_residual=True).arguments),
+    "gated_layer_norm": (swin_umamba_ext.gated_layer_norm, gated_layer_norm_problem(6, 5).arguments),
 }
+COMPOSED = ("gated_layer_norm", "instance_norm")
+"""Compilers are given PyTorch's functions instead, which make one pass of them too."""
 OPERATORS = pytest.mark.parametrize(
     ("name", "function", "arguments"), [(name, *call) for name, call in CALLS.items()], ids=CALLS
 )
@@ -89,7 +93,7 @@ def test_the_reference_has_forward_mode() -> None:
 def test_compiled_operator(name: str, function: Callable[..., Tensor], arguments: list) -> None:
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
     seen, wanted = compiled(*arguments), function(*arguments)
-    if name == "instance_norm":  # of which compilers are given the composition
+    if name in COMPOSED:
         torch.testing.assert_close(seen, wanted)
     else:
         assert torch.equal(seen, wanted)
@@ -140,8 +144,9 @@ DIFFERENTIATED = pytest.mark.parametrize(
             instance_norm_problem(2, 3, 4, 5, with_residual=True, dtype=torch.float64).arguments,
             {"negative_slope": 0.1},
         ),
+        ("gated_layer_norm", gated_layer_norm_problem(6, 5, dtype=torch.float64).arguments, {}),
     ],
-    ids=["selective_scan", "ss2d", "instance_norm"],
+    ids=["selective_scan", "ss2d", "instance_norm", "gated_layer_norm"],
 )
 
 
@@ -165,7 +170,7 @@ def test_transforms_of_reverse_mode(name: str, arguments: list, options: dict) -
         weights = rest[1:]
 
         def call(module: object, t: Tensor, p: Tensor) -> Tensor:
-            return module.ss2d(t, *weights, p)
+            return getattr(module, name)(t, *weights, p)
 
     first = rest[0]
     batched = torch.stack([first, -first, 0.5 * first])

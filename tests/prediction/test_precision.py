@@ -12,7 +12,7 @@ from swin_umamba.common.errors import UserError
 from swin_umamba.common.processors import has_bfloat16_units
 from swin_umamba.prediction import load_predictor, read_model
 from swin_umamba.prediction.predictor import predict_array
-from swin_umamba.trainers.precision import autocast_dtype, precision_name, prediction_dtype
+from swin_umamba.trainers.precision import autocast_dtype, convert_weights, precision_name, prediction_dtype
 
 from .conftest import CPU, nnUNetTrainerTiny
 
@@ -103,20 +103,38 @@ def test_the_predictor_of_a_cpu_follows_its_units_the_training_and_the_user(make
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_network_computes_in_it_and_the_tiles_are_added_in_float32(make_checkpoint, precision):
-    predictor = load_predictor(read_model(make_checkpoint()), CPU, precision=precision)
+    model = read_model(make_checkpoint())
+    predictor, full = (load_predictor(model, CPU, precision=name) for name in (precision, "float32"))
     seen = set()
     predictor.network.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
     image = np.random.default_rng(0).normal(100, 50, (1, 1, 60, 70)).astype(np.float32)
     _, probabilities = predict_array(predictor, image, {"spacing": [999.0, 1.0, 1.0]}, with_probabilities=True)
     assert seen == {getattr(torch, precision)}
-    predictor.autocast_dtype = torch.float32
-    _, expected = predict_array(predictor, image, {"spacing": [999.0, 1.0, 1.0]}, with_probabilities=True)
+    _, expected = predict_array(full, image, {"spacing": [999.0, 1.0, 1.0]}, with_probabilities=True)
     # The logits of the tiny network are below one: bfloat16 keeps 8 bits of each value on the way.
     np.testing.assert_allclose(probabilities, expected, atol=0 if precision == "float32" else 0.02)
     assert np.any(probabilities != expected) == (precision == "bfloat16")
     tile = torch.zeros(1, 1, 32, 48)
     with torch.autocast("cpu", torch.bfloat16):
         assert predictor._internal_maybe_mirror_and_predict(tile).dtype == torch.float32
+
+
+def test_converted_weights_give_the_bits_of_autocast(make_checkpoint, monkeypatch):
+    model, image = read_model(make_checkpoint()), torch.randn(1, 40, 60, generator=torch.Generator().manual_seed(0))
+    predictor = load_predictor(model, CPU, precision="bfloat16")
+    seen = predictor.predict_logits_from_preprocessed_data(image[None])
+    assert predictor.network.decoder.seg_layers[-1].weight.dtype == torch.bfloat16
+    assert predictor.network.vssm_encoder.layers[0].blocks[0].ln_1.weight.dtype == torch.float32
+    monkeypatch.setattr("swin_umamba.prediction.predictor.convert_weights", lambda *arguments: None)
+    predictor = load_predictor(model, CPU, precision="bfloat16")
+    assert torch.equal(seen, predictor.predict_logits_from_preprocessed_data(image[None]))
+    assert predictor.network.decoder.seg_layers[-1].weight.dtype == torch.float32
+
+
+def test_of_other_networks_no_weights_are_converted():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    convert_weights(network, torch.bfloat16)
+    assert network[0].weight.dtype == torch.float32
 
 
 def test_an_unknown_precision_is_refused(make_checkpoint):

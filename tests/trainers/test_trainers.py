@@ -28,6 +28,8 @@ from swin_umamba.trainers.registry import (
 )
 from swin_umamba.trainers.schedule import CosineEpochSchedule, cosine_learning_rate
 
+import swin_umamba_ext
+
 from . import tiny_trainer
 from .tiny_trainer import TinySwinUMambaD, make_batch, pretrained_part, start_epoch
 
@@ -217,17 +219,21 @@ def test_every_precision_trains(make_trainer, amp):
     assert math.isfinite(trainer.validation_step(make_batch(trainer))["loss"])
 
 
-def test_mixed_precision_computes_in_it_and_the_loss_in_float32(make_trainer):
+def test_mixed_precision_computes_in_it_and_the_loss_in_float32(make_trainer, monkeypatch):
     trainer = make_trainer(TinySwinUMambaD, pretrained=False, amp="bfloat16")
     trainer.on_train_epoch_start()
     seen = {}
     trainer.network.decoder.seg_layers[-1].register_forward_hook(lambda *hook: seen.update(head=hook[2].dtype))
-    trainer.network.vssm_encoder.layers[0].blocks[0].self_attention.out_norm.register_forward_hook(
-        lambda *hook: seen.update(scan=hook[1][0].dtype)
-    )
+    gated_layer_norm = swin_umamba_ext.gated_layer_norm
+
+    def watched(y, z, *parameters):
+        seen.update(scan=y.dtype, gate=z.dtype)
+        return gated_layer_norm(y, z, *parameters)
+
+    monkeypatch.setattr(swin_umamba_ext, "gated_layer_norm", watched)
     trainer.loss.register_forward_pre_hook(lambda *hook: seen.update(loss=hook[1][0][0].dtype))
     trainer.train_step(make_batch(trainer))
-    assert seen == {"head": torch.bfloat16, "scan": torch.float32, "loss": torch.float32}
+    assert seen == {"head": torch.bfloat16, "scan": torch.float32, "gate": torch.bfloat16, "loss": torch.float32}
 
 
 @pytest.mark.parametrize("has_units", [True, False])

@@ -25,6 +25,9 @@ struct Cpu {
     const int64_t parts = p.channels_last ? norm_parts(p.pixels(), p.channels) : 1;
     return 2 * p.batch * parts * p.channels * (type_size(Type::kFloat64) / type_size(p.compute()));
   }
+  static int64_t workspace(const GatedLayerNormBackward& p) {
+    return cpu_kernels(p.type).gated_layer_norm_backward_workspace(p);
+  }
 
   void run(const CrossScan& p) const { cpu_kernels(p.type).cross_scan(p, parallel); }
   void run(const CrossMerge& p) const { cpu_kernels(p.type).cross_merge(p, parallel); }
@@ -40,6 +43,12 @@ struct Cpu {
   void run(const Ss2dBackward& p) const { cpu_kernels(p.type).ss2d_backward(p, parallel); }
   void run(const InstanceNormForward& p) const { cpu_kernels(p.type).instance_norm_forward(p, parallel); }
   void run(const InstanceNormBackward& p) const { cpu_kernels(p.type).instance_norm_backward(p, parallel); }
+  void run(const GatedLayerNormForward& p) const {
+    cpu_kernels(p.type).gated_layer_norm_forward(p, parallel);
+  }
+  void run(const GatedLayerNormBackward& p) const {
+    cpu_kernels(p.type).gated_layer_norm_backward(p, parallel);
+  }
 };
 
 }  // namespace swin_umamba

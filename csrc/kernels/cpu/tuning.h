@@ -57,4 +57,11 @@ static constexpr int64_t norm_parts(int64_t pixels, int64_t channels) {
   return (pixels + norm_rows(channels) - 1) / norm_rows(channels);
 }
 
+// gated_layer_norm sums the gradients of weight and bias over the rows in this many parts, to be added.
+constexpr int64_t kRowParts = 16;
+static constexpr int64_t row_parts(int64_t rows) {
+  const int64_t parts = (rows + 31) / 32;
+  return parts < kRowParts ? parts : kRowParts;
+}
+
 }  // namespace swin_umamba

@@ -41,4 +41,6 @@ STABLE_TORCH_LIBRARY_IMPL(swin_umamba, CPU, m) {
   swin_umamba::implement<Backend>(m);
   m.impl("instance_norm", TORCH_BOX(&swin_umamba::instance_norm<Backend>));
   m.impl("instance_norm_backward", TORCH_BOX(&swin_umamba::instance_norm_backward<Backend>));
+  m.impl("gated_layer_norm", TORCH_BOX(&swin_umamba::gated_layer_norm<Backend>));
+  m.impl("gated_layer_norm_backward", TORCH_BOX(&swin_umamba::gated_layer_norm_backward<Backend>));
 }

@@ -21,7 +21,7 @@ from ..common.errors import UserError
 from ..common.images.nnunet_readers import register_readers
 from ..common.text import one_line
 from ..trainers.paper_trainer import PaperTrainer
-from ..trainers.precision import precision_name, prediction_dtype
+from ..trainers.precision import convert_weights, precision_name, prediction_dtype
 from ..trainers.registry import TRAINER_CLASSES, register_trainers
 from .trained_model import TrainedModel
 
@@ -148,6 +148,8 @@ def load_predictor(
     if precision != "auto" or issubclass(trainer_class, PaperTrainer):
         is_mixed = getattr(trainer_class, "mixed_precision", True)
         predictor.autocast_dtype = prediction_dtype(precision, model.amp, device, is_mixed) or torch.float32
+    if device.type == "cpu" and predictor.autocast_dtype is not None:
+        convert_weights(network, predictor.autocast_dtype)
     with _explained(model):
         predictor.manual_initialization(
             network,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from ..common.processors import has_bfloat16_units
+from ..networks.vmamba_segmentation_network import VMambaSegmentationNetwork
 
 
 def autocast_dtype(amp: str, device: torch.device, mixed_precision: bool = True) -> torch.dtype | None:
@@ -55,3 +57,16 @@ def prediction_dtype(
 def precision_name(dtype: torch.dtype | None) -> str:
     """The name of what `autocast_dtype` gives, ``"bfloat16"`` for instance."""
     return str(dtype or torch.float32).removeprefix("torch.")
+
+
+def convert_weights(network: nn.Module, dtype: torch.dtype) -> None:
+    """Convert, for prediction, what autocast converts anew in every call without gradients; the outputs stay the same.
+
+    These are the weights of the Swin-UMambas' convolutions and linear layers. Other networks are left alone: autocast
+    is off in parts of some.
+    """
+    if not isinstance(network, VMambaSegmentationNetwork):
+        return
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            module.to(dtype)
