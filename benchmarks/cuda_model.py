@@ -29,8 +29,6 @@ STATE = 16
 TILE = 64  # steps of a tile: kTile
 LONG_RUN, SHORT_RUN = 8, 4  # steps of a thread in the forward and adjoint kernels, in the gradient kernels
 SIDE, SLAB = 64, 32  # of the matrix products: kSide, kSlab
-POLYNOMIAL = 1 / 16  # share of the decays made on the FMA units: kPolynomialEvery
-POLYNOMIAL_FMAS = 10
 SOFTPLUS_FMAS = 16
 MADE_AGAIN = 6 / 8  # share of the products dt*x*B made a second time: kKeptInputs
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "cuda-model.md"
@@ -115,8 +113,8 @@ class Problem:
 
 def decays(p: Problem, fmas_per_update: float, fmas_per_step: float, chains: int, run: int = LONG_RUN) -> Work:
     """A pass over all updates: each decay once and once over ``run`` steps, softplus, ``chains`` strings of warps."""
-    exps = p.updates * (1 - POLYNOMIAL + 1 / run) + p.steps
-    fmas = p.updates * (1 + fmas_per_update + POLYNOMIAL * POLYNOMIAL_FMAS + (1 + chains) / run)
+    exps = p.updates * (1 + 1 / run) + p.steps
+    fmas = p.updates * (1 + fmas_per_update + (1 + chains) / run)
     return Work(0, exps, fmas + p.steps * (SOFTPLUS_FMAS + fmas_per_step))
 
 

@@ -26,6 +26,11 @@ ENTRY = re.compile(
 )
 
 
+def nvcc_version(nvcc: str) -> str:
+    version = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"release [\d.]+, V([\d.]+)", version)[1]
+
+
 def short_name(mangled: str) -> str:
     """The kernel and its template arguments, without namespaces and parameters."""
     name = subprocess.run(["c++filt", mangled], capture_output=True, text=True, check=True).stdout.strip()
@@ -51,11 +56,8 @@ def main() -> None:
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         sys.exit("nvcc was not found on PATH; install the CUDA toolkit (version 12 or later).")
-    version = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
-    version = re.search(r"release [\d.]+, V([\d.]+)", version)[1]
-
     lines = [
-        f"nvcc {version}, {' '.join(FLAGS)}",
+        f"nvcc {nvcc_version(nvcc)}, {' '.join(FLAGS)}",
         f"{'architecture':13}{'file':28}{'registers':>9}{'stack':>7}{'stores':>8}{'loads':>7}  kernel",
     ]
     spilled = []

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #if defined(__CUDACC__)
 #define SWIN_HOST_DEVICE __host__ __device__
@@ -17,8 +18,10 @@
 namespace swin_umamba {
 
 // The pixel, counted row-major, that direction `direction` visits at step `step`.
-SWIN_HOST_DEVICE inline int64_t pixel_at(int direction, int64_t step, int64_t height, int64_t width) {
-  const int64_t forward = direction < 2 ? step : height * width - 1 - step;
+template <class Integer>
+SWIN_HOST_DEVICE inline Integer pixel_at(int direction, Integer step, std::common_type_t<Integer> height,
+                                         std::common_type_t<Integer> width) {
+  const Integer forward = direction < 2 ? step : height * width - 1 - step;
   return direction % 2 == 0 ? forward : (forward % height) * width + forward / height;
 }
 

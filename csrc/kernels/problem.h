@@ -125,10 +125,12 @@ struct Ss2d : Problem {
   int64_t batch, height, width, dim, state, rank;
   int64_t saved;          // as in SelectiveScan
   bool pixels_outermost;  // in projected_x, every pixel's dt before expansion, B and C: the backend's choice
+  int64_t padding;        // zeros after dt there: the backend's choice
   const void *x, *x_proj_weight, *dt_projs_weight, *dt_projs_bias, *A_logs, *Ds;
 
   constexpr int64_t length() const { return height * width; }
   constexpr int64_t projected() const { return rank + 2 * state; }
+  constexpr int64_t projected_row() const { return projected() + padding; }
 
   std::vector<Input> inputs() {
     return {{"x", &x, &type, {&batch, &height, &width, &dim}},
@@ -139,8 +141,8 @@ struct Ss2d : Problem {
             {"Ds", &Ds, compute(), {kDirections * dim}}};
   }
   Shape projected_shape() const {
-    return pixels_outermost ? Shape{batch, length(), kDirections, projected()}
-                            : Shape{kDirections, batch, length(), projected()};
+    return pixels_outermost ? Shape{batch, length(), kDirections, projected_row()}
+                            : Shape{kDirections, batch, length(), projected_row()};
   }
   Shape states_shape(bool save = true) const { return {kDirections, batch, save ? saved : 0, state, dim}; }
 };

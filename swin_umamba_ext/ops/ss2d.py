@@ -71,8 +71,10 @@ def _(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds, save_states)
     compute, state = compute_dtype(x.dtype), A_logs.shape[1]
     length = height * width
     directions, rows, _ = x_proj_weight.shape
-    on_cuda = x.device.type == "cuda"
-    projected = (batch, length, directions, rows) if on_cuda else (directions, batch, length, rows)
+    if x.device.type == "cuda":
+        projected = (batch, length, directions, rows + -dt_projs_weight.shape[2] % 4)
+    else:
+        projected = (directions, batch, length, rows)
     saved = ss2d_saved_states(length, x.device) if save_states else 0
     return (
         x.new_empty(batch, height, width, dim, dtype=compute),

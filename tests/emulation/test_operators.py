@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swin_umamba_ext import reference
 
 from ..problems.arrays import DTYPES, ROUNDING, normal, to_numpy, to_torch
-from ..problems.operators import scan_problem, ss2d_problem
+from ..problems.operators import scan_problem, slow_ss2d_problem, ss2d_problem
 from ..problems.problem import Problem, assert_same_bits, relative_error
 from ..problems.strategies import BATCHES, SEEDS, images, scans
 
@@ -32,7 +33,7 @@ IMAGES = images(
     width=SIDES,
     dim=st.integers(1, 19),
     state=st.sampled_from([1, 6, 16, 18]),
-    rank=st.sampled_from([1, 2, 6, 8]),
+    rank=st.sampled_from([1, 2, 3, 6, 8]),
     dtype=DATA,
 )
 # One multiprocessor: one block has all four directions. Many: one each, or two.
@@ -110,9 +111,15 @@ def test_ss2d(emulation, problem, multiprocessors):
 def test_projections_of_ss2d(emulation, problem, multiprocessors):
     seen = to_torch(emulation.ss2d(**problem.arrays(), multiprocessors=multiprocessors)["projected_x"])
     x, weight = problem.inputs["x"].double().flatten(1, 2), problem.inputs["x_proj_weight"].double()
-    wanted = torch.einsum("blc,krc->blkr", x, weight)
+    rank = problem.inputs["dt_projs_weight"].shape[2]
+    dt, matrices = torch.einsum("blc,krc->blkr", x, weight).split([rank, weight.shape[1] - rank], dim=-1)
+    wanted = torch.cat([F.pad(dt, (0, -rank % 4)), matrices], dim=-1)  # rows of 16 bytes
     assert seen.shape == wanted.shape
     assert relative_error(seen, wanted, 1e-3) <= 2e-5
+
+
+def test_ss2d_with_slow_decays(emulation):
+    check(emulation, slow_ss2d_problem(80, 80, 8))
 
 
 @pytest.mark.parametrize("multiprocessors", [1, 2, 1000])

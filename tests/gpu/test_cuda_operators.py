@@ -9,7 +9,7 @@ import swin_umamba_ext
 from swin_umamba_ext import reference
 
 from ..problems.arrays import DTYPES, ROUNDING, normal
-from ..problems.operators import scan_problem, ss2d_problem
+from ..problems.operators import scan_problem, slow_ss2d_problem, ss2d_problem
 from ..problems.problem import Problem, assert_same_bits
 
 pytestmark = [
@@ -45,6 +45,10 @@ def test_selective_scan(sizes, dtype):
 @pytest.mark.parametrize("sizes", IMAGES)
 def test_ss2d(sizes, dtype):
     check(ss2d_problem(*sizes, dtype=dtype))
+
+
+def test_ss2d_with_slow_decays():
+    check(slow_ss2d_problem(80, 80, 192))
 
 
 def image_arguments(*sizes: int, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:

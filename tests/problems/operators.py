@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -112,3 +114,14 @@ def ss2d_problem(
         "Ds": draw.normal(4 * dim),
     }
     return Problem("ss2d", {}, inputs, {"y": draw.normal(batch, height, width, dim)}, height * width)
+
+
+def slow_ss2d_problem(height: int, width: int, dim: int) -> Problem:
+    """Of ``ss2d`` with the decays of a trained network: dt from 0.001 to 0.1, A from -1 to -16; states last long."""
+    state, draw = 16, _Draw(torch.float32, 0)
+    problem = ss2d_problem(1, height, width, dim, state, 6)
+    steps = torch.exp(draw.uniform(math.log(1e-3), math.log(0.1), 4, dim))
+    problem.inputs["dt_projs_bias"] = torch.log(torch.expm1(steps))
+    problem.inputs["dt_projs_weight"] *= 0.1
+    problem.inputs["A_logs"] = torch.arange(1.0, state + 1).log().repeat(4 * dim, 1)
+    return problem

@@ -13,7 +13,9 @@ struct Cpu {
   // Chooses the shapes of what the forward pass saves for the backward pass; sizes are known.
   static void lay_out(Problem&) {}
   static void lay_out(SelectiveScan& p) { p.saved = saved_states(p.length); }
-  static void lay_out(Ss2d& p) { p.saved = ss2d_saved_states(p.length()), p.pixels_outermost = false; }
+  static void lay_out(Ss2d& p) {
+    p.saved = ss2d_saved_states(p.length()), p.pixels_outermost = false, p.padding = 0;
+  }
 
   // Elements of the workspace; inputs are known.
   static int64_t workspace(const Problem&) { return 0; }

@@ -14,8 +14,11 @@ struct Cuda {
 
   static void lay_out(Problem&) {}
   static void lay_out(SelectiveScan& p) { p.saved = cuda::saved_states(p.length); }
-  // One matrix product of x with the weights of all directions makes projected_x.
-  static void lay_out(Ss2d& p) { p.saved = cuda::saved_states(p.length()), p.pixels_outermost = true; }
+  // One matrix product of x with the weights of all directions makes projected_x, whose rows are copied 16
+  // bytes at a time.
+  static void lay_out(Ss2d& p) {
+    p.saved = cuda::saved_states(p.length()), p.pixels_outermost = true, p.padding = (4 - p.rank % 4) % 4;
+  }
 
   static int64_t workspace(const Problem&) { return 0; }
   static int64_t workspace(const SelectiveScanBackward& p) {

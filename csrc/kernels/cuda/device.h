@@ -134,6 +134,20 @@ class SharedSize {
   int64_t bytes_ = 0;
 };
 
+// Row `index` of an array whose rows have `pitch` elements: one multiplication of 32 bits to an address
+// of 64.
+template <class E>
+__device__ inline E* at_row(E* array, int index, int pitch) {
+  const int bytes = pitch * int(sizeof(E));
+#if SWIN_PTX
+  int64_t address;
+  asm("mad.wide.s32 %0, %1, %2, %3;" : "=l"(address) : "r"(index), "r"(bytes), "l"(array));
+  return reinterpret_cast<E*>(address);
+#else
+  return array + int64_t(index) * bytes / int64_t(sizeof(E));
+#endif
+}
+
 // Returns x as a value that the compiler does not know: what depends on it is computed again inside a
 // loop and does not wait in registers through it.
 __device__ inline int computed_anew(int x) {
@@ -179,6 +193,28 @@ __device__ inline void copy_async_wait() {
 
 __host__ __device__ inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+#if SWIN_PTX
+// Lets a kernel have all the shared memory that the device gives to one block, or says why not. Always all:
+// what one launch asks for is then never below what another thread's launch of the same kernel needs.
+template <class Argument>
+const char* allow_shared_memory(void (*kernel)(Argument), int64_t shared_bytes) {
+  int device = 0, most = 0;
+  cudaFuncAttributes attributes{};
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, kernel);
+  most -= int(attributes.sharedSizeBytes);
+  if (error == cudaSuccess && shared_bytes > most)
+    return "the state size or dt rank is too large for the shared memory of this GPU";
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
+  if (error == cudaSuccess) return nullptr;
+  (void)cudaGetLastError();
+  return cudaGetErrorString(error);
+}
+#endif
+
 // Runs kernel(argument) on a grid of one dimension, or says why not.
 template <class Argument>
 const char* launch(void (*kernel)(Argument), int64_t blocks, int threads, int64_t shared_bytes, Stream stream,
@@ -187,14 +223,8 @@ const char* launch(void (*kernel)(Argument), int64_t blocks, int threads, int64_
     return "the problem needs more thread blocks than a CUDA grid holds; split the batch";
 #if SWIN_PTX
   // Beyond 48 KiB a kernel must ask.
-  if (shared_bytes > 48 * 1024) {
-    const cudaError_t error =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
-    if (error != cudaSuccess) {
-      (void)cudaGetLastError();
-      return "the state size or dt rank is too large for the shared memory of this GPU";
-    }
-  }
+  if (shared_bytes > 48 * 1024)
+    if (const char* error = allow_shared_memory(kernel, shared_bytes)) return error;
   kernel<<<unsigned(blocks), threads, shared_bytes, stream>>>(argument);
   const cudaError_t error = cudaGetLastError();
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);

@@ -45,6 +45,9 @@ struct MatrixProduct {
   const float* add;  // (rows, columns), added to the product; null: none. It may be `out`.
   void* out;
   float* parts;  // product_workspace(...) floats
+  // Of multiply_nt: where `gap` zeros lie in each row of `out`, after the first `before_gap` of every `group`
+  // columns.
+  int64_t group = 0, before_gap = 0, gap = 0;
 };
 int64_t product_workspace(int64_t rows, int64_t columns, int64_t inner, int multiprocessors);
 // left (rows, inner) of `type`, right (columns, inner) and out float32.
@@ -62,7 +65,7 @@ struct SumParts {
 };
 const char* sum_parts(const SumParts& p, Stream stream);
 
-// Of the current device.
-int multiprocessors();
+// Of the current device, or why they cannot be counted.
+const char* multiprocessors(int& count);
 
 }  // namespace swin_umamba::cuda

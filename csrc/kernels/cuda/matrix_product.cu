@@ -109,6 +109,20 @@ Arguments divide(const MatrixProduct& p, int multiprocessors) {
   return a;
 }
 
+// Sets a result, and the zeros of the gap that follows it.
+template <class Out>
+__device__ void set_result(const MatrixProduct& p, int64_t row, int64_t column, float value) {
+  Out* out = static_cast<Out*>(p.out) + row * p.columns + column;
+  if (p.gap > 0) {
+    const int groups = int(p.columns / p.group), group = int(column) / int(p.group);
+    const int within = int(column) - group * int(p.group);
+    out += (row * groups + group + (within >= p.before_gap)) * p.gap;
+    if (within == p.before_gap - 1)
+      for (int i = 1; i <= p.gap; ++i) out[i] = convert<Out>(0.0f);
+  }
+  *out = convert<Out>(value);
+}
+
 template <class Left, bool kLeftInner, class Right, bool kRightInner, class Out>
 __global__ void __launch_bounds__(kProductThreads, 3) product_kernel(Arguments arguments) {
   const MatrixProduct& p = arguments.p;
@@ -185,8 +199,7 @@ __global__ void __launch_bounds__(kProductThreads, 3) product_kernel(Arguments a
         if (arguments.parts > 1)
           p.parts[part * p.rows * p.columns + index] = sums[i][j][n];
         else
-          static_cast<Out*>(p.out)[index] =
-              convert<Out>(p.add ? p.add[index] + sums[i][j][n] : sums[i][j][n]);
+          set_result<Out>(p, row, column, p.add ? p.add[index] + sums[i][j][n] : sums[i][j][n]);
       }
 }
 
@@ -198,7 +211,7 @@ __global__ void __launch_bounds__(kProductThreads) add_parts_kernel(Arguments ar
   float sum = p.add ? p.add[index] : 0.0f;
 #pragma unroll 8
   for (int64_t i = 0; i < arguments.parts; ++i) sum += p.parts[i * numbers + index];
-  static_cast<Out*>(p.out)[index] = convert<Out>(sum);
+  set_result<Out>(p, index / p.columns, index % p.columns, sum);
 }
 
 template <class Left, bool kLeftInner, class Right, bool kRightInner, class Out>

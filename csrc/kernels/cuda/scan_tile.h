@@ -49,7 +49,7 @@ __host__ __device__ inline int padded_states(int64_t states) {
 template <class Team>
 struct Place {
   int warp, channel, quarter;
-  __device__ explicit Place(int thread)
+  __device__ explicit Place(unsigned thread)
       : warp(thread / 32), channel(thread % 32 / kQuarters), quarter(thread % kQuarters) {}
   __device__ int step(int i) const { return warp * Team::kSteps + i; }
   __device__ int value(int i) const { return step(i) * kRow + channel; }
@@ -133,7 +133,7 @@ __device__ inline float make_decays(const Place<Team>& at, const Shared<float>& 
     const float step = dt[at.value(i)];
     sum += step;
 #pragma unroll
-    for (int j = 0; j < kStates; ++j) decay[i][j] = exp2_shared_out(step * rate[j], i * kStates + j);
+    for (int j = 0; j < kStates; ++j) decay[i][j] = exp2_special(step * rate[j]);
   }
   return sum;
 }
@@ -153,13 +153,27 @@ __device__ inline void store_whole_decay(const Place<Team>& at, float sum, const
 template <class Team, bool kReverse>
 __device__ inline float chain_warps(const Shared<float>& decay, const Shared<float>& end, int channel,
                                     int state, float value) {
+  // So many are loaded ahead: the chain itself does not wait for shared memory.
+  constexpr int kAhead = 8;
+  static_assert(Team::kWarps % kAhead == 0);
+  const int first = channel * kStateRow + state + (kReverse ? Team::kWarps - 1 : 0) * kWarpStates;
+  constexpr int kNext = kReverse ? -kWarpStates : kWarpStates;
 #pragma unroll
-  for (int i = 0; i < Team::kWarps; ++i) {
-    const int index = (kReverse ? Team::kWarps - 1 - i : i) * kWarpStates + channel * kStateRow + state;
-    // A decay above one may be infinite over the warp's steps where those of single steps are not.
-    const float next = value == 0 ? float(end[index]) : fmaf(decay[index], value, float(end[index]));
-    end[index] = value;
-    value = next;
+  for (int ahead = 0; ahead < Team::kWarps; ahead += kAhead) {
+    float decays[kAhead], ends[kAhead];
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      decays[i] = decay[first + (ahead + i) * kNext];
+      ends[i] = end[first + (ahead + i) * kNext];
+    }
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      end[first + (ahead + i) * kNext] = value;
+      // A decay above one may be infinite over the warp's steps where those of single steps are not; no bound
+      // is put on it, which would make of such a state a wrong number instead of an infinite one.
+      const float next = fmaf(decays[i], value, ends[i]);
+      value = value == 0 ? ends[i] : next;
+    }
   }
   return value;
 }
@@ -225,7 +239,7 @@ struct ForwardTile {
 struct Chain {
   bool active;
   int channel, state;
-  __device__ explicit Chain(int thread)
+  __device__ explicit Chain(unsigned thread)
       : active(thread < kChannels * kGroup),
         channel(thread % kChannels),
         state(thread / kChannels % kGroup) {}

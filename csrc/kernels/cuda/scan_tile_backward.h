@@ -203,7 +203,7 @@ struct TwoChains {
   static constexpr int kCount = kChannels * kGroup;
   bool active, adjoint;
   int channel, state;
-  __device__ explicit TwoChains(int thread)
+  __device__ explicit TwoChains(unsigned thread)
       : active(thread < 2 * kCount),
         adjoint(thread >= kCount),
         channel(thread % kChannels),

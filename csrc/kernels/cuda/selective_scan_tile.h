@@ -35,7 +35,7 @@ template <class Team>
 struct SequenceItem {
   int step, channel;
   __device__ explicit SequenceItem(int i) : SequenceItem(threadIdx.x, i) {}
-  __device__ SequenceItem(int thread, int i)
+  __device__ SequenceItem(unsigned thread, int i)
       : step(thread % kTile), channel(thread / kTile + i * (Team::kThreads / kTile)) {}
   __device__ int value() const { return step * kRow + channel; }
 };

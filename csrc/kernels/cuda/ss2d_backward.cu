@@ -93,13 +93,13 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Argument
   const float* grad_out =
       static_cast<const float*>(p.grad_out) + channels.batch * p.length() * p.dim + channels.first;
   const float* projected = static_cast<const float*>(p.projected_x) +
-                           (channels.batch * p.length() * kDirections + direction) * p.projected();
+                           (channels.batch * p.length() * kDirections + direction) * p.projected_row();
   const int groups = s.layout.state_padded / kGroup;
   const int item_channel = PixelItem<LongRuns>(0).channel;
   const bool channel_inside = item_channel < channels.count;
 
-  TileReader<float> reader{s.layout, s.pixels,       s.rows, projected, grad_out + item_channel,
-                           p.dim,    channel_inside, {}};
+  TileReader<float> reader{s.layout,   s.pixels,       s.rows, projected, grad_out + item_channel,
+                           int(p.dim), channel_inside, {}};
 
   for (int i = threadIdx.x; i < 2 * kTile * s.layout.row; i += LongRuns::kThreads) s.rows[i] = 0.0f;
   for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) s.carry[i] = 0.0f;
@@ -123,11 +123,14 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Argument
 
     if (tile > 1) reader.fetch(tile - 1);
     const Shared<float> rows = reader.rows_of(tile);
+    float raw[LongRuns::kItems];
+    const PixelItem<LongRuns> first_item(0);
+    s.parameters.expand_dt<PixelItem<LongRuns>::kApart>(rows, s.layout, first_item.step, first_item.channel,
+                                                        raw);
 #pragma unroll
     for (int i = 0; i < LongRuns::kItems; ++i) {
       const PixelItem<LongRuns> item(i);
-      const float raw = s.parameters.expand_dt(rows, s.layout, item.step, item.channel);
-      s.dt[item.value()] = inside[i] ? softplus_with_derivative(raw).value : 0.0f;
+      s.dt[item.value()] = inside[i] ? softplus_with_derivative(raw[i]).value : 0.0f;
       s.grad_y[item.value()] = item_grad[i];
     }
     __syncthreads();
@@ -234,9 +237,10 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
   for (int i = threadIdx.x; i < kTile * s.layout.rank; i += ShortRuns::kThreads) s.grad_dt_rows[i] = 0.0f;
   s.pixels.fill(p, direction, position.tile);
   __syncthreads();
-  s.layout.fetch(static_cast<const float*>(p.projected_x) + position.batch * p.length() * pitch +
-                     direction * p.projected(),
-                 s.pixels, position.tile, s.rows);
+  s.layout.fetch<ShortRuns::kThreads>(
+      static_cast<const float*>(p.projected_x) +
+          (position.batch * p.length() * kDirections + direction) * p.projected_row(),
+      s.pixels, position.tile, s.rows);
   copy_async_commit();
   copy_async_wait<0>();
   __syncthreads();
@@ -261,8 +265,9 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
         dy = static_cast<const float*>(p.grad_out)[offset];
       }
       __syncthreads();
-      const float raw = s.parameters.expand_dt(s.rows, s.layout, item.step, item.channel);
-      const Softplus dt = inside ? softplus_with_derivative(raw) : Softplus{0, 0};
+      float raw[1];
+      s.parameters.expand_dt<0>(s.rows, s.layout, item.step, item.channel, raw);
+      const Softplus dt = inside ? softplus_with_derivative(raw[0]) : Softplus{0, 0};
       slope = dt.derivative;
       s.values.dt[item.value()] = dt.value;
       s.values.dt_u[item.value()] = dt.value * u;

@@ -54,6 +54,7 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
   const ImageTile channels(p, blockIdx.x / channel_tiles % p.batch, blockIdx.x % channel_tiles * kChannels);
   const int part = int(blockIdx.x / (channel_tiles * p.batch));
   const int64_t image_size = p.length() * p.dim;
+  const int dim = int(p.dim);
   const int tiles = int(divide_up(p.length(), kTile));
   const int groups = s.layout.state_padded / kGroup;
   // All items of a thread are of one channel.
@@ -71,11 +72,11 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
     const int direction = arguments.directions_per_block == 1 ? number : number / 2 + number % 2 * 2;
     const int sequence = direction * int(p.batch) + channels.batch;
     const float* projected = static_cast<const float*>(p.projected_x) +
-                             (channels.batch * p.length() * kDirections + direction) * p.projected();
+                             (channels.batch * p.length() * kDirections + direction) * p.projected_row();
 
     const float skip =
         channel_inside ? static_cast<const float*>(p.Ds)[direction * p.dim + first_value] : 0.0f;
-    TileReader<T> reader{s.layout, s.pixels, s.rows, projected, x, p.dim, channel_inside, {}};
+    TileReader<T> reader{s.layout, s.pixels, s.rows, projected, x, dim, channel_inside, {}};
 
     if (turn > 0) __syncthreads();  // the last tile's pixels are still being read
     s.parameters.load(p, channels, direction);
@@ -94,18 +95,21 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
       for (int i = 0; i < LongRuns::kItems; ++i) {
         const int pixel = reader.pixel(tile, i);
         item_u[i] = reader.next[i];
-        before[i] = turn == 0 || pixel < 0 ? 0.0f : out[pixel * p.dim];
+        before[i] = turn == 0 || pixel < 0 ? 0.0f : *at_row(out, pixel, dim);
       }
       copy_async_wait<0>();
       __syncthreads();
 
       if (tile + 1 < tiles) reader.fetch(tile + 1);
       const Shared<float> rows = reader.rows_of(tile);
+      float raw[LongRuns::kItems];
+      const PixelItem<LongRuns> first_item(0);
+      s.parameters.expand_dt<PixelItem<LongRuns>::kApart>(rows, s.layout, first_item.step, first_item.channel,
+                                                          raw);
 #pragma unroll
       for (int i = 0; i < LongRuns::kItems; ++i) {
         const PixelItem<LongRuns> item(i);
-        const float raw = s.parameters.expand_dt(rows, s.layout, item.step, item.channel);
-        const float dt = reader.pixel(tile, i) < 0 ? 0.0f : softplus_with_derivative(raw).value;
+        const float dt = reader.pixel(tile, i) < 0 ? 0.0f : softplus_with_derivative(raw[i]).value;
         s.dt[item.value()] = dt;
         s.dt_u[item.value()] = dt * item_u[i];
       }
@@ -138,7 +142,7 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
         const int pixel = reader.pixel(tile, i);
         if (pixel < 0) continue;
         const float y = fmaf(skip, item_u[i], s.y[PixelItem<LongRuns>(i).value()]);
-        out[pixel * p.dim] = before[i] + y;
+        *at_row(out, pixel, dim) = before[i] + y;
       }
     }
   }
@@ -166,7 +170,10 @@ const char* ss2d_forward(const Ss2dForward& p, int multiprocessors, Stream strea
                                  p.x_proj_weight,
                                  nullptr,
                                  p.projected_x,
-                                 workspace};
+                                 workspace,
+                                 p.projected(),
+                                 p.rank,
+                                 p.padding};
   if (const char* error = multiply_nt(projection, multiprocessors, stream)) return error;
 
   const int n = directions_per_block(p, multiprocessors);

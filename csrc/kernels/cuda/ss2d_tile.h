@@ -18,10 +18,11 @@ struct ImageTile {
 // The step and channel of a thread's i-th item: neighbouring threads have neighbouring channels.
 template <class Team>
 struct PixelItem {
+  static constexpr int kApart = Team::kThreads / kChannels;  // steps, from one item of a thread to the next
   int step, channel;
   __device__ explicit PixelItem(int i) : PixelItem(threadIdx.x, i) {}
-  __device__ PixelItem(int thread, int i)
-      : step(thread / kChannels + i * (Team::kThreads / kChannels)), channel(thread % kChannels) {}
+  __device__ PixelItem(unsigned thread, int i)
+      : step(thread / kChannels + i * kApart), channel(thread % kChannels) {}
   __device__ int value() const { return step * kRow + channel; }
 };
 
@@ -37,14 +38,15 @@ struct PixelTable {
     if (threadIdx.x >= kTile) return;
     const int64_t step = tile * kTile + threadIdx.x;
     pixels[int(tile & (kTiles - 1)) * kTile + threadIdx.x] =
-        step < p.length() ? int(pixel_at(direction, step, p.height, p.width)) : -1;
+        step < p.length() ? int(pixel_at(direction, unsigned(step), unsigned(p.height), unsigned(p.width)))
+                          : -1;
   }
   // -1 beyond the end.
   __device__ int at(int64_t tile, int step) const { return pixels[int(tile & (kTiles - 1)) * kTile + step]; }
 };
 
-// The projected numbers of a tile's pixels in shared memory, [step][dt, B, C], dt padded to a multiple
-// of 4 and B and C to a multiple of 16 with zeros.
+// The projected numbers of a tile's pixels in shared memory, [step][dt, B, C], dt padded to a multiple of 4
+// (in projected_x too) and B and C to a multiple of 16 with zeros.
 struct ProjectedRows {
   int rank, state, rank_padded, state_padded, row;
 
@@ -55,40 +57,34 @@ struct ProjectedRows {
         state_padded(padded_states(p.state)),
         row(rank_padded + 2 * state_padded) {}
 
-  __device__ int place(int column) const {
-    return column < rank           ? column
-           : column < rank + state ? column - rank + rank_padded
-                                   : column - rank - state + rank_padded + state_padded;
-  }
   __device__ Matrix B(const Shared<float>& rows) const { return {rows + rank_padded, row, 0}; }
   __device__ Matrix C(const Shared<float>& rows) const { return {rows + rank_padded + state_padded, row, 0}; }
 
-  // Starts the copies of one tile. Sixteen lanes share a row. Steps beyond the end keep what the
-  // buffer held: their dt is zero.
-  template <int kFloats>
-  __device__ void fetch_units(const float* source, const PixelTable& pixels, int64_t tile,
-                              const Shared<float>& rows) const {
-    constexpr int kLanes = 16;
-    const int width = rank + 2 * state, pitch = kDirections * width;
-#pragma unroll 1
-    for (int step = threadIdx.x / kLanes; step < kTile; step += blockDim.x / kLanes) {
-      const int pixel = pixels.at(tile, step);
-      if (pixel < 0) break;
-      const float* from = source + int64_t(pixel) * pitch;
-#pragma unroll 1
-      for (int column = threadIdx.x % kLanes * kFloats; column < width; column += kLanes * kFloats)
-        copy_async<kFloats>(rows, step * row + place(column), from + column);
-    }
-  }
-  // `source`: one image of projected_x, at the direction.
+  // Starts the copies of one tile for a block of kThreads. `source`: one image of projected_x, at the
+  // direction. Steps beyond the end keep what the buffer held: their dt is zero.
+  template <int kThreads>
   __device__ void fetch(const float* source, const PixelTable& pixels, int64_t tile,
                         const Shared<float>& rows) const {
-    if (rank % 4 == 0 && state % 4 == 0)
-      fetch_units<4>(source, pixels, tile, rows);
-    else if (rank % 2 == 0 && state % 2 == 0)
-      fetch_units<2>(source, pixels, tile, rows);
-    else
-      fetch_units<1>(source, pixels, tile, rows);
+    constexpr int kLanes = kThreads / kTile;  // to a row
+    const int step = threadIdx.x / kLanes, lane = threadIdx.x % kLanes, width = rank_padded + 2 * state;
+    const int pixel = pixels.at(tile, step);
+    if (pixel < 0) return;
+    const float* from = at_row(source, pixel, kDirections * width);
+    if (state == state_padded) {  // the rows are the same in both memories
+      int to = step * row + 4 * lane;
+      const int end = step * row + row;
+#pragma unroll 1
+      for (from += 4 * lane; to < end; to += 4 * kLanes, from += 4 * kLanes) copy_async<4>(rows, to, from);
+    } else {
+#pragma unroll 1
+      for (int column = lane; column < width; column += kLanes)
+        copy_async<1>(rows, step * row + place(column), from + column);
+    }
+  }
+
+ private:
+  __device__ int place(int column) const {
+    return column < rank_padded + state ? column : column - state + state_padded;
   }
 };
 
@@ -129,20 +125,24 @@ struct DirectionParameters {
     }
   }
 
-  // dt before softplus.
-  __device__ float expand_dt(const Shared<float>& rows, const ProjectedRows& layout, int step,
-                             int channel) const {
-    float sum = bias[channel];
-#pragma unroll 2
+  // dt before softplus of a thread's items, which are of one channel and kApart steps apart.
+  template <int kApart, int kItems>
+  __device__ void expand_dt(const Shared<float>& rows, const ProjectedRows& layout, int step, int channel,
+                            float (&sums)[kItems]) const {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) sums[i] = bias[channel];
+#pragma unroll 1
     for (int r = 0; r < layout.rank_padded; r += 4) {
       const float4 w = load4(dt_weight, channel * dt_row + r);
-      const float4 v = load4(rows, step * layout.row + r);
-      sum = fmaf(w.x, v.x, sum);
-      sum = fmaf(w.y, v.y, sum);
-      sum = fmaf(w.z, v.z, sum);
-      sum = fmaf(w.w, v.w, sum);
+#pragma unroll
+      for (int i = 0; i < kItems; ++i) {
+        const float4 v = load4(rows, (step + i * kApart) * layout.row + r);
+        sums[i] = fmaf(w.x, v.x, sums[i]);
+        sums[i] = fmaf(w.y, v.y, sums[i]);
+        sums[i] = fmaf(w.z, v.z, sums[i]);
+        sums[i] = fmaf(w.w, v.w, sums[i]);
+      }
     }
-    return sum;
   }
 };
 
@@ -155,17 +155,17 @@ struct TileReader {
   Shared<float> rows;      // of two tiles
   const float* projected;  // of the image, at the direction
   const T* values;         // of the image, at the thread's channel: all its items are of one
-  int64_t dim;
+  int dim;
   bool channel_inside;
   float next[LongRuns::kItems];
 
   __device__ void fetch(int tile) {
-    layout.fetch(projected, pixels, tile, rows_of(tile));
+    layout.fetch<LongRuns::kThreads>(projected, pixels, tile, rows_of(tile));
     copy_async_commit();
 #pragma unroll
     for (int i = 0; i < LongRuns::kItems; ++i) {
       const int pixel = this->pixel(tile, i);
-      next[i] = pixel < 0 ? 0.0f : to_float(values[pixel * dim]);
+      next[i] = pixel < 0 ? 0.0f : to_float(*at_row(values, pixel, dim));
     }
   }
   // Of the thread's item; -1 where there is none.
@@ -179,7 +179,8 @@ inline const char* check_image(const Ss2d& p) {
   if (p.type == Type::kFloat64)
     return "ss2d takes float32, bfloat16 and float16, not float64; for gradient checks in float64 move the "
            "tensors to the CPU";
-  return p.length() > 2147483647 ? "ss2d on CUDA takes images of at most 2^31 - 1 pixels" : nullptr;
+  if (p.length() > 2147483647) return "ss2d on CUDA takes images of at most 2^31 - 1 pixels";
+  return p.dim > 2147483647 / 4 ? "ss2d on CUDA takes fewer than 2^29 channels" : nullptr;
 }
 
 }  // namespace swin_umamba::cuda
