@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .. import checks
+from .. import checks, plain
 from .common import differentiable, forbid_forward_mode
+from .devices import lacks_kernels
 
 
 def cross_scan(x: Tensor) -> Tensor:
@@ -31,6 +32,8 @@ def cross_scan(x: Tensor) -> Tensor:
     """
     checks.check_cross_scan(x)
     forbid_forward_mode("cross_scan", x)
+    if lacks_kernels(x.device):
+        return plain.cross_scan(x)
     return _scan(x.contiguous())
 
 
@@ -60,6 +63,8 @@ def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
     """
     checks.check_cross_merge(y, height, width)
     forbid_forward_mode("cross_merge", y)
+    if lacks_kernels(y.device):
+        return plain.cross_merge(y, height, width)
     return _merge(y.contiguous(), height, width)
 
 

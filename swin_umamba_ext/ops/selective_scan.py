@@ -7,7 +7,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from .. import checks
+from .. import checks, plain
 from .common import (
     backward_operator,
     compute_dtype,
@@ -17,6 +17,7 @@ from .common import (
     nothing_saved,
     saved_states,
 )
+from .devices import lacks_kernels
 
 
 def selective_scan(
@@ -77,6 +78,8 @@ def selective_scan(
     """
     checks.check_selective_scan(u, delta, A, B, C, D, z, delta_bias)
     forbid_forward_mode("selective_scan", u, delta, A, B, C, D, z, delta_bias)
+    if lacks_kernels(u.device):
+        return plain.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)
     B, C = (_add_group(m) for m in (B, C))
     data = [t for t in (u, delta, z, B, C) if t is not None and t.dim() > 2]
     dtype = reduce(torch.promote_types, [t.dtype for t in data])

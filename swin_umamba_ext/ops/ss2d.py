@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .. import checks
+from .. import checks, plain
 from .common import (
     backward_operator,
     compute_dtype,
@@ -15,6 +15,7 @@ from .common import (
     nothing_saved,
     ss2d_saved_states,
 )
+from .devices import lacks_kernels
 
 
 def ss2d(
@@ -59,6 +60,8 @@ def ss2d(
     """
     checks.check_ss2d(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
     forbid_forward_mode("ss2d", x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
+    if lacks_kernels(x.device):
+        return plain.ss2d(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
     compute = compute_dtype(x.dtype)
     parameters = (x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
     arguments = (x.contiguous(), *(p.to(compute).contiguous() for p in parameters))
