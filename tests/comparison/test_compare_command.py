@@ -72,6 +72,84 @@ def test_the_paired_test_is_scipys_on_the_cases(pretender, compare, out):
             assert (test["n"], test["ties"]) == (8, 0)
 
 
+def test_other_measures_make_another_table_without_training(pretender, compare, out, discs):
+    two = ("--models", "nnunet,segresnet")
+    assert compare(*two) == 0
+    assert compare(*two, "--metrics", "dsc,hd95,lesion-f1") == 0
+    assert pretender.trained == ["nnunet", "segresnet"]
+    record = read_record(out)
+    assert record["metrics"] == ["dsc", "hd95", "lesion_f1"]
+    for row in record["systems"]:
+        held_out = _metrics(out, row["name"])["held_out"]
+        assert row["scores"]["dsc"]["mean"] == held_out["dsc"]["mean"]
+        assert row["scores"]["hd95"]["mean"] == held_out["further"]["hd95"]["mean"] > 0
+        assert row["missed"] == sum(len(case["missed"]) for case in held_out["per_case"].values())
+    markdown = (out / "comparison.md").read_text()
+    assert "| HD95 | lesion F1 | p, DSC | p, HD95 | p, lesion F1 |" in markdown
+    assert "Missed and invented objects" in markdown
+    assert " --metrics dsc,hd95,lesion-f1 " in record["command"]
+    header = (out / "comparison.csv").read_text().splitlines()[0]
+    assert ",hd95_mean,hd95_std,hd95_low,hd95_high,hd95_n," in header
+
+
+def test_a_run_of_a_former_version_keeps_a_measure_out_of_the_table(pretender, compare, out):
+    two = ("--models", "nnunet,segresnet")
+    compare(*two)
+    metrics = _metrics(out, "segresnet")
+    del metrics["held_out"]["further"]
+    for case in metrics["held_out"]["per_case"].values():
+        del case["further"]
+    (out / "segresnet" / "metrics.json").write_text(json.dumps(metrics))
+    assert compare(*two, "--metrics", "nsd,assd") == 0
+    record = read_record(out)
+    assert record["metrics"] == ["nsd"]
+    assert "No ASSD: a former version trained SegResNet, and did not compute it." in record["cautions"]
+    assert compare(*two, "--metrics", "assd") == 0
+    assert read_record(out)["metrics"] == []
+
+
+def _with_groups(out, names, groups):
+    for name in names:
+        metrics = _metrics(out, name)
+        of_scored = {case: groups(case) for case in metrics["held_out"]["per_case"]}
+        metrics["groups"] = {"of_scored": of_scored, "trained": 3}
+        (out / name / "metrics.json").write_text(json.dumps(metrics))
+
+
+def test_deviations_intervals_and_tests_are_over_groups(pretender, compare, out):
+    names = ["nnunet", "segresnet"]
+    compare("--models", "nnunet,segresnet")
+    by_case = read_record(out)["systems"][1]
+    # Each case in a group of its own is as no groups at all, but for the words.
+    _with_groups(out, names, lambda case: case)
+    compare("--models", "nnunet,segresnet")
+    record = read_record(out)
+    assert (record["n_groups"], record["test"]["name"][-15:]) == (8, "paired by group")
+    assert record["systems"][1]["against_first"] == by_case["against_first"]
+    for key in ("dsc", "nsd"):
+        assert record["systems"][1]["scores"][key]["interval"] == by_case["scores"][key]["interval"]
+    _with_groups(out, names, lambda case: f"patient{int(case[-1]) // 2}")
+    compare("--models", "nnunet,segresnet")
+    row = read_record(out)["systems"][1]
+    cases = _metrics(out, "segresnet")["held_out"]["per_case"]
+    means = [np.mean(list(cases[f"disc_ts{i}"]["dsc"].values())) for i in range(8)]
+    assert row["scores"]["dsc"]["mean"] == by_case["scores"]["dsc"]["mean"]
+    assert row["scores"]["dsc"]["std"] == pytest.approx(np.std(np.reshape(means, (4, 2)).mean(axis=1)))
+    assert row["scores"]["dsc"]["interval"] is None
+    assert row["against_first"]["dsc"]["n"] == 4
+    assert "too few" in row["against_first"]["dsc"]["reason"]
+    assert "over 8 held-out cases, the deviation over their 4 groups" in (out / "comparison.md").read_text()
+
+
+def test_groups_that_names_suggest_are_a_caution(pretender, compare, out):
+    compare("--models", "nnunet")
+    metrics = _metrics(out, "nnunet")
+    metrics["suspected_groups"] = "The names suggest groups."
+    (out / "nnunet" / "metrics.json").write_text(json.dumps(metrics))
+    compare("--models", "nnunet")
+    assert "The names suggest groups." in read_record(out)["cautions"]
+
+
 def _cells(mean, std, n):
     score = {"mean": mean, "std": std, "n": n}
     return {"metric": "cells", "n_cases": n, "f1": {**score, "per_class": {"cell": score}}}
@@ -265,6 +343,7 @@ def test_validation_cases_are_told_where_nothing_is_held_out(pretender, compare,
     [
         (("--models", "nnunet,unet"), "there is no model 'unet'; there are swin-umamba,"),
         (("--models", "nnunet,nnunet"), "names nnunet twice"),
+        (("--models", "nnunet", "--metrics", "hd"), "there is no measure 'hd'; there are dsc,nsd,hd95"),
         (("--models", "nnunet", "--pretrained", "weights.pth"), "none of the models has a VMamba encoder"),
         (("--models", "swin-umamba", "--pretrained", "none.pth"), "there is no such file"),
         (("--models", "nnunet", "--learning-rate", "unetr=0.1"), "unetr is not compared"),

@@ -127,5 +127,10 @@ def pytest_configure(config):
 def plain():
     """The plain implementations."""
     return SimpleNamespace(
-        dice=dice, nsd=nsd, components=components, without_border=without_border, cell_counts=cell_counts
+        dice=dice,
+        nsd=nsd,
+        surface_elements=surface_elements,
+        components=components,
+        without_border=without_border,
+        cell_counts=cell_counts,
     )

@@ -98,6 +98,23 @@ def test_abdomen_score_is_the_mean_over_organs_of_means_over_cases(volumes, tmp_
     assert f"{summary['dsc']['mean']:.4f}" in table
 
 
+def test_measures_are_chosen_and_misses_counted(volumes, tmp_path, capsys):
+    options = ["--metric", "abdomen", "--metrics", "hd95,lesion-f1", "--output", tmp_path / "out"]
+    assert run(*volumes, *options) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    with (tmp_path / "out" / "cases.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:6] == ["case", "hd95", "lesion_f1", "missed", "invented", "hd95 liver"]
+    assert "dsc" not in summary
+    # The third case is predicted empty: every organ is missed, and costs the diagonal of 6 × 5 × 4 voxels.
+    assert (rows[2]["missed"], rows[2]["invented"]) == ("13", "0")
+    assert float(rows[2]["hd95 liver"]) == pytest.approx((9.0**2 + 7.5**2 + 12.0**2) ** 0.5)
+    assert summary["counts"] == {name: sum(int(row[name]) for row in rows) for name in ("missed", "invented")}
+    table = capsys.readouterr().out
+    assert "HD95" in table
+    assert "lesion F1" in table
+
+
 def test_endoscopy_score_is_the_mean_over_images(tmp_path):
     first = np.zeros((20, 20), dtype=np.uint8)
     first[2:10, 2:10] = 3

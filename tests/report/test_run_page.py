@@ -283,3 +283,23 @@ def test_the_paper_s_metric_has_a_line_for_each_class(make_run):
     assert [row.all("th")[0].text for row in rows] == ["rim", "core", "all"]
     wanted = (["0.500", "0.250", "3"], ["–", "–", "0"], ["0.750", "0.125", "3"])
     assert [[cell.text for cell in row.all("td")] for row in rows] == [4 * cells for cells in wanted]
+
+
+def test_further_measures_have_a_table_with_the_misses(usual_run, usual_page):
+    held_out = _metrics(usual_run)["held_out"]
+    (table,) = [table for table in usual_page.all("table") if "HD95" in [cell.text for cell in table.all("th")]]
+    rows = {row.all("th")[0].text: [cell.text for cell in row.all("td")] for row in table.all("tr") if row.all("td")}
+    for name, cells in (("rim", rows["rim"]), ("core", rows["core"])):
+        scores = [measure["per_class"][name] for measure in held_out["further"].values()]
+        missed = sum(name in case["missed"] for case in held_out["per_case"].values())
+        assert cells[:6] == [f"{score['mean']:.3f} ± {score['std']:.3f}" for score in scores]
+        assert cells[6] == str(missed)
+
+
+def test_a_run_of_a_former_version_has_no_further_measures(make_run):
+    def as_before(metrics):
+        del metrics["held_out"]["further"]
+        for case in metrics["held_out"]["per_case"].values():
+            del case["further"], case["missed"], case["invented"]
+
+    assert "HD95" not in _page(make_run(change=as_before)).text

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..common.device import DEVICE_HELP
 from ..common.setting_kinds import Number
 from ..comparison.systems import SHARED
+from ..evaluation.measure_names import MEASURES_HELP
 from ..jobs.comparison import ComparisonRequest, compare
 from ..paper.systems import SYSTEMS
 from ..runs.settings import SAMPLE_SETTINGS, Settings
@@ -80,6 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the first epoch of some models, instead of the one of the paper's comparison",
     )
     parser.add_argument(
+        "--metrics",
+        metavar="A,B,...",
+        help=f"the scores of the table, separated by commas, of {MEASURES_HELP}; may be changed without training again "
+        "(default: dsc,nsd, or those of the paper's metric on its data sets)",
+    )
+    parser.add_argument(
         "--output", type=Path, metavar="DIR", help="results folder (default: results/DATASET-comparison)"
     )
 
@@ -96,6 +103,7 @@ def run(args: argparse.Namespace) -> None:
             learning_rates=tuple(args.learning_rate),
             output=args.output,
             device=args.device,
+            metrics=args.metrics,
         )
     )
 

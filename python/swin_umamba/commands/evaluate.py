@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..evaluation.measure_names import MEASURES_HELP
 from ..jobs.evaluation import EvaluationRequest, evaluate
 
 SUMMARY = "score predictions against references: DSC and NSD of organs, instruments or any labels, F1 of cells"
@@ -51,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "labels found)",
     )
     parser.add_argument(
+        "--metrics",
+        metavar="A,B,...",
+        help=f"the scores, separated by commas, of {MEASURES_HELP}; rve is the relative volume error (default: "
+        "dsc,nsd; cells have F1)",
+    )
+    parser.add_argument(
         "--reference-masks",
         choices=("instances", "interior"),
         help="for --metric cells: REF numbers the cells (default), or marks their interiors 1",
@@ -82,5 +89,6 @@ def run(args: argparse.Namespace) -> None:
             reference_masks=args.reference_masks,
             prediction_masks=args.prediction_masks,
             ignore_position=args.ignore_position,
+            measures=args.metrics,
         )
     )

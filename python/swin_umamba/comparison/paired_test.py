@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import wilcoxon
@@ -41,13 +41,15 @@ class PairedTest:
     reason: str | None = None
 
 
-def compare_to_first(scores: Sequence[Mapping[str, float | None]]) -> list[PairedTest]:
+def compare_to_first(scores: Sequence[Mapping[str, float | None]], withheld: str | None = None) -> list[PairedTest]:
     """Test every system but the first against the first.
 
     Parameters
     ----------
     scores
-        For each system the score of each case, by case; ``None`` where a case has none.
+        For each system the score of each case, or group of cases, by its name; ``None`` where it has none.
+    withheld
+        Why no p is to be computed, such as that the cases are not independent.
 
     Returns
     -------
@@ -61,6 +63,8 @@ def compare_to_first(scores: Sequence[Mapping[str, float | None]]) -> list[Paire
     simple sequentially rejective multiple test procedure]. It takes the cases to be independent.
     """
     tests = [_test(scores[0], other) for other in scores[1:]]
+    if withheld is not None:
+        return [replace(test, p=None, reason=withheld) for test in tests]
     corrected = iter(holm([test.p for test in tests if test.p is not None]))
     return [
         test if test.p is None else PairedTest(test.n, test.ties, test.difference, test.p, next(corrected))

@@ -9,11 +9,13 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..common.typed_json import as_json
+from ..evaluation.measure_names import MEASURES
 from ..paper.protocol import RULES
 from ..runs.record import EvaluationSettings
 from ..runs.settings import Settings
 from .paired_test import PairedTest, compare_to_first, needed_cases
-from .results import OWN_SCORES, Result, Score, common_scores
+from .results import OWN_SCORES, Result, Score, choose_scores, common_scores
+from .statistics import group_means
 from .systems import ComparedSystem, shared_settings
 
 FEW_CASES = 10
@@ -53,6 +55,8 @@ class FinishedRow(SystemRow):
         The same by the other rules of `RULES`.
     against_first : dict
         By metric, the test against the first system; empty for that itself, or where it is not finished.
+    missed, invented : int
+        Classes of cases that the reference alone has, and the prediction alone.
 
     The other fields are those of the run's record.
     """
@@ -75,6 +79,8 @@ class FinishedRow(SystemRow):
     scores: dict[str, Score]
     other_scores: dict[str, dict[str, Score]]
     against_first: dict[str, PairedTest]
+    missed: int
+    invented: int
 
 
 @dataclass(frozen=True)
@@ -111,10 +117,14 @@ class ComparisonRecord:
         The time of day, as ISO 8601 has it.
     metrics : tuple of str
         The scores of the table, keys of `swin_umamba.evaluation.scores.PAPER_METRICS`.
+    own_metrics : tuple of str
+        Those among them that are not of ``scores_from`` but of `OWN_SCORES`.
     scores_from : str or None
         One of `RULES`, or `OWN_SCORES`; ``None`` without any result.
     evaluation : PaperMetric or None
         ``None`` for `OWN_SCORES`.
+    n_groups : int or None
+        Groups of the scored cases, where the user has said them.
     test, systems, cautions
         The test, the rows of the table, and what to know before quoting it.
     """
@@ -124,10 +134,12 @@ class ComparisonRecord:
     command: str
     written: str
     metrics: tuple[str, ...]
+    own_metrics: tuple[str, ...]
     scores_from: str | None
     evaluation: PaperMetric | None
     test: TestNames
     systems: tuple[SystemRow, ...]
+    n_groups: int | None
     cautions: tuple[str, ...]
 
     @property
@@ -144,6 +156,7 @@ def make_record(
     results: Mapping[str, Result],
     failures: Mapping[str, str],
     command: Sequence[str],
+    measures: Sequence[str] | None = None,
 ) -> ComparisonRecord:
     """Put everything that is known of a comparison together.
 
@@ -157,22 +170,28 @@ def make_record(
         Why others failed, by name; those in neither have not been trained yet.
     command
         What repeats the comparison.
+    measures
+        Which scores the table has, of `MEASURES`; ``None`` for DSC and NSD, or those of the paper's metric.
     """
     scores_from = common_scores(results.values())
-    keys = tuple(next(iter(results.values())).scores[scores_from]) if results else ()
+    places = choose_scores(results.values(), scores_from, measures)
+    keys = tuple(places)
     finished = [system.name for system in systems if system.name in results]
     tests: dict[str, dict[str, PairedTest]] = {name: {} for name in finished}
     first = results.get(systems[0].name)
+    groups = first.run.record.groups and first.run.record.groups.of_scored if first else None
+    withheld = "the cases of the sample are not independent" if first and first.run.record.is_sample else None
     if first is not None:
         for key in keys:
-            outcomes = compare_to_first([results[name].scores[scores_from][key].cases for name in finished])
+            scores = [results[name].scores[places[key]][key].cases for name in finished]
+            outcomes = compare_to_first([group_means(cases, groups) for cases in scores], withheld)
             for name, test in zip(finished[1:], outcomes, strict=True):
                 tests[name][key] = test
     rows = []
     for system in systems:
         known = system.name, system.title, system.settings.model, system.settings.pretrained
         if system.name in results:
-            rows.append(_finished_row(known, results[system.name], scores_from, tests[system.name]))
+            rows.append(_finished_row(known, results[system.name], scores_from, places, tests[system.name]))
         elif system.name in failures:
             rows.append(FailedRow(*known, "failed", failures[system.name]))
         else:
@@ -183,15 +202,21 @@ def make_record(
         command=shlex.join(command),
         written=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         metrics=keys,
+        own_metrics=tuple(key for key, place in places.items() if place != scores_from),
         scores_from=scores_from if results else None,
         evaluation=_papers_metric(results, scores_from),
         test=TestNames(
-            name="Wilcoxon signed-rank test, two-sided, paired by case",
+            name=f"Wilcoxon signed-rank test, two-sided, paired by {'case' if groups is None else 'group'}",
             against=systems[0].name,
             correction="Holm, over the systems",
         ),
         systems=tuple(rows),
-        cautions=(*_cautions(rows, results, keys), *_not_as_published(systems, results, scores_from)),
+        n_groups=len(set(groups.values())) if groups else None,
+        cautions=(
+            *_cautions(rows, results, keys),
+            *_not_as_published(systems, results, scores_from),
+            *_left_out(systems, results, [key for key in measures or () if results and key not in keys]),
+        ),
     )
 
 
@@ -203,9 +228,14 @@ def _papers_metric(results: Mapping[str, Result], scores_from: str) -> PaperMetr
 
 
 def _finished_row(
-    known: tuple[str, str, str, str | None], result: Result, scores_from: str, tests: dict[str, PairedTest]
+    known: tuple[str, str, str, str | None],
+    result: Result,
+    scores_from: str,
+    places: Mapping[str, str],
+    tests: dict[str, PairedTest],
 ) -> FinishedRow:
     record, measured = result.run.record, result.measurements
+    cases = record.held_out.per_case.values()
     training = record.training
     return FinishedRow(
         *known,
@@ -225,9 +255,11 @@ def _finished_row(
         threads=record.threads,
         versions=record.versions,
         held_out_from=record.held_out_from,
-        scores=result.scores[scores_from],
+        scores={key: result.scores[place][key] for key, place in places.items()},
         other_scores={rule: result.scores[rule] for rule in RULES if rule in result.scores and rule != scores_from},
         against_first=tests,
+        missed=sum(len(case.missed or ()) for case in cases),
+        invented=sum(len(case.invented or ()) for case in cases),
     )
 
 
@@ -239,18 +271,23 @@ def _cautions(rows: Sequence[SystemRow], results: Mapping[str, Result], keys: Se
     if any(result.run.record.is_sample for result in results.values()):
         cautions.append(
             "This is the sample data set: neighbouring slices of one averaged brain, and an easy task. Its cases are "
-            "not independent, so the p-values do not hold; scores and ranking say nothing about other data."
+            "not independent, so there are no p-values; scores, intervals and ranking say nothing about other data."
         )
+    if suspected := next((s for result in results.values() if (s := result.run.record.suspected_groups)), None):
+        cautions.append(suspected)
+    are_grouped = any(result.run.record.groups for result in results.values())
     cautions.append(
         "Each system was trained once. Another seed, or a longer training, may give another ranking; the test is over "
-        "cases, and takes them to be independent."
+        + ("groups of cases, and takes the groups" if are_grouped else "cases, and takes them")
+        + " to be independent."
     )
     if done[0].held_out_from == "validation":
         cautions.append("The scored cases are the validation cases of the fold; there are no labelled test cases.")
-    n_cases = len(done[0].scores[keys[0]].cases)
+    n_cases = len(done[0].scores[keys[0]].cases) if keys else len(results[done[0].name].run.record.held_out.per_case)
     if n_cases < FEW_CASES:
         cautions.append(f"Few cases ({n_cases}): means and standard deviations of so few say little about others.")
-    tested = [test for row in done if (test := row.against_first.get(keys[0])) and test.p is not None]
+    tests = [row.against_first.get(keys[0]) for row in done] if keys else []
+    tested = [test for test in tests if test and test.p is not None]
     if tested and min(test.n - test.ties for test in tested) < needed_cases(len(tested)):
         cautions.append(
             f"With {len(tested)} tests, a corrected p below 0.05 takes at least {needed_cases(len(tested))} cases that "
@@ -260,6 +297,15 @@ def _cautions(rows: Sequence[SystemRow], results: Mapping[str, Result], keys: Se
         if any(getattr(row, what) != getattr(done[0], what) for row in done):
             cautions.append(f"The {what} of the systems differ (see comparison.json); times and memory do not compare.")
     return cautions
+
+
+def _left_out(systems: Sequence[ComparedSystem], results: Mapping[str, Result], measures: Sequence[str]) -> list[str]:
+    """Which measures the table has not, and whose run lacks them."""
+    lines = []
+    for key in measures:
+        lacking = [s.title for s in systems if s.name in results and key not in results[s.name].scores[OWN_SCORES]]
+        lines.append(f"No {MEASURES[key]}: a former version trained {', '.join(lacking)}, and did not compute it.")
+    return lines
 
 
 def _not_as_published(systems: Sequence[ComparedSystem], results: Mapping[str, Result], scores_from: str) -> list[str]:

@@ -10,11 +10,13 @@ from rich.table import Table
 
 from ..common.files import replace_atomically, write_json
 from ..common.progress import clock
+from ..evaluation.measure_names import FURTHER
 from ..evaluation.scores import PAPER_METRICS
 from ..paper.protocol import RULES
 from .folder import ComparisonFolder
 from .paired_test import PairedTest
 from .record import ComparisonRecord, FinishedRow, SystemRow
+from .results import OWN_SCORES
 
 GIGA, MEGA = 1e9, 1e6
 DASH = "–"
@@ -42,9 +44,14 @@ def _csv(record: ComparisonRecord) -> str:
         "peak_memory_bytes",
         "training_seconds",
     )
-    statistics, tested = ("mean", "std"), ("n", "ties", "difference", "p", "p_holm")
+    statistics, tested = ("mean", "std", "low", "high"), ("n", "ties", "difference", "p", "p_holm")
     rule, others = record.scores_from, _other_rules(record)
-    columns = [f"{_column(key, rule)}_{name}" for key in record.metrics for name in (*statistics, *tested)]
+    own = record.own_metrics
+    columns = [
+        f"{_column(key, OWN_SCORES if key in own else rule)}_{name}"
+        for key in record.metrics
+        for name in (*statistics, *tested)
+    ]
     columns += [f"{_column(key, other)}_{name}" for other in others for key in record.metrics for name in statistics]
     text = io.StringIO(newline="")
     writer = csv.writer(text)
@@ -83,12 +90,12 @@ def table_row(record: ComparisonRecord, row: SystemRow) -> list[str]:
     """One system in the words of the table; a system without result says why in the second cell."""
     if not isinstance(row, FinishedRow):
         return [row.title, row.state, *[""] * (len(table_columns(record)) - 2)]
-    scores = [row.scores[key] for key in record.metrics]
+    scores = {key: row.scores[key] for key in record.metrics}
     return [
         row.title,
         f"{row.parameters / MEGA:.1f}",
         _number(row.multiply_accumulates, "{:.2f}", GIGA),
-        *(f"{_number(score.mean, '{:.4f}')} ± {_number(score.std, '{:.4f}')}" for score in scores),
+        *(" ± ".join(_number(n, _form(key)) for n in (score.mean, score.std)) for key, score in scores.items()),
         *(_p_value(row.against_first.get(key)) for key in record.metrics),
         _number(row.step_seconds, "{:#.3g}"),
         _number(row.peak_memory_bytes, "{:.2f}", GIGA),
@@ -100,7 +107,7 @@ def explanations(record: ComparisonRecord) -> list[str]:
     if not record.finished:
         return []
     settings, first = record.settings, record.finished[0]
-    n_cases = len(first.scores[record.metrics[0]].cases)
+    n_cases = len(first.scores[record.metrics[0]].cases) if record.metrics else 0
     patch = "×".join(map(str, first.patch_size))
     memory = (
         "of tensors on the GPU" if _on_gpu(record) else "resident in main memory, Python and its libraries included"
@@ -112,7 +119,10 @@ def explanations(record: ComparisonRecord) -> list[str]:
         f"{first.batch_size}, patch {patch}, fold {settings.fold}, seed {settings.seed}.",
         f"Optimizer and schedule are the system's own; learning rate of the first epoch: {rates}.",
         f"Scores{_whose(record)}: mean ± standard deviation (divided by n) over {n_cases} held-out cases"
+        + (f", the deviation over their {record.n_groups} groups" if record.n_groups else "")
         + (f"; NSD {_tolerance(record)}." if "nsd" in record.metrics else "."),
+        *_intervals(record),
+        *_further_measures(record),
         *_scores_by_other_rules(record),
         f"p: {record.test.name}, against {title}, corrected by {record.test.correction}; "
         f"cases with equal scores are left out by the test.",
@@ -141,6 +151,43 @@ def _tolerance(record: ComparisonRecord) -> str:
     if settings.tolerance_mm is not None:
         return "at tolerances in mm: " + ", ".join(f"{name} {mm:g}" for name, mm in settings.tolerance_mm.items())
     return f"at a tolerance of {_number(settings.tolerance_pixels, '{:g}')} pixels"
+
+
+def _intervals(record: ComparisonRecord) -> list[str]:
+    lines = []
+    for key in record.metrics:
+        shown = [
+            f"{row.title} {' to '.join(map(_form(key).format, interval))}"
+            for row in record.finished
+            if (interval := row.scores[key].interval)
+        ]
+        if shown:
+            of_what = "groups" if record.n_groups else "cases"
+            lines.append(
+                f"95 % bootstrap interval over {of_what} of the mean {PAPER_METRICS[key]}: {'; '.join(shown)}."
+            )
+    return lines
+
+
+def _form(key: str) -> str:
+    return "{:.2f}" if key in ("hd95", "assd") else "{:.4f}"
+
+
+def _further_measures(record: ComparisonRecord) -> list[str]:
+    """What empty masks cost, and how many there were, where a measure is in the table to which it matters."""
+    if not set(record.metrics) & set(FURTHER):
+        return []
+    lines = [
+        "HD95 and ASSD are distances in the unit of the spacing, and 0 is best, as of the volume error. A missed or "
+        "invented object costs the diagonal of the image, a volume error of 1, or a share of 0.",
+        "Missed and invented objects (a class of a case that the reference alone has, and the prediction alone): "
+        + "; ".join(f"{row.title} {row.missed} and {row.invented}" for row in record.finished)
+        + ".",
+    ]
+    if record.own_metrics:
+        names = ", ".join(PAPER_METRICS[key] for key in record.own_metrics)
+        lines.append(f"Not of the paper's metric, but as of every data set (held-out in docs/evaluation.md): {names}.")
+    return lines
 
 
 def _scores_by_other_rules(record: ComparisonRecord) -> list[str]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..common.errors import RunError, UserError
+from ..evaluation.measure_names import PRIMARY
 from ..paper.protocol import RULES, find_protocol
 from ..runs.folder import RunFolder
 from ..runs.record import FinishedRun, HeldOutScores, PaperEvaluation, read_run
 from .measurements import Measurements
+from .statistics import bootstrap_interval, spread
 
 OWN_SCORES = "held_out"
 """Key in ``metrics.json`` of the scores that every run has."""
@@ -27,14 +29,26 @@ class Score:
     Attributes
     ----------
     mean, std : float or None
-        As the run's ``metrics.json`` has them; the standard deviation is over cases, divided by n.
+        As the run's ``metrics.json`` has them; the standard deviation is over cases, divided by n. Where cases have
+        groups, it is over the means of the groups.
     cases : dict
         Score of each case, ``None`` where it has none.
+    interval : (float, float) or None
+        See `swin_umamba.comparison.statistics.bootstrap_interval`.
     """
 
     mean: float | None
     std: float | None
     cases: dict[str, float | None]
+    interval: tuple[float, float] | None = None
+
+    @property
+    def low(self) -> float | None:
+        return self.interval and self.interval[0]
+
+    @property
+    def high(self) -> float | None:
+        return self.interval and self.interval[1]
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,7 @@ class Result:
         Its folder and record.
     scores : dict
         By their key in ``metrics.json``, one of `RULES` or `OWN_SCORES`, the scores by metric: ``dsc`` and ``nsd``, or
-        ``f1``.
+        ``f1``. `OWN_SCORES` have all measures.
     measurements : Measurements
         Time, memory and operations.
     """
@@ -80,7 +94,17 @@ def read_result(folder: RunFolder) -> Result:
         )
     scores = {rule: _paper_scores(found, getattr(folder, rule)) for rule, found in record.evaluations.items()}
     scores[OWN_SCORES] = _own_scores(record.held_out)
+    groups = record.groups and record.groups.of_scored
+    scores = {
+        rule: {key: _over_groups(score, groups) for key, score in by_metric.items()}
+        for rule, by_metric in scores.items()
+    }
     return Result(run, scores, Measurements.read(folder.root))
+
+
+def _over_groups(score: Score, groups: Mapping[str, str] | None) -> Score:
+    std = score.std if groups is None else spread(score.cases, groups)
+    return replace(score, std=std, interval=bootstrap_interval(score.cases, groups))
 
 
 def common_scores(results: Iterable[Result]) -> str:
@@ -90,6 +114,34 @@ def common_scores(results: Iterable[Result]) -> str:
     """
     results = list(results)
     return next(key for key in (*RULES, OWN_SCORES) if all(key in result.scores for result in results))
+
+
+def choose_scores(results: Iterable[Result], scores_from: str, measures: Sequence[str] | None) -> dict[str, str]:
+    """Which scores the table has, and where each comes from.
+
+    Parameters
+    ----------
+    results
+        Of the systems.
+    scores_from
+        See `common_scores`.
+    measures
+        Keys of `swin_umamba.evaluation.measure_names.MEASURES`; ``None`` for what the scores are made for.
+
+    Returns
+    -------
+    dict
+        From metric to ``scores_from``, or to `OWN_SCORES` where it is not among those. Measures that a run of a former
+        version lacks are left out.
+    """
+    results = list(results)
+    if not results:
+        return {}
+    made = results[0].scores[scores_from]
+    if measures is None:
+        return dict.fromkeys(PRIMARY if scores_from == OWN_SCORES else made, scores_from)
+    places = {key: scores_from if key in made else OWN_SCORES for key in measures}
+    return {key: place for key, place in places.items() if all(key in result.scores[place] for result in results)}
 
 
 def _own_scores(held_out: HeldOutScores) -> dict[str, Score]:

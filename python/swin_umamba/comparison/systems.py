@@ -19,6 +19,7 @@ SHARED = (
     "batch_size",
     "patch_size",
     "fold",
+    "group_by",
     "amp",
     "seed",
     "nsd_tolerance",

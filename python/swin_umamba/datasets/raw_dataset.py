@@ -48,13 +48,17 @@ class Case:
 
 @dataclass(frozen=True)
 class RawDataset:
-    """An nnU-Net raw data set whose files are all there."""
+    """An nnU-Net raw data set whose files are all there.
+
+    ``groups`` has the group of each case where the user has said it; see `swin_umamba.datasets.group_folds`.
+    """
 
     folder: Path
     description: dict[str, Any]
     training: tuple[Case, ...]
     held_out: tuple[Case, ...]
     splits: list[dict[str, list[str]]] | None
+    groups: dict[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -145,13 +149,16 @@ def check_fold(dataset: RawDataset, fold: int | str) -> None:
         return
     if dataset.splits is not None:
         if int(fold) >= len(dataset.splits):
-            raise UserError(f"--fold {fold}: splits_final.json has only {len(dataset.splits)} folds, counted from 0")
+            what = "splits_final.json has" if dataset.groups is None else "the groups make"
+            raise UserError(f"--fold {fold}: {what} only {len(dataset.splits)} folds, counted from 0")
         split = dataset.splits[int(fold)]
         if both := sorted(set(split["train"]) & set(split["val"])):
             raise UserError(
                 f"--fold {fold}: splits_final.json has the case {both[0]!r} in both 'train' and 'val' of this fold, so "
                 f"that a case would be scored that was trained on; take it out of one, or use --fold all"
             )
+    elif dataset.groups is not None:
+        raise UserError(f"--fold {fold}: all training cases are of one group, which makes no folds; use --fold all")
     elif int(fold) >= FOLDS:
         raise UserError(
             f"--fold {fold}: nnU-Net makes {FOLDS} folds, counted from 0; use one of them, or add a splits_final.json"

@@ -15,7 +15,7 @@ from ..common.versions import package_versions
 from ..paper.metrics import CELL_LABELS
 from .dataset_labels import find_dataset_json, with_dataset_labels, with_labels_found
 from .held_out import as_nnunet_reads, pair_held_out_cases
-from .rules import Rule, find_rule
+from .rules import Rule, find_rule, with_measures
 from .scores import CaseScores, Evaluation
 
 MASKS = ("instances", "interior")
@@ -72,6 +72,7 @@ def evaluate_folders(
     reference_masks: str | None = None,
     prediction_masks: str = "interior",
     check_position: bool = True,
+    measures: Sequence[str] | None = None,
     progress: Progress = iter,
 ) -> Evaluation:
     """Score every prediction of a folder against the reference of the same name.
@@ -98,6 +99,9 @@ def evaluate_folders(
         The same of the predictions.
     check_position : bool
         Also refuse volumes whose voxels lie elsewhere than the reference's.
+    measures : sequence of str, optional
+        Which scores to compute, of `swin_umamba.evaluation.measure_names.MEASURES`; default DSC and NSD. ``cells`` has
+        F1 alone.
     progress : callable
         Wraps the list of cases while they are scored.
 
@@ -114,6 +118,8 @@ def evaluate_folders(
     """
     reference, prediction = Path(reference), Path(prediction)
     rule = find_rule(metric, as_published)
+    if measures is not None:
+        rule = with_measures(rule, measures)
     if rule.labels and (tolerance is not None or dataset_json is not None):
         raise UserError(f"the metric {metric} has its own labels and tolerances; use --metric labels for others")
     if rule.masks is None and (reference_masks is not None or prediction_masks != "interior"):

@@ -12,7 +12,8 @@ from nibabel.orientations import apply_orientation, io_orientation
 
 from ..common.images.formats import NIFTI_ENDINGS, image_ending
 from ..common.images.label_files import CasePair, LabelImage, list_label_files, pair_cases
-from .rules import HELD_OUT
+from .measure_names import FURTHER, MEASURES, PRIMARY
+from .rules import HELD_OUT, with_measures
 from .scores import CaseScores, describe
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def score_cases(
     """
     classes = dataset.classes
     tolerances = dict.fromkeys(classes, tolerance)
-    rule = replace(HELD_OUT, labels=classes, tolerances=tolerances, ignore_label=dataset.ignore_label)
+    rule = replace(with_measures(HELD_OUT, tuple(MEASURES)), labels=classes, tolerances=tolerances)
+    rule = replace(rule, ignore_label=dataset.ignore_label)
     scores = {}
     for case in cases:
         paths = case.label, predictions / f"{case.identifier}{dataset.file_ending}"
@@ -110,12 +112,30 @@ def summarise(scores: Mapping[str, CaseScores]) -> dict[str, Any]:
     ``held_out`` of ``metrics.json``.
     """
     cases = list(scores.values())
-    summary: dict[str, Any] = {"cases": len(cases)}
-    for key in HELD_OUT.keys:
-        names = cases[0].per_class[key]
-        summary[key] = {
+    names = cases[0].per_class["dsc"]
+    described = {
+        key: {
             **describe([case.case_means[key] for case in cases]),
             "per_class": {name: describe([case.per_class[key][name] for case in cases]) for name in names},
         }
-    summary["per_case"] = {name: {**case.per_class, "absent": list(case.absent)} for name, case in scores.items()}
+        for key in cases[0].per_class
+    }
+    summary = {"cases": len(cases), **_parted(described)}
+    summary["per_case"] = {
+        name: {
+            **_parted(case.per_class),
+            "absent": list(case.absent),
+            "missed": list(case.missed),
+            "invented": list(case.invented),
+        }
+        for name, case in scores.items()
+    }
     return summary
+
+
+def _parted(by_measure: Mapping[str, Any]) -> dict[str, Any]:
+    """DSC and NSD at the place that they have always had, the others together."""
+    return {
+        **{key: by_measure[key] for key in PRIMARY},
+        "further": {key: by_measure[key] for key in FURTHER if key in by_measure},
+    }

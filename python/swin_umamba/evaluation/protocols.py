@@ -11,7 +11,8 @@ import numpy as np
 from ..common.images.label_files import LabelImage
 from ..paper.metrics import CELL_LABELS, MATCHING_IOU, ORGANS_SCORED_WHERE_LABELLED
 from .cell_matching import MatchCounts, label_components, match_cells, remove_border_cells
-from .metrics import dice_coefficient, normalized_surface_distance
+from .measure_names import FURTHER
+from .measures import MaskPair, best_score, score_pair
 from .scores import CaseScores
 
 if TYPE_CHECKING:
@@ -31,23 +32,27 @@ def mean_over_classes(per_class: dict[str, dict[str, float]]) -> dict[str, float
 
 
 def score_masks(masks: Iterable[Masks], spacing: Sequence[float], rule: Rule) -> CaseScores:
-    """DSC and NSD of each class, with the rule's tolerances; a class that neither mask has scores ``rule.absent``.
+    """The rule's measures of each class, with its tolerances.
 
-    Masks without a pixel are not scored: NaN.
+    A class that neither mask has scores what is best where ``rule.absent`` is 1, and NaN where it does not count. Masks
+    without a pixel are not scored: NaN. Objects that only one mask has are counted where there are further measures.
     """
-    per_class: dict[str, dict[str, float]] = {"dsc": {}, "nsd": {}}
-    absent = []
+    per_class: dict[str, dict[str, float]] = {key: {} for key in rule.keys}
+    absent, missed, invented = [], [], []
     for name, r, p in masks:
-        if r.any() or p.any():
-            dsc = dice_coefficient(r, p)
-            nsd = normalized_surface_distance(r, p, spacing, rule.tolerances[name])
-        elif r.size:
-            dsc = nsd = rule.absent
-            absent.append(name)
-        else:
-            dsc = nsd = float("nan")
-        per_class["dsc"][name], per_class["nsd"][name] = dsc, nsd
-    return CaseScores(mean_over_classes(per_class), per_class, tuple(absent))
+        pair = MaskPair(r, p, spacing, rule.tolerances[name])
+        counts = r.size > 0 and not (pair.is_absent and np.isnan(rule.absent))
+        for key in rule.keys:
+            per_class[key][name] = score_pair(key, pair) if counts else float("nan")
+        for names, is_so in (
+            (absent, r.size and pair.is_absent),
+            (missed, pair.is_missed),
+            (invented, pair.is_invented),
+        ):
+            if is_so:
+                names.append(name)
+    numbers = {"missed": len(missed), "invented": len(invented)} if set(rule.keys) & set(FURTHER) else {}
+    return CaseScores(mean_over_classes(per_class), per_class, tuple(absent), numbers, tuple(missed), tuple(invented))
 
 
 def organ_masks(reference: LabelImage, prediction: LabelImage, rule: Rule, left_out: int = 0) -> Iterator[Masks]:
@@ -80,7 +85,9 @@ def score_endoscopy(reference: LabelImage, prediction: LabelImage, rule: Rule) -
     """
     masks = ((name, reference.labels == label, prediction.labels == label) for name, label in rule.labels.items())
     scores = score_masks(masks, reference.spacing, rule)
-    return replace(scores, case_means={"dsc": 1.0, "nsd": 1.0}) if len(scores.absent) == len(rule.labels) else scores
+    if len(scores.absent) < len(rule.labels):
+        return scores
+    return replace(scores, case_means={key: best_score(key) for key in rule.keys})
 
 
 def cell_case_scores(

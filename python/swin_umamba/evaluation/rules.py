@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..common.errors import UserError
 from ..common.images.label_files import LabelImage
 from ..paper.metrics import INSTRUMENT_TOLERANCE, INSTRUMENTS, ORGAN_TOLERANCES, ORGANS
 from . import protocols, published_protocols
+from .measure_names import FURTHER, PRIMARY, check_measures
 from .scores import CaseScores
 
 DOES_NOT_COUNT = math.nan
@@ -61,7 +62,7 @@ class Rule:
     case_scores: Callable[[LabelImage, LabelImage, Rule], CaseScores]
     absent: float
     as_published: bool = False
-    keys: tuple[str, ...] = ("dsc", "nsd")
+    keys: tuple[str, ...] = tuple(PRIMARY)
     labels: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
     tolerances: Mapping[str, float] = field(default_factory=dict)
     default_tolerance: float = 2.0
@@ -123,6 +124,22 @@ RULES = (
     HELD_OUT,
 )
 METRICS = tuple(dict.fromkeys(rule.name for rule in RULES))
+
+
+def with_measures(rule: Rule, measures: Sequence[str]) -> Rule:
+    """The rule with other measures of its masks.
+
+    Raises
+    ------
+    UserError
+        A measure is unknown or named twice, or the rule has none but its own.
+    """
+    check_measures(measures)
+    if rule.masks is not None:
+        raise UserError(f"--metrics: {rule.name} is scored by {' and '.join(rule.keys).upper()} alone; leave it out")
+    if rule.as_published and (further := [key for key in measures if key in FURTHER]):
+        raise UserError(f"--metrics {further[0]}: the released scripts compute DSC and NSD alone; leave it out")
+    return replace(rule, keys=tuple(measures))
 
 
 def find_rule(metric: str, as_published: bool = False) -> Rule:

@@ -15,14 +15,15 @@ import numpy as np
 from rich.table import Table
 
 from ..common.files import replace_atomically, write_json
+from .measure_names import MEASURES, PRIMARY
 
 if TYPE_CHECKING:
     from .rules import Rule
 
-METRICS = {"dsc": "DSC", "nsd": "NSD"}
-"""What the keys of a run's scores are called."""
+METRICS = PRIMARY
+"""What the first keys of a run's scores are called."""
 
-PAPER_METRICS = {**METRICS, "f1": "F1"}
+PAPER_METRICS = {**MEASURES, "f1": "F1"}
 """The same of all keys."""
 
 
@@ -40,12 +41,16 @@ class CaseScores:
         The classes of `per_class` that neither reference nor prediction has.
     counts : dict
         Numbers behind the scores, such as the cells that were matched.
+    missed, invented : tuple of str
+        The classes of `per_class` that the reference alone has, and the prediction alone.
     """
 
     case_means: dict[str, float]
     per_class: dict[str, dict[str, float]]
     absent: tuple[str, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    missed: tuple[str, ...] = ()
+    invented: tuple[str, ...] = ()
 
 
 def describe(values: Sequence[float]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from ..common.console import capture_output
 from ..common.errors import Faults, UserError
 from ..common.progress import progress_bar
 from ..datasets import RawDataset, check_cases, open_raw_dataset
+from ..datasets.group_folds import describe_leak, with_groups
 from ..datasets.raw_dataset import check_fold
 from ..datasets.sample import LABELS
 from ..paper.data_sets import INSTANCES
@@ -21,7 +22,7 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
     Parameters
     ----------
     settings : Settings
-        ``dataset`` and ``fold`` are used.
+        ``dataset``, ``fold`` and ``group_by`` are used.
     output : Path
         Results folder, absolute.
     needs_held_out : bool
@@ -39,6 +40,10 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
         The data set or one of its cases is unusable, has no such fold, or contains the results folder.
     """
     if settings.dataset is None:
+        if settings.group_by is not None:
+            raise UserError(
+                "--group-by: the sample is of one brain, and its split keeps neighbours apart; leave it out"
+            )
         if settings.fold not in (0, "all"):
             raise UserError(f"--fold {settings.fold}: the sample has one split; use --fold 0 or --fold all")
         return None
@@ -47,12 +52,15 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
         faults = Faults()
         dataset = open_raw_dataset(settings.dataset, faults)
         if not faults.found:
+            dataset = with_groups(dataset, settings.group_by)
             check_fold(dataset, settings.fold)
         if needs_held_out and settings.fold == "all" and not dataset.held_out and not faults.found:
             raise UserError(
                 f"--fold all: {dataset.name} has no labelled test cases (labelsTs), so there would be no held-out "
                 f"cases to compare by; give a fold"
             )
+        if not faults.found and dataset.groups is None and (leak := _leak(dataset, settings.fold)):
+            console.print(leak, soft_wrap=True)
         protocol = find_protocol(dataset.name)
         counts_cells = protocol is not None and protocol.metric == "cells" and bool(dataset.held_out)
         if needs_held_out and counts_cells and not (dataset.folder / INSTANCES).is_dir():
@@ -68,6 +76,19 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
             task = bar.add_task("checking", total=len(cases))
             check_cases(dataset, cases, lambda: bar.advance(task), faults)
     return dataset
+
+
+def _leak(dataset: RawDataset, fold: int | str) -> str | None:
+    """See `describe_leak`, of the cases that will be trained on and scored."""
+    cases = [case.identifier for case in dataset.training]
+    trained, scored = cases, [case.identifier for case in dataset.held_out]
+    if fold != "all":
+        # Without folds of the data set nnU-Net makes these.
+        from nnunetv2.utilities.crossval_split import generate_crossval_split
+
+        splits = dataset.splits or generate_crossval_split(sorted(cases))
+        trained, scored = splits[int(fold)]["train"], scored or splits[int(fold)]["val"]
+    return describe_leak(map(str, trained), list(map(str, scored)))
 
 
 def try_pretrained(settings: Settings, dataset: RawDataset | None) -> None:

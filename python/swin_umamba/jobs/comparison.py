@@ -17,7 +17,9 @@ from ..comparison.folder import ComparisonFolder
 from ..comparison.systems import ComparedSystem, all_models, check_models, choose_systems, shared_settings
 from ..datasets import open_raw_dataset, prepare_sample
 from ..datasets.find_dataset import find_dataset
+from ..datasets.group_folds import absolute_table
 from ..datasets.sample import SAMPLE_NAME
+from ..evaluation.measure_names import parse_measures
 from ..paper.protocol import find_protocol
 from ..paper.systems import SYSTEMS
 from ..report.commands import training_arguments
@@ -44,6 +46,7 @@ class ComparisonRequest:
     learning_rates: Sequence[tuple[str, float]] = ()
     output: Path | None = None
     device: str = "auto"
+    metrics: str | None = None
 
 
 def compare(request: ComparisonRequest) -> None:
@@ -57,6 +60,7 @@ def compare(request: ComparisonRequest) -> None:
         A system failed.
     """
     set_worker_defaults()
+    measures = None if request.metrics is None else parse_measures(request.metrics)
     request = _with_models(request)
     systems = _choose(request)
     folder = ComparisonFolder(_output(request, systems).expanduser().resolve())
@@ -78,7 +82,7 @@ def compare(request: ComparisonRequest) -> None:
         # Imported late: the help of all commands should not wait for scipy and matplotlib.
         from .comparison_pipeline import execute_comparison
 
-        execute_comparison(systems, dataset, folder, str(device), _command(request, systems), console)
+        execute_comparison(systems, dataset, folder, str(device), _command(request, systems), console, measures)
 
 
 def _with_models(request: ComparisonRequest) -> ComparisonRequest:
@@ -93,6 +97,8 @@ def _choose(request: ComparisonRequest) -> list[ComparedSystem]:
     check_models(request.models)
     said = dict(request.said)
     dataset = said.pop("dataset", None)
+    if said.get("group_by") is not None:
+        said["group_by"] = absolute_table(said["group_by"])
     if dataset is not None:
         dataset = str(find_dataset(dataset))
     pretrainable = set(request.models) & set(PRETRAINABLE)
@@ -126,4 +132,5 @@ def _command(request: ComparisonRequest, systems: Sequence[ComparedSystem]) -> l
     command += ["--no-pretrained"] if request.no_pretrained else []
     if request.learning_rates:
         command += ["--learning-rate", *(f"{model}={rate:g}" for model, rate in request.learning_rates)]
+    command += ["--metrics", request.metrics] if request.metrics is not None else []
     return [*command, "--device", request.device, "--output", str(_output(request, systems))]

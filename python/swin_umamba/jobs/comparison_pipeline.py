@@ -27,6 +27,7 @@ def execute_comparison(
     device: str,
     command: Sequence[str],
     console: PlainConsole,
+    measures: Sequence[str] | None = None,
 ) -> None:
     """Train what is not finished, and write the table after every system and the figure at the end.
 
@@ -44,6 +45,8 @@ def execute_comparison(
         What repeats the comparison.
     console
         What the user sees.
+    measures
+        Which scores the table has; see `swin_umamba.comparison.record.make_record`.
 
     Raises
     ------
@@ -84,8 +87,8 @@ def execute_comparison(
         if failure is not None:
             failures[system.name] = failure
             console.announce(f"{system.title} failed:", failure, style="red")
-        write_record(folder, make_record(systems, results, failures, command))
-    record = make_record(systems, results, failures, command)
+        write_record(folder, make_record(systems, results, failures, command, measures))
+    record = make_record(systems, results, failures, command, measures)
     write_record(folder, record)
     finished = [system for system in systems if system.name in results]
     if finished:

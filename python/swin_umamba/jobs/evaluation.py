@@ -11,6 +11,7 @@ from pathlib import Path
 from ..common.console import PlainConsole
 from ..common.errors import UserError
 from ..common.files import try_folder
+from ..evaluation.measure_names import parse_measures
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class EvaluationRequest:
     reference_masks: str | None = None
     prediction_masks: str = "interior"
     ignore_position: bool = False
+    measures: str | None = None
 
 
 def evaluate(request: EvaluationRequest) -> None:
@@ -46,6 +48,7 @@ def evaluate(request: EvaluationRequest) -> None:
     from ..evaluation.evaluation import evaluate_folders
     from ..evaluation.scores import summary_table, summary_title
 
+    measures = None if request.measures is None else parse_measures(request.measures)
     tolerance = None
     if request.tolerances:
         general = [value for name, value in request.tolerances if name is None]
@@ -82,6 +85,7 @@ def evaluate(request: EvaluationRequest) -> None:
         reference_masks=request.reference_masks,
         prediction_masks=request.prediction_masks,
         check_position=not request.ignore_position,
+        measures=measures,
         progress=show_progress,
     )
     # A table cut to a pipe's 80 columns would lose digits.

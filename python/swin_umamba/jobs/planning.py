@@ -88,6 +88,9 @@ def plan_and_preprocess(
     planned["patch_size"] = list(settings.patch_size or planned["patch_size"])
     planned["batch_size"] = settings.batch_size or math.ceil(planned["batch_size"] / world_size) * world_size
     write_json(plans_file, plans)
+    if dataset.groups is not None and dataset.splits is not None:
+        # nnU-Net's planner copies the file of the raw data set, and makes folds by case where there is none.
+        write_json(preprocessed / "splits_final.json", dataset.splits)
     # The plans differ in patch and batch size, and share the preprocessed images.
     if not finished:
         Preprocessor(verbose=False).run(dataset.name, CONFIGURATION, plans_name, workers)

@@ -18,11 +18,12 @@ from ..common.progress import clock
 from ..common.typed_json import from_json, read_json
 from ..common.versions import package_versions
 from ..datasets import Case, RawDataset
+from ..datasets.group_folds import describe_leak
 from ..evaluation.held_out import summarise
 from ..evaluation.scores import CaseScores, worst_median_best
 from ..figures import PanelRow, draw_loss_curve, draw_panel, read_example
 from ..runs.folder import RunFolder
-from ..runs.record import HeldOutScores, RunRecord, Statistics, Timings, TrainingRecord
+from ..runs.record import GroupRecord, HeldOutScores, RunRecord, Statistics, Timings, TrainingRecord
 from ..runs.result_files import describe_files
 from ..runs.settings import Settings
 from ..trainers.paper_trainer import PaperTrainer
@@ -60,6 +61,14 @@ def make_record(
     plan = trainer.configuration_manager
     # A resumed run has not loaded the weights itself.
     pretrained = Path(trainer.output_folder, "pretrained.json")
+    trained = [str(case) for case in trainer.do_split()[0]]
+    groups, suspected = None, None
+    if dataset.groups is not None:
+        groups = GroupRecord(
+            {case: dataset.groups[case] for case in scores}, len({dataset.groups[case] for case in trained})
+        )
+    elif settings.dataset is not None:
+        suspected = describe_leak(trained, list(scores))
     return RunRecord(
         dataset=dataset.name,
         model=settings.model,
@@ -90,6 +99,8 @@ def make_record(
         precision=trainer.precision,
         threads=torch.get_num_threads(),
         versions={"python": platform.python_version(), **package_versions(*PACKAGES)},
+        groups=groups,
+        suspected_groups=suspected,
         **evaluations,
     )
 
@@ -101,12 +112,14 @@ def show_results(console: PlainConsole, dataset: RawDataset, folder: RunFolder, 
         table.add_column("class")
         table.add_column("DSC", justify="right")
         table.add_column(f"NSD, tolerance {record.settings.nsd_tolerance:g}", justify="right")
-        metrics = list(scores.by_metric.values())
+        metrics = [scores.dsc, scores.nsd]
         for name in dataset.classes:
             table.add_row(name, *(_plus_minus(metric.per_class[name]) for metric in metrics))
         table.add_section()
         table.add_row("mean", *map(_plus_minus, metrics))
         console.print(table)
+    if record.suspected_groups:
+        console.print(record.suspected_groups, soft_wrap=True)
     console.print(f"finished in {clock(record.seconds.total)}; results in {folder.root}")
     files = describe_files(folder)
     width = max(len(path.name) for path, _ in files)

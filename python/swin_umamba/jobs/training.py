@@ -17,6 +17,7 @@ from ..common.processes import Processes, Ranks, check_batch_size, one_message
 from ..common.processors import set_worker_defaults
 from ..datasets import RawDataset, open_raw_dataset, prepare_sample
 from ..datasets.find_dataset import find_dataset
+from ..datasets.group_folds import absolute_table
 from ..datasets.sample import SAMPLE_NAME
 from ..paper.protocol import find_protocol
 from ..paper.systems import SYSTEMS
@@ -166,6 +167,8 @@ def _locate(said: Mapping[str, Any]) -> dict[str, Any]:
     located = dict(said)
     if "dataset" in said:
         located["dataset"] = str(find_dataset(said["dataset"]))
+    if said.get("group_by") is not None:
+        located["group_by"] = absolute_table(said["group_by"])
     if said.get("pretrained") is not None:
         # Of a run that has started from it, the file may be gone.
         located["pretrained"] = str(absolute_path(said["pretrained"]))

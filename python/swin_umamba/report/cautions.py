@@ -40,6 +40,8 @@ def _about_scores(record: RunRecord, tables: Sequence[ScoreTable]) -> list[str]:
             f"The scored cases are the validation cases of fold {record.settings.fold}; the data set has no "
             f"labelled test cases."
         )
+    if record.suspected_groups:
+        cautions.append(record.suspected_groups)
     if len(cases) < FEW_CASES:
         counted = "1 case was" if len(cases) == 1 else f"{len(cases)} cases were"
         cautions.append(f"Only {counted} scored: mean and standard deviation of so few say little about others.")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from ..evaluation.measure_names import FURTHER
 from ..evaluation.scores import METRICS, PAPER_METRICS, describe
 from ..paper.protocol import RULES
-from ..runs.record import HeldOutScores, PaperEvaluation, PaperStatistics, Statistics
+from ..runs.record import GroupRecord, HeldOutScores, PaperEvaluation, PaperStatistics, Statistics
 
 STATISTICS = tuple(field.name for field in fields(Statistics))
 
@@ -69,8 +70,55 @@ def make_score_tables(held_out: HeldOutScores | None) -> list[ScoreTable]:
     return tables
 
 
+@dataclass(frozen=True)
+class FurtherMeasures:
+    """The measures beside DSC and NSD.
+
+    Attributes
+    ----------
+    names : dict
+        From key to name.
+    per_class, overall
+        Statistics by key, of each class and of the means of the cases.
+    missed, invented : dict
+        By class, the cases whose reference alone has it, and whose prediction alone.
+    """
+
+    names: dict[str, str]
+    per_class: dict[str, dict[str, Statistics]]
+    overall: dict[str, Statistics]
+    missed: dict[str, int]
+    invented: dict[str, int]
+
+
+def make_further_measures(held_out: HeldOutScores | None) -> FurtherMeasures | None:
+    """Those of a run; ``None`` where nothing was held out, or a former version has not computed them."""
+    if held_out is None or not held_out.further:
+        return None
+    classes, cases = held_out.classes, held_out.per_case.values()
+    names = {key: name for key, name in FURTHER.items() if key in held_out.further}
+    return FurtherMeasures(
+        names,
+        {name: {key: held_out.further[key].per_class[name] for key in names} for name in classes},
+        {key: held_out.further[key] for key in names},
+        {name: sum(name in (case.missed or ()) for case in cases) for name in classes},
+        {name: sum(name in (case.invented or ()) for case in cases) for name in classes},
+    )
+
+
 def _statistics(values: Sequence[float]) -> Statistics:
     return Statistics(**describe(values))
+
+
+def make_group_spread(tables: Sequence[ScoreTable], groups: GroupRecord | None) -> dict[str, float]:
+    """Standard deviation of the groups' mean scores, by name of the metric; empty without groups."""
+    spreads = {}
+    for table in tables if groups is not None else ():
+        members: dict[str, list[float]] = {}
+        for row in table.cases:
+            members.setdefault(groups.of_scored[row.identifier], []).append(row.mean)
+        spreads[table.name] = float(np.std([np.mean(scores) for scores in members.values()]))
+    return spreads
 
 
 @dataclass(frozen=True)

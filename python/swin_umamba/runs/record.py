@@ -38,32 +38,43 @@ class MetricScores(Statistics):
 
 
 @dataclass(frozen=True)
-class CaseRecord:
-    """The scores of one case by class, and the classes that neither mask has."""
+class CaseRecord(Sparse):
+    """The scores of one case by class, and the classes that neither mask has.
+
+    ``further`` has the other measures by their keys, ``missed`` and ``invented`` the classes that the reference alone
+    has, and the prediction alone. Former runs do not have them.
+    """
 
     dsc: dict[str, float]
     nsd: dict[str, float]
     absent: tuple[str, ...] = ()
+    further: dict[str, dict[str, float]] | None = None
+    missed: tuple[str, ...] | None = None
+    invented: tuple[str, ...] | None = None
 
     @property
     def by_metric(self) -> dict[str, dict[str, float]]:
-        return {"dsc": self.dsc, "nsd": self.nsd}
+        return {"dsc": self.dsc, "nsd": self.nsd, **(self.further or {})}
 
 
 @dataclass(frozen=True)
-class HeldOutScores:
+class HeldOutScores(Sparse):
     """What `swin_umamba.evaluation.held_out.summarise` gives."""
 
     cases: int
     dsc: MetricScores
     nsd: MetricScores
     per_case: dict[str, CaseRecord]
+    further: dict[str, MetricScores] | None = None
 
     def __post_init__(self) -> None:
         if not self.per_case:
             raise ValueError("per_case is empty; a run without held-out cases has null for held_out")
         classes = set(self.classes)
         for case, scores in self.per_case.items():
+            if set(scores.further or ()) != set(self.further or ()):
+                found, others = sorted(scores.further or ()), sorted(self.further or ())
+                raise ValueError(f"per_case: the case {shown(case)} has further {shown(found)}, not {shown(others)}")
             for by_class in scores.by_metric.values():
                 if set(by_class) != classes or not classes:
                     found, others = sorted(by_class), sorted(classes)
@@ -81,7 +92,28 @@ class HeldOutScores:
 
     @property
     def by_metric(self) -> dict[str, MetricScores]:
-        return {"dsc": self.dsc, "nsd": self.nsd}
+        return {"dsc": self.dsc, "nsd": self.nsd, **(self.further or {})}
+
+
+@dataclass(frozen=True)
+class GroupRecord:
+    """Which cases belong together, as `Settings.group_by` says.
+
+    Attributes
+    ----------
+    of_scored : dict
+        The group of each held-out case.
+    trained : int
+        How many groups were trained on.
+    """
+
+    of_scored: dict[str, str]
+    trained: int
+
+    @property
+    def scored(self) -> int:
+        """How many groups were scored."""
+        return len(set(self.of_scored.values()))
 
 
 @dataclass(frozen=True)
@@ -202,6 +234,10 @@ class RunRecord:
         What the network computed in, ``"bfloat16"`` for instance; former runs do not say it.
     evaluation_as_published, evaluation : PaperEvaluation or None
         By the rules in `RULES`; ``None`` where there is no score.
+    groups : GroupRecord or None
+        ``None`` where every case is by itself.
+    suspected_groups : str or None
+        What the names of the cases suggest, where no groups were said and a suggested group is on both sides.
     not_evaluated : dict
         By rule, why there is no score where there should be one.
     """
@@ -223,9 +259,13 @@ class RunRecord:
     evaluation_as_published: PaperEvaluation | None = None
     evaluation: PaperEvaluation | None = None
     not_evaluated: Mapping[str, str] = field(default_factory=dict)
+    groups: GroupRecord | None = None
+    suspected_groups: str | None = None
 
     def __post_init__(self) -> None:
         classes = [score.per_class for evaluation in self.evaluations.values() for score in evaluation.scores.values()]
+        if self.groups and self.held_out and (strangers := set(self.held_out.per_case) ^ set(self.groups.of_scored)):
+            raise ValueError(f"groups: of_scored and the scored cases differ in {shown(min(strangers))}")
         for other in classes[1:]:
             if set(other) != set(classes[0]):
                 raise ValueError(f"evaluation: a score has the classes {shown(sorted(other))}, another has others")

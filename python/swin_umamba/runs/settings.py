@@ -104,6 +104,17 @@ class Settings(CheckedSettings):
         default="{default}, or all on the paper's data sets",
         metavar="F",
     )
+    group_by: str | None = setting(
+        Text(),
+        "which cases belong together, such as those of one patient: FILE.csv:COLUMN, a table whose first column has "
+        "the cases; or a regular expression over their names, whose first group, or else whole match, counts; or "
+        "prepared, the data set's own groups.csv. Folds are made by group, and statistics are over groups",
+        None,
+        default="every case by itself",
+        unsaid="every case by itself",
+        metavar="HOW",
+        is_later=True,
+    )
     nsd_tolerance: float = setting(
         Number(0, 1000),
         "tolerance of the normalized surface distance, in the unit of the image spacing: mm, or pixels for PNG",
