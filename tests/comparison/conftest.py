@@ -31,6 +31,8 @@ class Pretender:
         Writes what a run leaves behind.
     trained : list of str
         Names of the run folders, in the order in which they were trained.
+    paths : list of str
+        The same with the folder of the system, of several folds or seeds.
     failures : dict
         What runs fail with, by name; `KeyboardInterrupt` interrupts.
     shifts : dict
@@ -39,12 +41,14 @@ class Pretender:
 
     finish_run: Callable[..., None]
     trained: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     failures: dict[str, str | type[KeyboardInterrupt]] = field(default_factory=dict)
     shifts: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, run: Path, device: str) -> str | None:
         self.trained.append(run.name)
-        failure = self.failures.get(run.name)
+        self.paths.append(f"{run.parent.name}/{run.name}")
+        failure = self.failures.get(run.name, self.failures.get(self.paths[-1]))
         if failure is KeyboardInterrupt:
             raise KeyboardInterrupt
         if failure is not None:
@@ -57,6 +61,8 @@ class Pretender:
         dataset = open_raw_dataset(settings.dataset)
         shift = self.shifts.get(folder.root.name, len(self.trained))
         cases = dataset.held_out or dataset.training
+        if dataset.splits and not dataset.held_out:
+            cases = [case for case in cases if case.identifier in dataset.splits[settings.fold]["val"]]
         self.finish_run(folder.root, settings, cases, lambda number: shift + number % 3)
         measured = {number: Epoch(0.25, 700_000_000 + number) for number in range(settings.epochs)}
         Measurements(1_500_000, 2_345_000_000, 0, measured).write(folder.root)

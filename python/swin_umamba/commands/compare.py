@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..common.device import DEVICE_HELP
-from ..common.setting_kinds import Number
+from ..common.setting_kinds import Integer, Number
 from ..comparison.systems import SHARED
 from ..evaluation.measure_names import MEASURES_HELP
 from ..jobs.comparison import ComparisonRequest, compare
@@ -81,6 +81,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the first epoch of some models, instead of the one of the paper's comparison",
     )
     parser.add_argument(
+        "--folds",
+        metavar="F-G",
+        help="train every system on each of these folds, such as 0-4, and pool their cases (default: --fold alone)",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=one_of(Integer(1, 1000)),
+        metavar="N",
+        help="train every system with N seeds, from --seed on (default: that one alone)",
+    )
+    parser.add_argument(
+        "--job",
+        type=one_of(Integer(0, 1_000_000)),
+        metavar="K",
+        help="only do training number K of all of them, counted from 0, beside other processes that do others, such as "
+        "K = $SLURM_ARRAY_TASK_ID; the same command without --job then makes the table",
+    )
+    parser.add_argument(
         "--metrics",
         metavar="A,B,...",
         help=f"the scores of the table, separated by commas, of {MEASURES_HELP}; may be changed without training again "
@@ -104,6 +122,9 @@ def run(args: argparse.Namespace) -> None:
             output=args.output,
             device=args.device,
             metrics=args.metrics,
+            folds=args.folds,
+            seeds=args.seeds,
+            job=args.job,
         )
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from ..common.exit_codes import EXIT_WRONG_INPUT
@@ -50,6 +50,7 @@ def add_settings(
     parser: argparse.ArgumentParser,
     settings: type[CheckedSettings],
     names: Collection[str] | None = None,
+    types: Mapping[str, Callable[[str], Any]] | None = None,
     **examples: CheckedSettings,
 ) -> None:
     """Declare an option for each setting; `said_settings` gives those that the user says.
@@ -62,6 +63,8 @@ def add_settings(
         Declares them.
     names
         Those that get an option; all if ``None``.
+    types
+        By name, the argparse types of those whose option takes more than their kind.
     **examples
         Whose values the help names beside the defaults; see `Setting`.
     """
@@ -79,7 +82,7 @@ def add_settings(
             options["choices"] = kind.values
         elif not isinstance(kind, Flag):
             item = kind.item if isinstance(kind, Several) else kind
-            options["type"] = one_of(item)
+            options["type"] = (types or {}).get(name) or one_of(item)
             options["metavar"] = declared.metavar or ("N" if isinstance(item, Integer) else "X")
         if isinstance(kind, Several):
             options["nargs"] = kind.count

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..common.device import DEVICE_HELP
 from ..common.exit_codes import execute
 from ..common.setting_kinds import Integer
+from ..common.settings import declarations
+from ..jobs.folds import train_folds
 from ..jobs.training import TrainingRequest, train
 from ..runs.settings import SAMPLE_SETTINGS, Settings
 from .parsing import OneLineParser, add_settings, one_of, said_settings
@@ -39,6 +42,7 @@ examples:
   %(prog)s --resume
   %(prog)s 702 --model swin-umamba --device cuda
   %(prog)s nnUNet_raw/Dataset101_Liver --device cuda --devices 2
+  %(prog)s nnUNet_raw/Dataset101_Liver --fold 0-4
   torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m swin_umamba.train 702
 """
 
@@ -50,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     # The processes that --devices starts speak to the user by the same name.
     parser.set_defaults(prog=parser.prog)
-    add_settings(parser, Settings, sample=SAMPLE_SETTINGS)
+    add_settings(parser, Settings, types={"fold": _fold_or_folds}, sample=SAMPLE_SETTINGS)
     parser.add_argument("--device", default="auto", metavar="DEVICE", help=DEVICE_HELP)
     parser.add_argument(
         "--devices",
@@ -77,7 +81,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train by `swin_umamba.jobs.training.train`, and raise what that raises."""
     said = said_settings(args, Settings)
-    train(TrainingRequest(said, args.output, args.resume, args.device, args.devices, args.prog))
+    folds = said.pop("fold") if isinstance(said.get("fold"), _Folds) else None
+    request = TrainingRequest(said, args.output, args.resume, args.device, args.devices, args.prog)
+    if folds is None:
+        train(request)
+    else:
+        train_folds(request, folds)
+
+
+class _Folds(str):
+    """Several folds, such as ``0-4``."""
+
+
+def _fold_or_folds(text: str) -> int | str:
+    if re.fullmatch(r"\d+[-,][\d,-]*", text):
+        return _Folds(text)
+    return one_of(declarations(Settings)["fold"].kind)(text)
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.train") -> int:

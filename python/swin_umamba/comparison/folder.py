@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..common.errors import UserError
-from ..common.files import write_json
+from ..common.files import link_atomically, write_json
 from ..common.text import one_line
 from ..common.typed_json import load_json
 from ..runs.folder import ResultsFolder, RunFolder
@@ -43,6 +43,10 @@ class ComparisonFolder(ResultsFolder):
                 self._read_shared().check_unchanged(values, self.OTHER)
             for system in systems:
                 run = self.run(system)
+                if run.root.parent != self.root and RunFolder(run.root.parent).settings.exists():
+                    raise UserError(
+                        f"{run.root.parent.name} was trained once, without --folds and --seeds; {self.OTHER}"
+                    )
                 if run.settings.exists():
                     Settings.read(run.settings).check_unchanged(vars(system.settings), self.OTHER)
                 else:
@@ -75,13 +79,31 @@ class ComparisonFolder(ResultsFolder):
                 folder.mkdir(exist_ok=True)
             for system in systems:
                 run = self.run(system)
-                run.root.mkdir(exist_ok=True)
+                run.root.mkdir(parents=True, exist_ok=True)
                 if not run.settings.exists():
                     write_json(run.settings, system.settings.as_json())
                 for shared in (self.raw, self.preprocessed):
                     _link(shared, run.root / shared.name)
         except OSError as error:
             raise UserError(f"cannot write to the folder {self.root}: {error.strerror}") from error
+
+    def link_folds(self, runs: Sequence[ComparedSystem]) -> None:
+        """Put the folds of runs together as nnU-Net's commands look for them, in ``nnUNet_results`` of the comparison.
+
+        Parameters
+        ----------
+        runs
+            Finished ones of one seed; each has trained another fold or another network.
+        """
+        together = RunFolder(self.root).results
+        for run in map(self.run, runs):
+            for fold in run.results.glob("*/*/fold_*"):
+                place = together / fold.relative_to(run.results)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _link(fold, place)
+                for name in ("plans.json", "dataset.json", "dataset_fingerprint.json"):
+                    if (fold.parent / name).exists():
+                        link_atomically(fold.parent / name, place.parent / name)
 
     def _read_shared(self) -> Settings:
         try:

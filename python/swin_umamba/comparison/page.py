@@ -30,7 +30,7 @@ def write_page(folder: ComparisonFolder, record: ComparisonRecord) -> None:
     rows = [
         {
             "cells": table_row(record, row),
-            "page": f"{quote(row.name)}/report.html" if isinstance(row, FinishedRow) else None,
+            "pages": [f"{quote(run)}/report.html" for run in row.runs] if isinstance(row, FinishedRow) else [],
         }
         for row in record.systems
     ]

@@ -48,7 +48,7 @@ def draw_comparison(path: Path, dataset: RawDataset, titles: Sequence[str], resu
         for cells, (index, place) in zip(grid, places.items(), strict=True):
             case = cases[identifiers[index]]
             for number, (cell, result) in enumerate(zip(cells[2:], results, strict=True)):
-                prediction = result.run.folder.predictions / f"{case.identifier}{dataset.file_ending}"
+                prediction = result.prediction(case.identifier, dataset.file_ending)
                 example = read_example(case.images, case.label, prediction, channels, reader)
                 pictures, labels = draw_example(example, dataset.classes)
                 if number == 0:

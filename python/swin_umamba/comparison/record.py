@@ -14,6 +14,7 @@ from ..paper.protocol import RULES
 from ..runs.record import EvaluationSettings
 from ..runs.settings import Settings
 from .paired_test import PairedTest, compare_to_first, needed_cases
+from .repeats import Repeats, repeated
 from .results import OWN_SCORES, Result, Score, choose_scores, common_scores
 from .statistics import group_means
 from .systems import ComparedSystem, shared_settings
@@ -55,6 +56,8 @@ class FinishedRow(SystemRow):
         The same by the other rules of `RULES`.
     against_first : dict
         By metric, the test against the first system; empty for that itself, or where it is not finished.
+    runs : tuple of str
+        Their folders.
     missed, invented : int
         Classes of cases that the reference alone has, and the prediction alone.
 
@@ -81,6 +84,7 @@ class FinishedRow(SystemRow):
     against_first: dict[str, PairedTest]
     missed: int
     invented: int
+    runs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,8 @@ class ComparisonRecord:
         One of `RULES`, or `OWN_SCORES`; ``None`` without any result.
     evaluation : PaperMetric or None
         ``None`` for `OWN_SCORES`.
+    repeats : Repeats or None
+        Folds and seeds, where there are several.
     n_groups : int or None
         Groups of the scored cases, where the user has said them.
     test, systems, cautions
@@ -139,6 +145,7 @@ class ComparisonRecord:
     evaluation: PaperMetric | None
     test: TestNames
     systems: tuple[SystemRow, ...]
+    repeats: Repeats | None
     n_groups: int | None
     cautions: tuple[str, ...]
 
@@ -157,6 +164,7 @@ def make_record(
     failures: Mapping[str, str],
     command: Sequence[str],
     measures: Sequence[str] | None = None,
+    repeats: Repeats | None = None,
 ) -> ComparisonRecord:
     """Put everything that is known of a comparison together.
 
@@ -172,6 +180,8 @@ def make_record(
         What repeats the comparison.
     measures
         Which scores the table has, of `MEASURES`; ``None`` for DSC and NSD, or those of the paper's metric.
+    repeats
+        The folds and seeds over which the results are pooled; ``None`` for one run of each system.
     """
     scores_from = common_scores(results.values())
     places = choose_scores(results.values(), scores_from, measures)
@@ -179,7 +189,7 @@ def make_record(
     finished = [system.name for system in systems if system.name in results]
     tests: dict[str, dict[str, PairedTest]] = {name: {} for name in finished}
     first = results.get(systems[0].name)
-    groups = first.run.record.groups and first.run.record.groups.of_scored if first else None
+    groups = first.groups if first else None
     withheld = "the cases of the sample are not independent" if first and first.run.record.is_sample else None
     if first is not None:
         for key in keys:
@@ -198,7 +208,7 @@ def make_record(
             rows.append(SystemRow(*known, "not trained yet"))
     return ComparisonRecord(
         dataset=first.run.record.dataset if first else None,
-        settings=systems[0].settings,
+        settings=repeated(systems[0], repeats)[0].settings,
         command=shlex.join(command),
         written=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         metrics=keys,
@@ -211,9 +221,10 @@ def make_record(
             correction="Holm, over the systems",
         ),
         systems=tuple(rows),
+        repeats=repeats,
         n_groups=len(set(groups.values())) if groups else None,
         cautions=(
-            *_cautions(rows, results, keys),
+            *_cautions(rows, results, keys, repeats),
             *_not_as_published(systems, results, scores_from),
             *_left_out(systems, results, [key for key in measures or () if results and key not in keys]),
         ),
@@ -235,7 +246,10 @@ def _finished_row(
     tests: dict[str, PairedTest],
 ) -> FinishedRow:
     record, measured = result.run.record, result.measurements
-    cases = record.held_out.per_case.values()
+    cases = [case for run in result.runs for case in run.record.held_out.per_case.values()]
+    folder = result.run.folder.root
+    # Several runs of a system lie in its folder.
+    above = folder.parent if known[0] == folder.name else folder.parent.parent
     training = record.training
     return FinishedRow(
         *known,
@@ -249,7 +263,7 @@ def _finished_row(
         selective_scan=measured.scan,
         step_seconds=measured.step_seconds,
         peak_memory_bytes=measured.peak_memory,
-        training_seconds=record.seconds.training,
+        training_seconds=sum(run.record.seconds.training for run in result.runs),
         device=record.device,
         device_type=record.device_type,
         threads=record.threads,
@@ -260,10 +274,13 @@ def _finished_row(
         against_first=tests,
         missed=sum(len(case.missed or ()) for case in cases),
         invented=sum(len(case.invented or ()) for case in cases),
+        runs=tuple(run.folder.root.relative_to(above).as_posix() for run in result.runs),
     )
 
 
-def _cautions(rows: Sequence[SystemRow], results: Mapping[str, Result], keys: Sequence[str]) -> list[str]:
+def _cautions(
+    rows: Sequence[SystemRow], results: Mapping[str, Result], keys: Sequence[str], repeats: Repeats | None
+) -> list[str]:
     cautions = [f"{row.title} failed: {row.failure}" for row in rows if isinstance(row, FailedRow)]
     done = [row for row in rows if isinstance(row, FinishedRow)]
     if not done:
@@ -275,14 +292,17 @@ def _cautions(rows: Sequence[SystemRow], results: Mapping[str, Result], keys: Se
         )
     if suspected := next((s for result in results.values() if (s := result.run.record.suspected_groups)), None):
         cautions.append(suspected)
-    are_grouped = any(result.run.record.groups for result in results.values())
+    are_grouped = any(result.groups for result in results.values())
+    seeds = 1 if repeats is None else len(repeats.seeds)
+    trained = "once. Another seed, or a longer training," if seeds == 1 else f"with {seeds} seeds. A longer training"
     cautions.append(
-        "Each system was trained once. Another seed, or a longer training, may give another ranking; the test is over "
+        f"Each system was trained {trained} may give another ranking; the test is over "
         + ("groups of cases, and takes the groups" if are_grouped else "cases, and takes them")
         + " to be independent."
     )
     if done[0].held_out_from == "validation":
-        cautions.append("The scored cases are the validation cases of the fold; there are no labelled test cases.")
+        folds = "folds" if repeats is not None and len(repeats.folds) > 1 else "fold"
+        cautions.append(f"The scored cases are the validation cases of the {folds}; there are no labelled test cases.")
     n_cases = len(done[0].scores[keys[0]].cases) if keys else len(results[done[0].name].run.record.held_out.per_case)
     if n_cases < FEW_CASES:
         cautions.append(f"Few cases ({n_cases}): means and standard deviations of so few say little about others.")

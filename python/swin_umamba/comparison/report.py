@@ -44,7 +44,10 @@ def _csv(record: ComparisonRecord) -> str:
         "peak_memory_bytes",
         "training_seconds",
     )
-    statistics, tested = ("mean", "std", "low", "high"), ("n", "ties", "difference", "p", "p_holm")
+    statistics, tested = (
+        ("mean", "std", "low", "high", "fold_std", "seed_std"),
+        ("n", "ties", "difference", "p", "p_holm"),
+    )
     rule, others = record.scores_from, _other_rules(record)
     own = record.own_metrics
     columns = [
@@ -116,12 +119,13 @@ def explanations(record: ComparisonRecord) -> list[str]:
     rates = "; ".join(f"{row.title} {_number(row.learning_rate, '{:g}')}" for row in record.finished)
     return [
         f"Budget of each system: epochs {settings.epochs}, iterations of one {settings.iterations}, batch "
-        f"{first.batch_size}, patch {patch}, fold {settings.fold}, seed {settings.seed}.",
+        f"{first.batch_size}, patch {patch}, {_repeats(record)}.",
         f"Optimizer and schedule are the system's own; learning rate of the first epoch: {rates}.",
         f"Scores{_whose(record)}: mean ± standard deviation (divided by n) over {n_cases} held-out cases"
         + (f", the deviation over their {record.n_groups} groups" if record.n_groups else "")
         + (f"; NSD {_tolerance(record)}." if "nsd" in record.metrics else "."),
         *_intervals(record),
+        *_spread_over_repeats(record),
         *_further_measures(record),
         *_scores_by_other_rules(record),
         f"p: {record.test.name}, against {title}, corrected by {record.test.correction}; "
@@ -151,6 +155,33 @@ def _tolerance(record: ComparisonRecord) -> str:
     if settings.tolerance_mm is not None:
         return "at tolerances in mm: " + ", ".join(f"{name} {mm:g}" for name, mm in settings.tolerance_mm.items())
     return f"at a tolerance of {_number(settings.tolerance_pixels, '{:g}')} pixels"
+
+
+def _repeats(record: ComparisonRecord) -> str:
+    if record.repeats is None:
+        return f"fold {record.settings.fold}, seed {record.settings.seed}"
+    folds, seeds = record.repeats.folds, record.repeats.seeds
+    return (
+        f"folds {', '.join(map(str, folds))}, seeds {', '.join(map(str, seeds))}: {len(folds) * len(seeds)} trainings, "
+        f"whose scores of a case are averaged"
+    )
+
+
+def _spread_over_repeats(record: ComparisonRecord) -> list[str]:
+    lines = []
+    for key in record.metrics:
+        for name, over in (("fold_std", "folds"), ("seed_std", "seeds")):
+            shown = [
+                f"{row.title} {_form(key).format(deviation)}"
+                for row in record.finished
+                if (deviation := getattr(row.scores[key], name)) is not None
+            ]
+            if shown:
+                lines.append(
+                    f"Standard deviation (divided by n - 1) of the mean {PAPER_METRICS[key]} over {over}: "
+                    f"{'; '.join(shown)}."
+                )
+    return lines
 
 
 def _intervals(record: ComparisonRecord) -> list[str]:

@@ -35,12 +35,16 @@ class Score:
         Score of each case, ``None`` where it has none.
     interval : (float, float) or None
         See `swin_umamba.comparison.statistics.bootstrap_interval`.
+    fold_std, seed_std : float or None
+        Standard deviation (divided by n - 1) of the means of several folds, and of several seeds.
     """
 
     mean: float | None
     std: float | None
     cases: dict[str, float | None]
     interval: tuple[float, float] | None = None
+    fold_std: float | None = None
+    seed_std: float | None = None
 
     @property
     def low(self) -> float | None:
@@ -64,11 +68,22 @@ class Result:
         ``f1``. `OWN_SCORES` have all measures.
     measurements : Measurements
         Time, memory and operations.
+    runs : tuple of FinishedRun
+        All runs of the system, `run` first: there are several of several folds or seeds.
+    groups : dict or None
+        Group of each scored case, where the user has said it.
     """
 
     run: FinishedRun
     scores: dict[str, dict[str, Score]]
     measurements: Measurements
+    runs: tuple[FinishedRun, ...] = ()
+    groups: Mapping[str, str] | None = None
+
+    def prediction(self, case: str, ending: str) -> Path:
+        """The predicted label image of a case, of the first run that scored it."""
+        run = next(run for run in self.runs if case in run.record.held_out.per_case)
+        return run.folder.predictions / f"{case}{ending}"
 
 
 def read_result(folder: RunFolder) -> Result:
@@ -99,7 +114,7 @@ def read_result(folder: RunFolder) -> Result:
         rule: {key: _over_groups(score, groups) for key, score in by_metric.items()}
         for rule, by_metric in scores.items()
     }
-    return Result(run, scores, Measurements.read(folder.root))
+    return Result(run, scores, Measurements.read(folder.root), (run,), groups)
 
 
 def _over_groups(score: Score, groups: Mapping[str, str] | None) -> Score:

@@ -95,10 +95,15 @@ def choose_systems(
     for model, file in rows:
         own = {"epochs": epochs, "learning_rate": rates.get(model)}
         settings = choose_settings({**said, **own}, default_settings(dataset, model, file))
-        is_scratch = model in PRETRAINABLE and file is None
-        title = SYSTEMS[model].title + (", scratch" if is_scratch else "")
-        systems.append(ComparedSystem(model + ("-scratch" if is_scratch else ""), title, settings))
+        systems.append(name_system(settings))
     return systems
+
+
+def name_system(settings: Settings) -> ComparedSystem:
+    """The row of a system with these settings."""
+    is_scratch = settings.model in PRETRAINABLE and settings.pretrained is None
+    title = SYSTEMS[settings.model].title + (", scratch" if is_scratch else "")
+    return ComparedSystem(settings.model + ("-scratch" if is_scratch else ""), title, settings)
 
 
 def all_models(said: Mapping[str, Any], dataset: str | None) -> tuple[str, ...]:

@@ -11,20 +11,22 @@ from typing import Any
 from ..checkpoints.encoder_file import check_pretrained_file, find_pretrained_file
 from ..common.console import PlainConsole
 from ..common.device import check_device
-from ..common.errors import UserError
+from ..common.errors import RunError, UserError
 from ..common.processors import set_worker_defaults
 from ..comparison.folder import ComparisonFolder
+from ..comparison.repeats import Repeats, list_runs, parse_folds
 from ..comparison.systems import ComparedSystem, all_models, check_models, choose_systems, shared_settings
-from ..datasets import open_raw_dataset, prepare_sample
+from ..datasets import RawDataset, open_raw_dataset, prepare_sample
 from ..datasets.find_dataset import find_dataset
 from ..datasets.group_folds import absolute_table
+from ..datasets.raw_dataset import check_fold
 from ..datasets.sample import SAMPLE_NAME
 from ..evaluation.measure_names import parse_measures
 from ..paper.protocol import find_protocol
 from ..paper.systems import SYSTEMS
 from ..report.commands import training_arguments
 from ..runs.folder import enter_environment
-from ..runs.settings import PRETRAINABLE, check_scratch
+from ..runs.settings import PRETRAINABLE, Settings, check_scratch
 from .check_inputs import open_checked_dataset, try_pretrained
 
 TABLE_WIDTH = 140
@@ -47,6 +49,9 @@ class ComparisonRequest:
     output: Path | None = None
     device: str = "auto"
     metrics: str | None = None
+    folds: str | None = None
+    seeds: int | None = None
+    job: int | None = None
 
 
 def compare(request: ComparisonRequest) -> None:
@@ -59,21 +64,72 @@ def compare(request: ComparisonRequest) -> None:
     RunError
         A system failed.
     """
-    set_worker_defaults()
     measures = None if request.metrics is None else parse_measures(request.metrics)
     request = _with_models(request)
     systems = _choose(request)
-    folder = ComparisonFolder(_output(request, systems).expanduser().resolve())
-    folder.check(systems)
-    settings = systems[0].settings
+    repeats = _repeats(request, systems[0].settings)
+    command = _command(request, systems)
+    compare_systems(systems, repeats, _output(request, systems), request.device, command, measures, request.job)
+
+
+def compare_systems(
+    systems: Sequence[ComparedSystem],
+    repeats: Repeats | None,
+    output: Path,
+    device_name: str,
+    command: Sequence[str],
+    measures: Sequence[str] | None = None,
+    job: int | None = None,
+) -> None:
+    """Check everything, then train what is not finished, and write the table.
+
+    Parameters
+    ----------
+    systems
+        The rows of the table.
+    repeats
+        Folds and seeds of each; ``None`` for those of its settings.
+    output
+        Results folder, as the user wrote it.
+    device_name
+        Where to compute.
+    command
+        What repeats this.
+    measures
+        The scores of the table; see `swin_umamba.comparison.record.make_record`.
+    job
+        Number of the only training to do, without a table.
+
+    Raises
+    ------
+    UserError
+        Wrong input, found before any training.
+    RunError
+        A training failed.
+    """
+    set_worker_defaults()
+    runs = list_runs(systems, repeats)
+    if job is not None and job >= len(runs):
+        raise UserError(f"--job {job}: there are {len(runs)} trainings, counted from 0")
+    folder = ComparisonFolder(output.expanduser().resolve())
+    folder.check(runs)
+    settings = runs[0].settings
     raw = folder.raw if settings.dataset is None else Path(settings.dataset).parent
-    enter_environment(raw, folder.run(systems[0]))
-    device = check_device(request.device, needs_kernels=any(SYSTEMS[s.settings.model].needs_kernels for s in systems))
+    enter_environment(raw, folder.run(runs[0]))
+    needs_kernels = any(SYSTEMS[system.settings.model].needs_kernels for system in systems)
+    device = check_device(device_name, needs_kernels=needs_kernels)
+    if settings.dataset is None and repeats is not None and len(repeats.folds) > 1:
+        raise UserError("several folds: the sample has one split; leave them out")
     dataset = open_checked_dataset(settings, folder.root, needs_held_out=True)
-    for system in systems:
+    for fold in repeats.folds[1:] if repeats else ():
+        check_fold(dataset, fold)
+    for system in runs[: len(systems)]:
         if system.settings.pretrained is not None and not folder.run(system).settings.exists():
             try_pretrained(system.settings, dataset)
-    with folder.open(systems):
+    if job is not None:
+        _train_one(runs, job, folder, dataset, str(device))
+        return
+    with folder.open(runs):
         # A table cut to a pipe's 80 columns would lose digits.
         console = PlainConsole(width=None if sys.stdout.isatty() else TABLE_WIDTH)
         if dataset is None:
@@ -82,7 +138,41 @@ def compare(request: ComparisonRequest) -> None:
         # Imported late: the help of all commands should not wait for scipy and matplotlib.
         from .comparison_pipeline import execute_comparison
 
-        execute_comparison(systems, dataset, folder, str(device), _command(request, systems), console, measures)
+        execute_comparison(systems, dataset, folder, str(device), command, console, measures, repeats)
+
+
+def _repeats(request: ComparisonRequest, settings: Settings) -> Repeats | None:
+    if request.folds is None and request.seeds is None:
+        return None
+    if request.folds is not None and "fold" in request.said:
+        raise UserError("--fold and --folds: say one of them")
+    folds = (settings.fold,) if request.folds is None else parse_folds(request.folds)
+    first = settings.seed
+    return Repeats(folds, tuple(range(first, first + (request.seeds or 1))))
+
+
+def _train_one(
+    runs: Sequence[ComparedSystem], number: int, folder: ComparisonFolder, dataset: RawDataset | None, device: str
+) -> None:
+    """Train one of all runs, beside other processes that train others of them."""
+    from filelock import FileLock
+
+    run = runs[number]
+    folder.root.mkdir(parents=True, exist_ok=True)
+    # Each waits here for the others, which are at it for seconds.
+    with FileLock(folder.root / ".jobs.lock"), folder.open(runs):
+        if dataset is None:
+            prepare_sample(folder.raw)
+    console = PlainConsole()
+    console.print(f"{run.title}: training {number} of 0 to {len(runs) - 1}")
+    if folder.run(run).is_finished:
+        console.print("has been trained before")
+        return
+    from .comparison_process import run_process
+
+    if (failure := run_process(folder.run(run).root, device)) is not None:
+        raise RunError(f"{run.title} failed: {failure}")
+    console.print("the same command without --job makes the table")
 
 
 def _with_models(request: ComparisonRequest) -> ComparisonRequest:
@@ -126,11 +216,16 @@ def _command(request: ComparisonRequest, systems: Sequence[ComparedSystem]) -> l
     """The command with every shared setting said, so that no default matters; paths as the user wrote them."""
     pretrained = request.pretrained or next((s.settings.pretrained for s in systems if s.settings.pretrained), None)
     paths = {"dataset": request.said.get("dataset"), "pretrained": pretrained}
-    command = ["swin-umamba", "compare", *training_arguments({**shared_settings(systems[0].settings), **paths})]
+    settings = {**shared_settings(systems[0].settings), **paths}
+    if request.folds is not None:
+        del settings["fold"]
+    command = ["swin-umamba", "compare", *training_arguments(settings)]
     command += ["--models", ",".join(request.models)]
     command += ["--scratch"] if request.scratch else []
     command += ["--no-pretrained"] if request.no_pretrained else []
     if request.learning_rates:
         command += ["--learning-rate", *(f"{model}={rate:g}" for model, rate in request.learning_rates)]
+    command += ["--folds", request.folds] if request.folds is not None else []
+    command += ["--seeds", str(request.seeds)] if request.seeds is not None else []
     command += ["--metrics", request.metrics] if request.metrics is not None else []
     return [*command, "--device", request.device, "--output", str(_output(request, systems))]

@@ -12,7 +12,9 @@ from ..common.errors import RunError
 from ..comparison.folder import ComparisonFolder
 from ..comparison.page import write_page
 from ..comparison.panel import draw_comparison
-from ..comparison.record import make_record
+from ..comparison.pooling import pool_systems
+from ..comparison.record import ComparisonRecord, make_record
+from ..comparison.repeats import Repeats, list_runs
 from ..comparison.report import summary_table, time_left, write_record
 from ..comparison.results import Result, read_result
 from ..comparison.systems import ComparedSystem
@@ -28,6 +30,7 @@ def execute_comparison(
     command: Sequence[str],
     console: PlainConsole,
     measures: Sequence[str] | None = None,
+    repeats: Repeats | None = None,
 ) -> None:
     """Train what is not finished, and write the table after every system and the figure at the end.
 
@@ -47,6 +50,8 @@ def execute_comparison(
         What the user sees.
     measures
         Which scores the table has; see `swin_umamba.comparison.record.make_record`.
+    repeats
+        Folds and seeds of each system; ``None`` for one run.
 
     Raises
     ------
@@ -56,7 +61,13 @@ def execute_comparison(
     results: dict[str, Result] = {}
     failures: dict[str, str] = {}
     missing: list[ComparedSystem] = []
-    for system in systems:
+    runs = list_runs(systems, repeats)
+
+    def record_so_far() -> ComparisonRecord:
+        pooled, failed = pool_systems(systems, repeats, results, failures)
+        return make_record(systems, pooled, failed, command, measures, repeats)
+
+    for system in runs:
         if not folder.run(system).is_finished:
             missing.append(system)
             continue
@@ -87,12 +98,15 @@ def execute_comparison(
         if failure is not None:
             failures[system.name] = failure
             console.announce(f"{system.title} failed:", failure, style="red")
-        write_record(folder, make_record(systems, results, failures, command, measures))
-    record = make_record(systems, results, failures, command, measures)
+        write_record(folder, record_so_far())
+    record = record_so_far()
     write_record(folder, record)
-    finished = [system for system in systems if system.name in results]
+    pooled, _ = pool_systems(systems, repeats, results, failures)
+    if repeats is not None and len(repeats.folds) > 1:
+        folder.link_folds([run for run in runs if run.name in results and run.settings.seed == repeats.seeds[0]])
+    finished = [system for system in systems if system.name in pooled]
     if finished:
-        titles, drawn = zip(*((system.title, results[system.name]) for system in finished), strict=True)
+        titles, drawn = zip(*((system.title, pooled[system.name]) for system in finished), strict=True)
         try:
             draw_comparison(folder.panel, dataset, titles, drawn)
         # Readers raise whatever their libraries raise. The table is there, and must not get lost with the figure.
@@ -115,4 +129,5 @@ def execute_comparison(
             console.print(f"  {path.name:<16} {what}")
     if failures:
         names = ", ".join(failures)
-        raise RunError(f"{len(failures)} of {len(systems)} systems failed ({names}); the same command tries them again")
+        what = "systems" if repeats is None else "trainings"
+        raise RunError(f"{len(failures)} of {len(runs)} {what} failed ({names}); the same command tries them again")

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from batchgenerators.utilities.file_and_folder_operations import load_json
+from filelock import FileLock
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
@@ -56,6 +57,13 @@ def plan_and_preprocess(
     UserError
         The batch cannot be shared equally.
     """
+    # Trainings of one comparison may start at once, and share the folder.
+    folder.preprocessed.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.preprocessed / ".planning.lock"):
+        return _plan_and_preprocess(dataset, folder, settings, world_size)
+
+
+def _plan_and_preprocess(dataset: RawDataset, folder: RunFolder, settings: Settings, world_size: int) -> dict[str, Any]:
     preprocessed = folder.preprocessed / dataset.name
     preset = SYSTEMS[settings.model].planner
     planner_class = getattr(residual_encoder_unet_planners, preset) if preset else ExperimentPlanner

@@ -175,6 +175,18 @@ def _locate(said: Mapping[str, Any]) -> dict[str, Any]:
     return located
 
 
+def settings_of(request: TrainingRequest) -> Settings:
+    """The settings of a new run as the user says them; raises `UserError` for wrong ones."""
+    if request.said.get("pretrained") is not None:
+        check_pretrained_file(request.said["pretrained"], "--pretrained")
+    return _new_settings(_locate(request.said))
+
+
+def default_output(request: TrainingRequest) -> Path:
+    """The results folder of a run for which none was said."""
+    return _default_output(_locate(request.said))
+
+
 def _new_settings(said: Mapping[str, Any], former_weights: str | None = None) -> Settings:
     """Settings of a run as the command says them; ``former_weights`` are those that a finished run has started from."""
     dataset, model = said.get("dataset"), said.get("model", SAMPLE_SETTINGS.model)
