@@ -99,8 +99,8 @@ def _shown(sizes: object) -> str:
     return " × ".join(f"{size:.6g}" for size in sizes)
 
 
-def write_nifti_labels(path: Path, labels: np.ndarray, header: nibabel.Nifti1Header) -> None:
-    """Write labels, integer (Z, H, W), with the header of their image, so that every program sees both at one place.
+def nifti_labels(labels: np.ndarray, header: nibabel.Nifti1Header) -> nibabel.Nifti1Image:
+    """Return labels, integer (Z, H, W), with the header of their image, so that every program sees both at one place.
 
     Both forms, their codes, the unit and the voxel size are the image's; type, scale and description are not.
     """
@@ -113,4 +113,9 @@ def write_nifti_labels(path: Path, labels: np.ndarray, header: nibabel.Nifti1Hea
     header["descrip"] = b""
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     n_axes = 2 if header["dim"][0] == 2 else 3
-    nibabel.save(kind(labels.T if n_axes == 3 else labels[0].T, None, header), path)
+    return kind(labels.T if n_axes == 3 else labels[0].T, None, header)
+
+
+def write_nifti_labels(path: Path, labels: np.ndarray, header: nibabel.Nifti1Header) -> None:
+    """Write labels as `nifti_labels` makes them."""
+    nibabel.save(nifti_labels(labels, header), path)

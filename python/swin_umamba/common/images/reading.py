@@ -123,6 +123,24 @@ def image_size(path: Path) -> tuple[tuple[int, int], str]:
         raise UserError(f"{path} cannot be read: {last_line(error)}") from error
 
 
+def palette_of(path: Path) -> list[int] | None:
+    """Return the colours of a PNG or BMP image of a palette, as ``0xrrggbb`` by index; ``None`` of other images.
+
+    Raises
+    ------
+    UserError
+        The file is no image that Pillow knows.
+    """
+    if not path.name.lower().endswith((".png", ".bmp")):
+        return None
+    try:
+        with Image.open(path, formats=PILLOW_FORMATS) as image:
+            flat = image.getpalette("RGB") if image.mode == "P" else None
+    except Exception as error:
+        raise UserError(f"{path} cannot be read: {last_line(error)}") from error
+    return flat and [red << 16 | green << 8 | blue for red, green, blue in zip(*[iter(flat)] * 3, strict=True)]
+
+
 def open_nifti(path: Path) -> nibabel.Nifti1Image:
     """Open a NIfTI file; its voxels are read when they are asked for.
 
@@ -164,7 +182,12 @@ def nifti_bytes(labels: np.ndarray, like: nibabel.Nifti1Image) -> bytes:
 
 
 def png_bytes(array: np.ndarray) -> bytes:
-    """Return the content of a PNG file of a (H, W) or (H, W, 3) uint8 array."""
+    """Return the content of a PNG file of a (H, W) or (H, W, 3) array of uint8 or uint16."""
+    if array.dtype == np.uint16:
+        # Pillow writes no colours of 16 bits.
+        import imagecodecs
+
+        return bytes(imagecodecs.png_encode(array))
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, format="PNG")
     return buffer.getvalue()

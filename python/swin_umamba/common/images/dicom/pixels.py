@@ -1,0 +1,111 @@
+"""Pixels of one object: decoded, of their own sign and bits, dark to bright, in the unit of the modality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..stored import ImageFault
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_LOSSLESS_JPEG = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+_EXTENDED_JPEG = "1.2.840.10008.1.2.4.51"
+
+
+def read_frames(dataset: Dataset) -> np.ndarray:
+    """Return the stored pixels of an object, (F, H, W) or (F, H, W, 3) of colours, those of MONOCHROME1 inverted.
+
+    Raises
+    ------
+    ImageFault
+        They cannot be decoded.
+    """
+    n_frames = int(dataset.get("NumberOfFrames", 1) or 1)
+    photometric = str(dataset.PhotometricInterpretation)
+    array = _decode(dataset, n_frames)
+    if photometric == "PALETTE COLOR":
+        from pydicom.pixels import apply_color_lut
+
+        array = apply_color_lut(array, dataset)
+        # Tables of 16 bits hold colours of 8 bits in their upper half.
+        array = (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array
+    shape = (n_frames, int(dataset.Rows), int(dataset.Columns))
+    array = array.reshape(*shape, -1)
+    if array.shape[-1] not in (1, 3):
+        raise ImageFault(f"it has {array.shape[-1]} values a pixel; 1 or 3 are wanted")
+    if array.shape[-1] == 3:
+        return array
+    array = _signed(array[..., 0], dataset)
+    if photometric == "MONOCHROME1":
+        # As GDCM: over the whole range that the bits could have.
+        bits = int(dataset.BitsStored)
+        array = (-1 if dataset.PixelRepresentation else 2**bits - 1) - array
+    return array
+
+
+def _decode(dataset: Dataset, n_frames: int) -> np.ndarray:
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) if hasattr(dataset, "file_meta") else ""
+    if syntax in _LOSSLESS_JPEG or (syntax == _EXTENDED_JPEG and int(dataset.BitsStored) > 8):
+        # The decoders that pydicom finds in Python's usual packages do not know them.
+        import imagecodecs
+        from pydicom.encaps import generate_frames
+
+        decode = imagecodecs.jpeg8_decode if syntax == _EXTENDED_JPEG else imagecodecs.ljpeg_decode
+        return np.stack([decode(frame) for frame in generate_frames(dataset.PixelData, number_of_frames=n_frames)])
+    return dataset.pixel_array
+
+
+def _signed(array: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Values of their own bits alone: others may hold overlays, and not the sign."""
+    if array.dtype.kind not in "iu":
+        return array
+    bits, high = int(dataset.BitsStored), int(dataset.get("HighBit", dataset.BitsStored - 1))
+    signed = bool(dataset.PixelRepresentation)
+    width = 8 * array.dtype.itemsize
+    values = array.view(array.dtype.str.replace("i" if not signed else "u", "u" if not signed else "i"))
+    if bits < width:
+        # To the upper end and back: the sign is repeated, what is above is lost.
+        values = (values << (width - 1 - high)) >> (width - bits)
+    # Room for the inverse of unsigned values, too.
+    return values.astype(np.int32 if width > 8 or signed else np.int16)
+
+
+def rescaled(frames: np.ndarray, rules: Sequence[tuple[float, float]]) -> np.ndarray:
+    """Apply slope and intercept of each slice: whole numbers stay such where nothing makes others of them.
+
+    Parameters
+    ----------
+    frames : numpy.ndarray
+        (Z, H, W).
+    rules : sequence of (float, float)
+        Slope and intercept of each.
+    """
+    if all(slope == 1 and float(intercept).is_integer() for slope, intercept in rules):
+        values = frames + np.array([intercept for _, intercept in rules], dtype=np.int32)[:, None, None]
+        low, high = int(values.min()), int(values.max())
+        kinds = (np.uint8, np.int16, np.uint16)
+        fits = (kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+        return values.astype(next(fits, np.int32))
+    pairs = zip(frames, rules, strict=True)
+    return np.stack([(frame * slope + intercept).astype(np.float32) for frame, (slope, intercept) in pairs])
+
+
+def rescale_of(element: Dataset) -> tuple[float, float]:
+    """Return slope and intercept of an object, or of a frame's transformation; 1 and 0 where none are stated.
+
+    Raises
+    ------
+    ImageFault
+        The slope is 0 or not finite, or a table of values stands in their place.
+    """
+    if element.get("ModalityLUTSequence"):
+        raise ImageFault("its values are to be looked up in a table (Modality LUT); convert it first")
+    slope, intercept = (element.get(name) for name in ("RescaleSlope", "RescaleIntercept"))
+    rule = (1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept))
+    if not (np.isfinite(rule).all() and rule[0]):
+        raise ImageFault(f"its rescale has the slope {rule[0]:g} and the intercept {rule[1]:g}")
+    return rule
