@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from ..common.errors import UserError
+from .raw_dataset import MAKER
 
 _FULL_NAME = re.compile(r"Dataset(\d{3})_(.+)")
 
@@ -29,7 +30,10 @@ def find_dataset(text: str) -> Path:
     if not text.isdecimal() and path.is_dir():
         return Path(os.path.abspath(path))
     if not text.isdecimal() and len(path.parts) != 1:
-        raise UserError(f"{text} is not a folder; give the folder of an nnU-Net raw data set, or its id or name")
+        raise UserError(
+            f"{text} is not a folder; give the folder of an nnU-Net raw data set, or its id or name; "
+            f"{MAKER} makes one of images and their masks"
+        )
     raw = Path(os.environ.get("nnUNet_raw") or "nnUNet_raw").expanduser()  # noqa: SIM112 - nnU-Net's name
     if not raw.is_dir():
         raise UserError(

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 
+MAKER = "swin-umamba prepare folder IMAGES MASKS DST"
+"""The command that errors name where files are not in nnU-Net's layout."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -115,7 +118,7 @@ def open_raw_dataset(folder: str | os.PathLike[str], faults: Faults | None = Non
     collected = Faults() if faults is None else faults
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give the folder of an nnU-Net raw data set")
+        raise UserError(f"{folder} is not a folder; give the folder of an nnU-Net raw data set, which {MAKER} makes")
     # A link keeps its name: nnU-Net finds a data set by the name, which that of the link's target need not be.
     folder = Path(os.path.abspath(folder))
     _want_inside(folder, "dataset.json")
@@ -175,7 +178,7 @@ def _want_inside(folder: Path, *names: str) -> None:
         if not (folder / name).exists():
             raise UserError(
                 f"{folder} is not an nnU-Net raw data set: it has no {name} "
-                f"(wanted: dataset.json, imagesTr and labelsTr)"
+                f"(wanted: dataset.json, imagesTr and labelsTr); {MAKER} makes one of images and their masks"
             )
 
 
@@ -354,7 +357,7 @@ def _find_reader(dataset: RawDataset, cases: Sequence[Case]) -> BaseReaderWriter
     register_readers()
     ending = dataset.file_ending.lower()
     if ending in JPEG_ENDINGS:
-        raise UserError(f"file_ending {dataset.file_ending!r}: {LOSSY}, and the images too")
+        raise UserError(f"file_ending {dataset.file_ending!r}: {LOSSY}, and the images too; {MAKER} does")
     supported = sorted({ending for reader in READERS for ending in reader.supported_file_endings})
     if ending not in supported:
         raise UserError(f"nnU-Net reads no {dataset.file_ending!r} files; file_ending must be one of {supported}")
@@ -417,11 +420,11 @@ def _check_grids(case: Case, images: Sequence[StoredImage], label: StoredImage |
         )
     first = f"image {case.images[0].name}"
     for path, image in zip(case.images[1:], images[1:], strict=True):
-        _want_one_grid(first, images[0], f"its other channel {path}", image)
+        want_one_grid(first, images[0], f"its other channel {path}", image)
     if label is not None:
         # A label of several channels has another size than one channel of the image.
         one_channel = dataclasses.replace(images[0], values=images[0].values[:1])
-        _want_one_grid(first, one_channel, f"its label {case.label}", label)
+        want_one_grid(first, one_channel, f"its label {case.label}", label)
 
 
 def _values_of(label: StoredImage, path: Path) -> set[int]:
@@ -438,13 +441,16 @@ def _unknown_values(unknown: Sequence[int]) -> str:
     several = ", ".join(f"{value:g}" for value in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
     advice = "name it in dataset.json, or correct the label"
     if unknown == [255]:
-        advice = "labels must be 0, 1, 2, ...: write a mask of 0 and 255 as 0 and 1, dividing it by 255"
+        advice = f"labels must be 0, 1, 2, ...: write a mask of 0 and 255 as 0 and 1, as {MAKER} does"
     elif len(unknown) > 1:
-        advice = "labels must be 0, 1, 2, ... as dataset.json names them: write each shade of grey as its number"
+        advice = (
+            f"labels must be 0, 1, 2, ... as dataset.json names them: write each shade of grey as its number, as "
+            f"{MAKER} does"
+        )
     return f"the value {several}, which dataset.json does not name; {advice}"
 
 
-def _want_one_grid(first: str, a: StoredImage, other: str, b: StoredImage) -> None:
+def want_one_grid(first: str, a: StoredImage, other: str, b: StoredImage) -> None:
     """Raise `UserError` unless two files of a case cover the same place."""
     if a.values.shape != b.values.shape:
         raise UserError(

@@ -51,14 +51,15 @@ def draw_panel(path: Path, rows: Sequence[PanelRow], classes: dict[str, tuple[in
             cells[0].set_ylabel(row.title)
         for cell, name in zip(grid[0], (*channels, *labels), strict=True):
             cell.set_title(name)
-        handles = [Patch(color=class_colour(index), label=name) for index, name in enumerate(_legend_names(classes))]
+        handles = [Patch(color=class_colour(index), label=name) for index, name in enumerate(legend_names(classes))]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
         figure.suptitle(title)
         with replace_atomically(path) as file:
             figure.savefig(file, dpi=120, format="png")
 
 
-def _legend_names(classes: dict[str, tuple[int, ...]]) -> list[str]:
+def legend_names(classes: dict[str, tuple[int, ...]]) -> list[str]:
+    """Names of the classes as the pictures show them: behind their numbers, where there are many."""
     if not numbers_classes(len(classes)):
         return list(classes)
     return [f"{number} {name}" for number, name in enumerate(classes, start=1)]

@@ -62,6 +62,8 @@ class Preparation:
         What the user should know about the download.
     options : dict
         What else decides the files' content.
+    splits : list or None
+        The folds of ``splits_final.json``, where it has any.
     """
 
     definition: DatasetDefinition
@@ -70,6 +72,7 @@ class Preparation:
     counts: dict[str, int]
     notes: list[str] = field(default_factory=list)
     options: dict[str, object] = field(default_factory=dict)
+    splits: list[dict[str, list[str]]] | None = None
 
     @property
     def settings(self) -> dict[str, object]:
@@ -194,6 +197,8 @@ def write_dataset(
             pool.shutdown(cancel_futures=True)
             raise
     with _told("write to", folder):
+        if preparation.splits is not None:
+            write_json(folder / "splits_final.json", preparation.splits)
         write_json(folder / "dataset.json", preparation.definition.dataset_json(preparation.n_training))
     return written
 

@@ -1,0 +1,106 @@
+"""The commands of docs/ways-in are run as they stand, with small files and short trainings."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+from swin_umamba.commands import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "docs" / "ways-in"
+PAGES = sorted(FOLDER.glob("*.md"))
+BLOCKS = re.compile(r"^```(bash|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# What makes a training short.
+SHORT = {"epochs": 1, "iterations": 2, "batch-size": 2}
+
+
+def make_pictures(folder: Path) -> None:
+    """Discs with a rim of another shade, and their masks, of four patients."""
+    rows, columns = np.mgrid[:64, :72]
+    for kind in ("pictures", "masks"):
+        (folder / kind).mkdir()
+    for number in range(12):
+        rng = np.random.default_rng(number)
+        distance = np.hypot(rows - rng.integers(20, 44), columns - rng.integers(20, 50))
+        mask = np.select([distance < 9, distance < 15], [255, 128], 0).astype(np.uint8)
+        image = np.clip(60 + 0.4 * mask + rng.normal(0, 9, mask.shape), 0, 255).astype(np.uint8)
+        name = f"p{number // 3}_{number % 3}"
+        Image.fromarray(image).save(folder / "pictures" / f"{name}.{'jpg' if number % 2 else 'png'}")
+        Image.fromarray(mask).save(folder / "masks" / f"{name}_mask.png")
+
+
+def make_scans(folder: Path) -> None:
+    """Series of slices with a disc, and their masks."""
+    from ..dicom.files import make_stack, save
+
+    rows, columns = np.mgrid[:48, :56]
+    (folder / "masks").mkdir()
+    for number in range(6):
+        rng = np.random.default_rng(number)
+        inside = np.stack([np.hypot(rows - 20 - number, columns - 24 - z) < 12 for z in range(4)])
+        values = np.round(100 * inside + rng.normal(40, 9, inside.shape)).astype(np.int16)
+        # Along the axes, from (-20, 30, 40): to the right and to the front in NIfTI's directions.
+        save(folder / "scans" / f"p{number}", make_stack(values, RescaleSlope=1, RescaleIntercept=-1000), seed=number)
+        affine = np.diag([-0.7, -0.9, 2.5, 1.0])
+        affine[:3, 3] = 20, -30, 40
+        mask = nibabel.Nifti1Image(inside.astype(np.uint8).T, affine)
+        nibabel.save(mask, folder / "masks" / f"p{number}_seg.nii.gz")
+
+
+MAKE: dict[str, Callable[[Path], None]] = {"dicom.md": make_scans, "folders.md": make_pictures}
+NEEDS = {"dicom.md": "highdicom"}
+
+
+def run_blocks(page: Path, folder: Path) -> list[str]:
+    """Run the blocks of a page one after the other in a folder, and return their output."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    outputs = []
+    for language, block in BLOCKS.findall(page.read_text(encoding="utf-8")):
+        for option, short in SHORT.items():
+            block = re.sub(rf"--{option} \d+", f"--{option} {short}", block)
+        command = ["bash", "-euo", "pipefail", "-c", block] if language == "bash" else [sys.executable, "-c", block]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        done = subprocess.run(command, cwd=folder, env=environment, text=True, check=False, **streams)
+        assert done.returncode == 0, f"{page.name}:\n{block}\n{done.stdout}"
+        outputs.append(done.stdout)
+    return outputs
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name in MAKE], ids=lambda page: page.name)
+def test_commands_run(page, tmp_path):
+    if page.name in NEEDS:
+        pytest.importorskip(NEEDS[page.name])
+    MAKE[page.name](tmp_path)
+    outputs = run_blocks(page, tmp_path)
+    # What is shown as output is that of one of the blocks; installations are run by others.
+    for shown in re.findall(r"^```text\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        if shown.startswith("pip install"):
+            continue
+        assert any(shown in output for output in outputs), f"{page.name} shows {shown}"
+
+
+def test_every_page_with_commands_is_run_and_listed():
+    index = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for page in PAGES:
+        if page.name != "README.md":
+            assert f"]({page.name})" in index
+            assert page.name in MAKE or not BLOCKS.search(page.read_text(encoding="utf-8"))
+
+
+def test_the_page_of_folders_has_every_option(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["prepare", "folder", "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out.partition("options:")[2])) - {"--help", "--version"}
+    page = (FOLDER / "folders.md").read_text(encoding="utf-8")
+    assert len(options) == 9
+    assert sorted(option for option in options if f"`{option}" not in page) == []
