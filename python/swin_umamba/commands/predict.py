@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..common.device import DEVICE_HELP
 from ..common.setting_kinds import Number
-from ..jobs.prediction import PredictionRequest, predict
+from ..jobs.dicom_prediction import predict_images
+from ..jobs.prediction import PredictionRequest
 from .parsing import one_of
 
 SUMMARY = "predict label images with a trained model, by nnU-Net's sliding window"
@@ -62,6 +63,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="distance of neighbouring tiles as a share of the patch size (default: 0.5)",
     )
+    parser.add_argument(
+        "--dicom-seg",
+        choices=("binary", "labelmap"),
+        nargs="?",
+        const="binary",
+        help="of DICOM series, also write CASE.dcm, a DICOM segmentation object (default kind: binary)",
+    )
+    parser.add_argument(
+        "--irregular",
+        action="store_true",
+        help="take DICOM series with gaps, doubles, localizers, uneven or tilted slices as if they were even stacks",
+    )
     parser.add_argument("--device", default="auto", metavar="DEVICE", help=DEVICE_HELP)
     parser.add_argument(
         "--precision",
@@ -73,8 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Predict by `swin_umamba.jobs.prediction.predict`, and raise what that raises."""
-    predict(
+    """Predict by `swin_umamba.jobs.dicom_prediction.predict_images`, and raise what that raises."""
+    predict_images(
         PredictionRequest(
             input=args.input,
             output=args.output,
@@ -86,5 +99,7 @@ def run(args: argparse.Namespace) -> None:
             step_size=args.step_size,
             device=args.device,
             precision=args.precision,
-        )
+        ),
+        args.dicom_seg,
+        args.irregular,
     )

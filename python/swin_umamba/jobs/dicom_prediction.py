@@ -1,0 +1,92 @@
+"""Predict images that may be DICOM, which are read as what other images are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..common.errors import RunError, UserError
+from .prediction import PredictionRequest, predict
+
+if TYPE_CHECKING:
+    from ..common.images.dicom.staging import Staged
+
+
+def predict_images(request: PredictionRequest, dicom_seg: str | None = None, irregular: bool = False) -> None:
+    """Predict by `predict`; of DICOM each series as one image.
+
+    Parameters
+    ----------
+    request : PredictionRequest
+        What is predicted.
+    dicom_seg : str or None
+        Also write ``CASE.dcm`` of each series, of one of the kinds of `dicom_seg.KINDS`.
+    irregular : bool
+        Take series that are no even stacks.
+
+    Raises
+    ------
+    UserError, RunError
+        As `predict`; or a series cannot be used, or ``dicom_seg`` is asked for other images.
+    """
+    source = request.input.expanduser()
+    # A scan of names, and of some bytes of files with unknown ones; libraries are imported where there is DICOM.
+    from ..common.images.dicom.staging import holds_dicom, staged
+
+    if not source.exists() or not holds_dicom(source):
+        if dicom_seg is not None or irregular:
+            raise UserError(f"--dicom-seg and --irregular are for DICOM; {source} holds none")
+        return predict(request)
+
+    from ..common.console import PlainConsole
+    from ..prediction.dicom_seg import require_highdicom
+
+    if dicom_seg is not None:
+        require_highdicom()
+    output = request.output.expanduser()
+    if source.resolve() in (output.resolve(), *output.resolve().parents):
+        raise UserError(f"{output} is inside the folder of the images {source}; choose another OUTPUT")
+    console = PlainConsole()
+    with staged(source, output, irregular=irregular) as found:
+        console.print(f"read {len(found.series)} DICOM images in {source}", soft_wrap=True)
+        for note in found.notes:
+            console.print(f"note: {note}", soft_wrap=True)
+        failure = None
+        try:
+            predict(replace(request, input=found.folder))
+        except RunError as error:
+            # Some were predicted.
+            failure = error
+        if dicom_seg is not None:
+            _write_segmentations(found, output, dicom_seg, console.print)
+    if failure is not None:
+        raise failure
+
+
+def _write_segmentations(found: Staged, output: Path, kind: str, say: Callable[..., None]) -> None:
+    from ..common.images.reading import read_stored_labels
+    from ..common.typed_json import load_json
+    from ..prediction.dicom_seg import segments_of, write_dicom_seg
+
+    segments = segments_of(load_json(output / "dataset.json")["labels"])
+    written, blank, faults = 0, set(), []
+    for series in found.series:
+        places = (output / f"{series.case}{ending}" for ending in (".nii.gz", ".png", ".tif"))
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:  # it could not be predicted, as is told
+            continue
+        try:
+            labels = read_stored_labels(path).values[0]
+            blank |= set(
+                write_dicom_seg(output / f"{series.case}.dcm", labels, series.files, series.frames, segments, kind)
+            )
+            written += 1
+        except UserError as error:
+            faults.append(str(error))
+    say(f"wrote {written} DICOM-SEG objects to {output}", soft_wrap=True)
+    if blank:
+        say(f"note: some series lack {', '.join(sorted(blank))}, which are empty in the DICOM-SEG", soft_wrap=True)
+    if faults:
+        raise RunError(f"{len(faults)} series have no DICOM-SEG: {faults[0]}")
