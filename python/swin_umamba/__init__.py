@@ -9,16 +9,18 @@ from .common.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .checkpoints import load_pretrained
+    from .exporting.hub_model import HubModel
     from .networks import SwinUMamba, SwinUMambaD, VMambaTiny
     from .networks.build import build_model
 
-__all__ = ["SwinUMamba", "SwinUMambaD", "VMambaTiny", "build_model", "load_pretrained"]
+__all__ = ["HubModel", "SwinUMamba", "SwinUMambaD", "VMambaTiny", "build_model", "load_pretrained"]
 
 former_names.install()
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "HubModel": "exporting.hub_model",
         "SwinUMamba": "networks",
         "SwinUMambaD": "networks",
         "VMambaTiny": "networks",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..common.exit_codes import execute
-from . import compare, evaluate, nnunet_path, predict, prepare, pretrain, report, table2, train
+from . import compare, evaluate, export, nnunet_path, predict, prepare, pretrain, report, table2, train
 from .parsing import OneLineParser
 
 COMMANDS = {
@@ -16,6 +16,7 @@ COMMANDS = {
     "pretrain": pretrain,
     "train": train,
     "predict": predict,
+    "export": export,
     "evaluate": evaluate,
     "report": report,
     "compare": compare,

@@ -63,7 +63,7 @@ class TrainedModel:
         return any(name.rpartition(".")[-1] in ("A_logs", "A_log") for name in self.weights[0])
 
 
-def read_model(location: Path) -> TrainedModel:
+def read_model(location: Path, argument: str = "--checkpoint") -> TrainedModel:
     """Read a model without running code from its files.
 
     Parameters
@@ -72,6 +72,8 @@ def read_model(location: Path) -> TrainedModel:
         A checkpoint of nnU-Net, as ``checkpoint.pth`` of a run is one; or a folder: of a run, of a fold, or
         nnU-Net's ``Trainer__Plans__configuration``, of which every fold with a ``checkpoint_final.pth`` is taken
         (``fold_all`` where there is no other).
+    argument
+        What messages call it.
 
     Returns
     -------
@@ -84,7 +86,7 @@ def read_model(location: Path) -> TrainedModel:
     UserError
         There is no checkpoint, or it is not a whole one of nnU-Net; the message says what is missing.
     """
-    files = _checkpoint_files(location)
+    files = _checkpoint_files(location, argument)
     checkpoints = [_read(file) for file in files]
     first = checkpoints[0]
     plans, dataset_json = _plans(files[0], first)
@@ -107,18 +109,18 @@ def read_model(location: Path) -> TrainedModel:
     )
 
 
-def _checkpoint_files(location: Path) -> tuple[Path, ...]:
+def _checkpoint_files(location: Path, argument: str) -> tuple[Path, ...]:
     if location.is_file():
         return (location,)
     if not location.is_dir():
-        raise UserError(f"--checkpoint {location} does not exist; {_WANTED}")
+        raise UserError(f"{argument} {location} does not exist; {_WANTED}")
     for name in ("checkpoint.pth", FINAL):
         if (location / name).is_file():
             return (location / name,)
     folds = sorted(location.glob(f"fold_*/{FINAL}"))
     files = tuple(file for file in folds if file.parent.name != "fold_all") or tuple(folds)
     if not files:
-        raise UserError(f"--checkpoint {location} holds no checkpoint.pth, {FINAL} or fold_X/{FINAL}; {_WANTED}")
+        raise UserError(f"{argument} {location} holds no checkpoint.pth, {FINAL} or fold_X/{FINAL}; {_WANTED}")
     return files
 
 

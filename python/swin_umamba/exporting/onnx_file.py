@@ -1,0 +1,68 @@
+"""A graph of ``torch.export`` as an ONNX file of standard operators, in one file with its weights."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from onnxscript import ir, optimizer
+from torch.export import ExportedProgram
+
+from .onnx_operators import OPSET, translations
+
+INPUT, OUTPUT = "image", "logits"
+ANY_SIZE = 2**40
+
+
+def write_onnx(program: ExportedProgram, path: Path) -> None:
+    """Translate a graph with one input and one output, and write it.
+
+    Parameters
+    ----------
+    program : torch.export.ExportedProgram
+        In float32, for inference.
+    path : pathlib.Path
+        Where to write; the input is called ``image``, the output ``logits``.
+
+    Raises
+    ------
+    torch.onnx.errors.OnnxExporterError
+        The graph has an operator that has no translation.
+    """
+    with _silence():
+        translated = torch.onnx.export(
+            program,
+            custom_translation_table=translations(),
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            verbose=False,
+        )
+    assert translated is not None
+    model = translated.model
+    # What depends on weights alone is computed now, whatever its size. The Scans need it: OpenVINO takes nothing but
+    # constants from outside of a body.
+    optimizer.fold_constants(model, input_size_limit=ANY_SIZE, output_size_limit=ANY_SIZE)
+    optimizer.optimize(model)
+    # Names of source files on this machine among them.
+    ClearMetadataAndDocStringPass()(model)
+    ir.save(model, path)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Without what the exporter tells its developers, such as that our translations have no types of onnxscript."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

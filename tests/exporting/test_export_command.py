@@ -1,0 +1,206 @@
+"""``swin-umamba export`` of small models, and the files that it writes, run without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from skimage.io import imread, imsave
+from swin_umamba.commands import cli
+from swin_umamba.common.typed_json import read_json
+from swin_umamba.exporting.hub_model import HubModel
+from swin_umamba.exporting.model_card import model_card
+from swin_umamba.networks.build import build_model
+from swin_umamba.prediction import load_predictor, read_model
+from swin_umamba.runs.record import RunRecord
+
+from tests.prediction.conftest import random_image
+
+SHAPES = [(1, 1, 32, 64), (3, 1, 96, 32), (1, 1, 64, 160)]
+
+WITHOUT_TORCH = """
+import runpy, sys
+for name in ("torch", "nnunetv2", "swin_umamba", "swin_umamba_ext"):
+    sys.modules[name] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture
+def exported(make_checkpoint, tmp_path, capfd):
+    """A function that exports a small model, and returns the folder and the checkpoint."""
+
+    def make(*options: str, **model: object) -> tuple[Path, Path]:
+        checkpoint, folder = make_checkpoint(**model), tmp_path / "exported"
+        assert cli.main(["export", str(checkpoint), str(folder), *options]) == 0, capfd.readouterr().err
+        return folder, checkpoint
+
+    return make
+
+
+def network_of(checkpoint: Path) -> torch.nn.Module:
+    return load_predictor(read_model(checkpoint), torch.device("cpu")).network.eval()
+
+
+def predict_png(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(folder / "predict.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""})
+
+
+def test_onnx_of_any_size_in_both_runtimes_and_a_png_without_torch(exported, tmp_path, capfd):
+    import onnxruntime
+    import openvino
+
+    folder, checkpoint = exported()
+    path, network = folder / "model.onnx", network_of(checkpoint)
+    assert sorted(file.name for file in folder.iterdir()) == ["model.json", "model.onnx", "predict.py"]
+    assert "any x 1 x a multiple of 32 x a multiple of 32" in capfd.readouterr().out
+
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert {node.domain for node in model.graph.node} == {""}
+    assert not model.functions
+    assert [entry.domain for entry in model.opset_import] == [""]
+    scans = [node for node in model.graph.node if node.op_type == "Scan"]
+    assert len(scans) == sum(name.endswith("A_logs") for name in network.state_dict())
+    assert str(Path(__file__).parents[2]).encode() not in path.read_bytes()
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for shape in SHAPES:
+        image = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+        with torch.inference_mode():
+            wanted = network(image).numpy()
+        for found in (session.run(None, {"image": image.numpy()})[0], compiled(image.numpy())[0]):
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
+
+    picture = random_image(70, 45)
+    picture[:5], picture[:, -3:] = 0, 0  # cut off by preprocessing
+    imsave(tmp_path / "picture.png", picture, check_contrast=False)
+    done = predict_png(folder, tmp_path / "picture.png", tmp_path / "labels.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        cli.main(["predict", str(tmp_path / "picture.png"), str(tmp_path / "out"), "--checkpoint", str(checkpoint)])
+        == 0
+    )
+    ours, theirs = imread(tmp_path / "out" / "picture.png"), imread(tmp_path / "labels.png")
+    assert ours.max() > 0
+    # nnU-Net adds tiles up in float16.
+    assert (ours == theirs).mean() > 0.99
+
+
+@pytest.mark.slow
+def test_a_colour_png_in_openvino_with_limits_and_a_wrong_number_of_channels(exported, tmp_path):
+    folder, checkpoint = exported("--format", "onnx-openvino", n_channels=3, normalization="CTNormalization")
+    description = json.loads((folder / "model.json").read_text())
+    assert description["normalization"][2] == {
+        "scheme": "CTNormalization",
+        "clip": [0.0, 255.0],
+        "subtract": 100.0,
+        "divide": 50.0,
+    }
+    imsave(tmp_path / "picture.png", random_image(33, 90, 3), check_contrast=False)
+    done = predict_png(folder, tmp_path / "picture.png", tmp_path / "labels.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        cli.main(["predict", str(tmp_path / "picture.png"), str(tmp_path / "out"), "--checkpoint", str(checkpoint)])
+        == 0
+    )
+    assert (imread(tmp_path / "out" / "picture.png") == imread(tmp_path / "labels.png")).mean() > 0.99
+    imsave(tmp_path / "grey.png", random_image(33, 90), check_contrast=False)
+    done = predict_png(folder, tmp_path / "grey.png", tmp_path / "grey_labels.png")
+    assert (done.returncode, done.stderr) == (1, "the model takes 3 channels, the images have 1\n")
+
+
+def test_pt2_of_a_model_of_volumes(exported):
+    folder, checkpoint = exported("--format", "pt2", reader="SimpleITKIO", spacing=(0.7, 0.8), axes=(2, 0, 1))
+    # What predict.py does is too little for volumes.
+    assert sorted(file.name for file in folder.iterdir()) == ["model.json", "model.pt2"]
+    description = json.loads((folder / "model.json").read_text())
+    assert (description["spacing"], description["transpose_forward"]) == ([0.7, 0.8], [2, 0, 1])
+    assert description["labels"] == {"background": 0, "rim": 1, "core": 2}
+    module, network = torch.export.load(folder / "model.pt2").module(), network_of(checkpoint)
+    for shape in SHAPES:
+        image = torch.randn(shape)
+        with torch.inference_mode():
+            torch.testing.assert_close(module(image), network(image), rtol=0, atol=1e-5)
+
+
+def test_a_folder_of_the_hub(exported, capfd):
+    weights = build_model("segresnet", 1, 3).state_dict()
+    folder, checkpoint = exported("--format", "hub", trainer_name="nnUNetTrainerSegResNet", network_weights=weights)
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.json",
+        "model.safetensors",
+    ]
+    assert "any x 1 x any x any" in capfd.readouterr().out
+    model = HubModel.from_pretrained(str(folder), strict=True).eval()
+    assert model.labels == ("background", "rim", "core")
+    image = torch.randn(2, 1, 40, 72)
+    with torch.inference_mode():
+        assert torch.equal(model(image), network_of(checkpoint)(image))
+    card = (folder / "README.md").read_text()
+    assert "# SegResNet on Dataset901_Discs\n\nSegments background, rim, core." in card
+
+
+def test_a_card_has_the_scores_of_its_run():
+    sample = Path(__file__).parents[2] / "docs" / "results" / "sample" / "metrics.json"
+    record = read_json(RunRecord, sample)
+    card = model_card("swin-umamba-d", ("background", "grey matter"), 1, (320, 320), record.dataset, record)
+    assert f"| grey matter | {record.held_out.dsc.per_class['grey matter'].mean:.4f} |" in card
+    assert f"{record.training.parameters:,} parameters" in card
+
+
+@pytest.mark.slow
+def test_aoti_of_any_size(exported):
+    folder, checkpoint = exported("--format", "aoti")
+    compiled, network = torch._inductor.aoti_load_package(str(folder / "model.pt2")), network_of(checkpoint)
+    for shape in SHAPES:
+        image = torch.randn(shape)
+        with torch.inference_mode():
+            torch.testing.assert_close(compiled(image), network(image), rtol=0, atol=1e-4)
+
+
+def test_wrong_input_is_told_before_any_work(make_checkpoint, tmp_path, capfd, monkeypatch):
+    checkpoint = str(make_checkpoint())
+
+    def error(*words: str) -> str:
+        assert cli.main(["export", *words]) == 2
+        captured = capfd.readouterr()
+        assert captured.err.count("\n") == 1
+        return captured.err
+
+    assert "RUN missing does not exist; give checkpoint.pth of a run" in error("missing", str(tmp_path / "new"))
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine.txt").write_text("mine")
+    assert f"DIR {full} is there already; give a new or empty folder" in error(checkpoint, str(full))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CXX", "missing")
+    assert "--format aoti needs a C++ compiler" in error(checkpoint, str(tmp_path / "new"), "--format", "aoti")
+    monkeypatch.setattr("swin_umamba.jobs.exporting.find_spec", lambda name: None)
+    assert "--format onnx needs onnx, onnxscript, onnxruntime; run pip" in error(checkpoint, str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_logits_that_differ_are_not_kept(make_checkpoint, tmp_path, capfd, monkeypatch):
+    from swin_umamba.exporting import formats
+
+    wrong = formats.Format(
+        "model.pt2", formats._write_pt2, lambda path: lambda image: 1 + formats._load_pt2(path)(image)
+    )
+    monkeypatch.setitem(formats.FORMATS, "pt2", wrong)
+    folder = tmp_path / "exported"
+    assert cli.main(["export", str(make_checkpoint()), str(folder), "--format", "pt2"]) == 1
+    assert "logits differ from the network's by" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pth"]
