@@ -76,4 +76,11 @@ def test_names_are_in_the_sources(page, words):
 
 def test_the_readme_links_to_every_page():
     text = (ROOT / "README.md").read_text()
-    assert [page.name for page in ROOT.glob("docs/*.md") if f"](docs/{page.name}" not in text] == []
+    pages = {page.name for page in ROOT.glob("docs/*.md")} - {"index.md"}  # which is the README of the site
+    assert sorted(page for page in pages if f"](docs/{page}" not in text) == []
+
+
+def test_the_site_has_every_page():
+    text = (ROOT / "mkdocs.yml").read_text()
+    pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")}
+    assert sorted(page for page in pages if f": {page}\n" not in text) == []
