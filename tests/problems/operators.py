@@ -118,7 +118,7 @@ def ss2d_problem(
 
 def slow_ss2d_problem(height: int, width: int, dim: int) -> Problem:
     """Of ``ss2d`` with the decays of a trained network: dt from 0.001 to 0.1, A from -1 to -16; states last long."""
-    state, draw = 16, _Draw(torch.float32, 0)
+    state, draw = 16, Draw(torch.float32, 0)
     problem = ss2d_problem(1, height, width, dim, state, 6)
     steps = torch.exp(draw.uniform(math.log(1e-3), math.log(0.1), 4, dim))
     problem.inputs["dt_projs_bias"] = torch.log(torch.expm1(steps))
