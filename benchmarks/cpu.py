@@ -14,6 +14,8 @@ network   both networks against themselves with ss2d replaced by a multiplicatio
 threads   two threads against one
 growth    ss2d per pixel at 640x640 against 160x160, one thread
 half      bfloat16 and float16 against float32, one thread
+norm      instance_norm and LeakyReLU against PyTorch's, against sums and products of PyTorch's, and against copying the
+          map twice, one and two threads
 waiting   how threads wait for each other: a training step by setting, alone and beside a busy program
 
 The C library is told to keep freed memory, so that no side's time is that of the system clearing pages; large tensors
@@ -405,6 +407,54 @@ def section_half() -> list[str]:
                 f"{name} {what} | {full * 1e3:7.1f} | {brain * 1e3:7.1f} ({full / brain:.2f}x) | "
                 f"{half * 1e3:7.1f} ({full / half:.2f}x)"
             )
+    return lines
+
+
+NORM_SHAPES = [(1, 48, 320, 320), (1, 192, 80, 80), (1, 768, 20, 20), (2, 48, 128, 128), (2, 192, 32, 32)]
+SLOPE = 0.01
+
+
+def norm_of_parts(x: Tensor) -> Tensor:
+    """Instance normalisation and LeakyReLU by PyTorch's means and products, which read any memory format as it lies."""
+    wide = x.float()
+    mean = wide.mean((2, 3), keepdim=True)
+    rstd = ((wide - mean).square().mean((2, 3), keepdim=True) + 1e-5).rsqrt()
+    return torch.nn.functional.leaky_relu_(torch.addcmul(-mean * rstd, wide, rstd), SLOPE).to(x.dtype)
+
+
+def section_norm() -> list[str]:
+    lines = [
+        "map, pass | dtype | threads | ours ms | PyTorch's ms (ratio) | of parts ms (ratio) | two copies ms (ratio)"
+    ]
+    functions = {
+        "ours": lambda x: swin_umamba_ext.instance_norm(x, negative_slope=SLOPE),
+        "PyTorch's": lambda x: torch.nn.functional.leaky_relu_(torch.nn.functional.instance_norm(x), SLOPE),
+        "of parts": norm_of_parts,
+        "copies": lambda x: x.clone().clone(),
+    }
+    maps = [(shape, torch.channels_last) for shape in NORM_SHAPES] + [(NORM_SHAPES[0], torch.contiguous_format)]
+    for shape, memory_format in maps:
+        for dtype in (torch.float32, torch.bfloat16):
+            x = torch.randn(shape).to(dtype).to(memory_format=memory_format)
+            for what in ("forward", "forward+backward"):
+                for threads in (1, 2):
+                    torch.set_num_threads(threads)
+                    t = times(
+                        {
+                            name: forward_only(lambda f=f, x=x: f(x)) if what == "forward" else forward_backward(f, [x])
+                            for name, f in functions.items()
+                            if what == "forward" or name != "copies"
+                        },
+                        runs=5,
+                        seconds=0.5,
+                    )
+                    ours = t.pop("ours")
+                    others = " | ".join(f"{other * 1e3:7.2f} ({other / ours:4.2f}x)" for other in t.values())
+                    kind = "channels last" if memory_format == torch.channels_last else "planes"
+                    lines.append(
+                        f"{'x'.join(map(str, shape))} {kind}, {what} | {str(dtype).removeprefix('torch.')} | "
+                        f"{threads} | {ours * 1e3:7.2f} | {others}"
+                    )
     return lines
 
 

@@ -27,8 +27,8 @@ def instance_norm(
 
     Statistics are summed in float32 and float64, whatever the dtype, and hold where the mean is far larger than
     the deviation. A plane of one pixel becomes its bias. On the CPU this is one operator, which reads contiguous
-    and channels-last images as they lie; elsewhere, and in what ``torch.compile``, ``torch.export`` and
-    ``torch.jit.trace`` make, it is composed of PyTorch's.
+    and channels-last images as they lie; elsewhere, and in what ``torch.export`` and ``torch.jit.trace`` make, it is
+    composed of PyTorch's.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def instance_norm(
         return _composed(x, weight, bias, residual, eps, negative_slope)
     checks.check_instance_norm(x, weight, bias, residual, eps, negative_slope)
     forbid_forward_mode("instance_norm", x, weight, bias, residual)
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
+    if x.device.type != "cpu" or torch.compiler.is_exporting():
         return _composed(x, weight, bias, residual, eps, negative_slope)
     channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
@@ -81,8 +81,8 @@ def _composed(
     eps: float,
     negative_slope: float,
 ) -> Tensor:
-    if torch.compiler.is_compiling():
-        # A compiler makes few passes of this, and its gradient is right for a channels-last one of a single image.
+    if torch.compiler.is_exporting():
+        # What compiles the graph makes few passes of this, in any memory format.
         compute = x.to(compute_dtype(x.dtype))
         variance, mean = torch.var_mean(compute, (2, 3), correction=0, keepdim=True)
         y = (compute - mean) * torch.rsqrt(variance + eps)
@@ -96,7 +96,7 @@ def _composed(
     if residual is not None:
         y = y + residual
     if negative_slope != 1:
-        y = F.leaky_relu(y, negative_slope, inplace=not torch.compiler.is_compiling())
+        y = F.leaky_relu(y, negative_slope, inplace=not torch.compiler.is_exporting())
     return y.to(x.dtype)
 
 
