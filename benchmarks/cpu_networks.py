@@ -49,7 +49,7 @@ ROWS = [
 def make_call(name: str, what: str, precision: str, layout: str = "") -> Callable[[], object]:
     """One pass of a network, by the build that is imported."""
     import torch
-    from swin_umamba.networks import build_model
+    from swin_umamba import SwinUMamba, SwinUMambaD
 
     dtype = None
     if precision == "auto":
@@ -60,7 +60,13 @@ def make_call(name: str, what: str, precision: str, layout: str = "") -> Callabl
         dtype = getattr(torch, precision)
     torch.manual_seed(0)
     size = FORWARD if what == "forward" else STEP
-    model = build_model(name, 1, 14, patch_size=size[2:], deep_supervision=what == "step")
+    network = {"swin-umamba": SwinUMamba, "swin-umamba-d": SwinUMambaD}.get(name)
+    if network is None:  # which only later builds have
+        from swin_umamba.networks.build import build_model
+
+        model = build_model(name, 1, 14, patch_size=size[2:], deep_supervision=what == "step")
+    else:
+        model = network(1, 14, deep_supervision=what == "step")
     image = torch.randn(size)
     model.train(what == "step")
     if layout == "planes":

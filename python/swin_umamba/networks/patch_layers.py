@@ -5,6 +5,8 @@ from __future__ import annotations
 from einops import rearrange
 from torch import Tensor, nn
 
+from .pixel_linear import PixelLinear
+
 
 class PatchEmbedding(nn.Module):
     """Image to patches: a convolution whose stride is its kernel size, then LayerNorm.
@@ -42,7 +44,7 @@ class PatchMerging(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(4 * dim)
-        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.reduction = PixelLinear(4 * dim, 2 * dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H/2, W/2, 2C)."""
@@ -68,7 +70,7 @@ class PatchExpanding(nn.Module):
     def __init__(self, dim: int, scale: int, out_dim: int) -> None:
         super().__init__()
         self.scale = scale
-        self.expand = nn.Linear(dim, scale * scale * out_dim, bias=False)
+        self.expand = PixelLinear(dim, scale * scale * out_dim, bias=False)
         self.norm = nn.LayerNorm(out_dim)
 
     def patches(self, x: Tensor) -> Tensor:

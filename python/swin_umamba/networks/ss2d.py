@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import swin_umamba_ext
 
 from .initialization import inverse_softplus_of_log_uniform
+from .pixel_linear import PixelLinear
 
 N_DIRECTIONS = 4
 
@@ -42,7 +43,7 @@ class SS2D(nn.Module):
         super().__init__()
         d_inner = expand * dim
         dt_rank = math.ceil(dim / 16)
-        self.in_proj = nn.Linear(dim, 2 * d_inner, bias=False)
+        self.in_proj = PixelLinear(dim, 2 * d_inner, bias=False)
         self.conv2d = nn.Conv2d(d_inner, d_inner, kernel_size=3, padding=1, groups=d_inner)
         self.x_proj_weight = nn.Parameter(torch.empty(N_DIRECTIONS, dt_rank + 2 * d_state, d_inner))
         self.dt_projs_weight = nn.Parameter(torch.empty(N_DIRECTIONS, d_inner, dt_rank))
@@ -50,7 +51,7 @@ class SS2D(nn.Module):
         self.A_logs = nn.Parameter(torch.arange(1.0, d_state + 1).log().repeat(N_DIRECTIONS * d_inner, 1))
         self.Ds = nn.Parameter(torch.ones(N_DIRECTIONS * d_inner))
         self.out_norm = nn.LayerNorm(d_inner)
-        self.out_proj = nn.Linear(d_inner, dim, bias=False)
+        self.out_proj = PixelLinear(d_inner, dim, bias=False)
         nn.init.uniform_(self.x_proj_weight, -(d_inner**-0.5), d_inner**-0.5)
         nn.init.uniform_(self.dt_projs_weight, -(dt_rank**-0.5), dt_rank**-0.5)
         self.has_scan = True

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .initialization import init_linear_and_norm
 from .patch_layers import PatchExpanding
+from .pixel_linear import PixelLinear
 from .vmamba_segmentation_network import VMambaSegmentationNetwork
 from .vss_block import VSSStage
 from .vssm_encoder import VSSMEncoder
@@ -41,7 +42,7 @@ class VSSDecoder(nn.Module):
         self.expand_layers = nn.ModuleList(
             [PatchExpanding(below, 2, dim) for below, dim in pairs] + [PatchExpanding(dims[0], 4, dims[0])]
         )
-        self.concat_back_dim = nn.ModuleList(nn.Linear(2 * dim, dim) for _, dim in pairs)
+        self.concat_back_dim = nn.ModuleList(PixelLinear(2 * dim, dim) for _, dim in pairs)
         self.stages = nn.ModuleList(
             VSSStage(dim, stage_rates.tolist(), d_state) for (_, dim), stage_rates in zip(pairs, rates, strict=False)
         )

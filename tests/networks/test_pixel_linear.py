@@ -1,0 +1,71 @@
+"""The linear layer of pixels: one function, whichever of PyTorch's computes it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from swin_umamba.networks import SwinUMambaD, pixel_linear
+from swin_umamba.networks.pixel_linear import PixelLinear
+from torch import nn
+
+
+@pytest.fixture
+def convolutions(monkeypatch):
+    """The shapes that are convolved, on a processor without fast products."""
+    shapes, conv2d = [], F.conv2d
+
+    def watched(x, *arguments):
+        shapes.append(tuple(x.shape))
+        return conv2d(x, *arguments)
+
+    monkeypatch.setattr(pixel_linear, "has_slow_float32_products", lambda: True)
+    monkeypatch.setattr(F, "conv2d", watched)
+    return shapes
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(2, 9, 11, 20), (1, 64, 1, 20), (1, 1, 70, 20)])
+def test_it_is_a_linear_layer(convolutions, shape, bias):
+    layer = PixelLinear(20, 33, bias=bias)
+    x = torch.randn(shape, requires_grad=True)
+    for other in (x, torch.cat([x, x], dim=-1)[..., 20:]):  # the second with rows apart
+        seen, wanted = layer(other), F.linear(other, layer.weight, layer.bias)
+        torch.testing.assert_close(seen, wanted)
+        assert seen.is_contiguous()
+        grad = torch.randn_like(wanted)
+        inputs = [x, *layer.parameters()]
+        for pair in zip(
+            *(torch.autograd.grad(y, inputs, grad, retain_graph=True) for y in (seen, wanted)), strict=True
+        ):
+            torch.testing.assert_close(*pair, rtol=1e-4, atol=1e-4)
+    assert convolutions == [(shape[0], 20, *shape[1:3])] * 2
+
+
+def test_where_it_stays_one(convolutions):
+    layer, double = PixelLinear(20, 33), PixelLinear(20, 33).double()
+    large = torch.randn(2, 8, 8, 20)
+    layer(torch.randn(9, 7, 9, 20))  # 63 pixels, however many images
+    layer(torch.randn(70, 20))
+    double(large.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(large).dtype == torch.bfloat16
+    traced = torch.jit.trace(layer, large, check_trace=False)
+    compiled = torch.compile(layer, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(large), traced(large))
+    assert convolutions == []
+    layer(large)
+    assert len(convolutions) == 1
+
+
+def test_a_network_is_the_same(convolutions, monkeypatch):
+    torch.manual_seed(0)
+    network = SwinUMambaD(1, 3, embed_dim=8, depths=(1, 1, 1, 1)).eval()
+    names = {name for name, module in network.named_modules() if type(module) is nn.Linear}
+    assert names == set()
+    x = torch.randn(1, 1, 64, 96)
+    with torch.no_grad():
+        seen = network(x)
+        assert len(convolutions) > 10
+        monkeypatch.setattr(pixel_linear, "has_slow_float32_products", lambda: False)
+        torch.testing.assert_close(seen, network(x), rtol=1e-4, atol=1e-5)
