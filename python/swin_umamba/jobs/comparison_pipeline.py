@@ -21,6 +21,9 @@ from ..comparison.systems import ComparedSystem
 from ..datasets import RawDataset
 from .comparison_process import run_process
 
+MOST_NAMED = 15
+"""Of the trainings that are to come; all systems are named, but not all folds and seeds of them."""
+
 
 def execute_comparison(
     systems: Sequence[ComparedSystem],
@@ -80,7 +83,8 @@ def execute_comparison(
     seconds: list[float] = []
     for number, system in enumerate(missing, start=1):
         rest = missing[number:]
-        after = f"; after it {', '.join(other.title for other in rest)}" if rest else ""
+        more = f" and {len(rest) - MOST_NAMED} more" if len(rest) > MOST_NAMED else ""
+        after = f"; after it {', '.join(other.title for other in rest[:MOST_NAMED])}{more}" if rest else ""
         console.rule(Text.assemble((system.title, "bold"), f" ({number} of {len(missing)} to train)"), align="left")
         console.print(f"now {system.title + after}{time_left(seconds, len(missing) - number + 1)}")
         start = time.monotonic()

@@ -33,6 +33,7 @@ from ..trainers.paper_trainer import PaperTrainer
 from ..trainers.progress import TrainingProgress
 from ..trainers.registry import TRAINER_CLASSES
 from .held_out_prediction import export_checkpoint, predict_cases
+from .nnunet_validation import write_validation
 from .paper_evaluation import evaluate_as_in_paper
 from .planning import CONFIGURATION, describe_slices, plan_and_preprocess
 from .results import draw_figures, make_record, show_results
@@ -91,6 +92,8 @@ def execute_run(
     export_checkpoint(_checkpoint_for_prediction(trainer, settings), folder.checkpoint)
     cases = held_out_cases(dataset, settings, trainer)
     scores = _predict_and_score(dataset, settings, folder, cases, device, console, seconds)
+    if cases and not dataset.held_out:
+        write_validation(dataset, folder, trainer, cases)
     evaluations = evaluate_as_in_paper(dataset, folder, console)
     draw_figures(dataset, settings, folder, trainer, scores)
     seconds["total"] = time.monotonic() - start
