@@ -90,4 +90,4 @@ def test_wrong_groups_are_told_before_any_training(slices, tmp_path, capsys, wor
 def test_the_sample_takes_no_groups(tmp_path, capsys):
     with mock.patch.dict(os.environ):
         assert cli.main(["train", "--group-by", "x", "--output", str(tmp_path / "out")]) == 2
-    assert "--group-by: the sample is of one brain" in capsys.readouterr().err
+    assert "--group-by: the sample's own split" in capsys.readouterr().err

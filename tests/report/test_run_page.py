@@ -8,9 +8,11 @@ import io
 import json
 import re
 import shutil
+import statistics
 
 import pytest
 from PIL import Image
+from swin_umamba.evaluation.statistics import bootstrap_interval
 from swin_umamba.report.run_page import write_page
 
 from .parsed_page import Element, parse_page
@@ -303,3 +305,35 @@ def test_a_run_of_a_former_version_has_no_further_measures(make_run):
             del case["further"], case["missed"], case["invented"]
 
     assert "HD95" not in _page(make_run(change=as_before)).text
+
+
+def test_means_have_the_intervals_of_a_comparison(make_run):
+    root = make_run(held_out=6)
+    said = next(p.text for p in _page(root).all("p") if p.attributes.get("id") == "intervals")
+    cases = _metrics(root)["held_out"]["per_case"]
+    for key, name in (("dsc", "DSC"), ("nsd", "NSD")):
+        means = {case: sum(scores[key].values()) / len(scores[key]) for case, scores in cases.items()}
+        low, high = bootstrap_interval(means)
+        assert f"{name} {low:.3f} to {high:.3f}" in said
+    assert "over cases" in said
+
+
+def test_groups_have_their_deviation_and_their_interval(make_run):
+    def grouped(metrics):
+        cases = sorted(metrics["held_out"]["per_case"])
+        metrics["groups"] = {"of_scored": {case: f"p{i // 2}" for i, case in enumerate(cases)}, "trained": 7}
+        metrics["settings"]["group_by"] = "patients.csv:patient"
+
+    root = make_run(held_out=12, change=grouped)
+    page = _page(root)
+    (groups,) = [p.text for p in page.all("p") if p.attributes.get("id") == "groups"]
+    assert "The 12 cases are of 6 groups (by patients.csv:patient), none of which is among the 7" in groups
+    cases = _metrics(root)["held_out"]["per_case"]
+    means = [sum(cases[case]["dsc"].values()) / 2 for case in sorted(cases)]
+    pairs = [(one + other) / 2 for one, other in zip(means[::2], means[1::2], strict=True)]
+    assert f"{statistics.pstdev(pairs):.3f} (DSC)" in groups
+    assert "over groups" in next(p.text for p in page.all("p") if p.attributes.get("id") == "intervals")
+
+
+def test_few_cases_have_no_interval(usual_page):
+    assert not [p for p in usual_page.all("p") if p.attributes.get("id") == "intervals"]

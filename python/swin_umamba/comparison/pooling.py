@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..evaluation.statistics import bootstrap_interval, spread
 from .measurements import Measurements
 from .repeats import Repeats, repeated
 from .results import OWN_SCORES, Result, Score
-from .statistics import bootstrap_interval, spread
 from .systems import ComparedSystem
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from ..common.typed_json import as_json
 from ..evaluation.measure_names import MEASURES
+from ..evaluation.statistics import group_means
 from ..paper.protocol import RULES
 from ..runs.record import EvaluationSettings
 from ..runs.settings import Settings
 from .paired_test import PairedTest, compare_to_first, needed_cases
 from .repeats import Repeats, repeated
 from .results import OWN_SCORES, Result, Score, choose_scores, common_scores
-from .statistics import group_means
 from .systems import ComparedSystem, shared_settings
 
 FEW_CASES = 10
@@ -190,7 +190,8 @@ def make_record(
     tests: dict[str, dict[str, PairedTest]] = {name: {} for name in finished}
     first = results.get(systems[0].name)
     groups = first.groups if first else None
-    withheld = "the cases of the sample are not independent" if first and first.run.record.is_sample else None
+    of_brain = first and first.run.record.is_sample and first.run.record.settings.sample == "brain"
+    withheld = "the cases of the sample are not independent" if of_brain else None
     if first is not None:
         for key in keys:
             scores = [results[name].scores[places[key]][key].cases for name in finished]
@@ -285,7 +286,10 @@ def _cautions(
     done = [row for row in rows if isinstance(row, FinishedRow)]
     if not done:
         return cautions
-    if any(result.run.record.is_sample for result in results.values()):
+    sample = next(iter(results.values())).run.record
+    if sample.is_sample and sample.settings.sample == "cells":
+        cautions.append("This is the sample of drawn cells: scores and ranking say nothing about other data.")
+    elif sample.is_sample:
         cautions.append(
             "This is the sample data set: neighbouring slices of one averaged brain, and an easy task. Its cases are "
             "not independent, so there are no p-values; scores, intervals and ranking say nothing about other data."

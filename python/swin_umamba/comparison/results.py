@@ -12,11 +12,11 @@ import numpy as np
 
 from ..common.errors import RunError, UserError
 from ..evaluation.measure_names import PRIMARY
+from ..evaluation.statistics import bootstrap_interval, spread
 from ..paper.protocol import RULES, find_protocol
 from ..runs.folder import RunFolder
 from ..runs.record import FinishedRun, HeldOutScores, PaperEvaluation, read_run
 from .measurements import Measurements
-from .statistics import bootstrap_interval, spread
 
 OWN_SCORES = "held_out"
 """Key in ``metrics.json`` of the scores that every run has."""
@@ -34,7 +34,7 @@ class Score:
     cases : dict
         Score of each case, ``None`` where it has none.
     interval : (float, float) or None
-        See `swin_umamba.comparison.statistics.bootstrap_interval`.
+        See `swin_umamba.evaluation.statistics.bootstrap_interval`.
     fold_std, seed_std : float or None
         Standard deviation (divided by n - 1) of the means of several folds, and of several seeds.
     """

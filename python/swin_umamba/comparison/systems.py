@@ -12,6 +12,7 @@ from ..runs.settings import PRETRAINABLE, Settings, choose_settings, default_set
 
 SHARED = (
     "dataset",
+    "sample",
     "input_channels",
     "freeze_epochs",
     "epochs",

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..common.files import write_json
+from .sample_cells import CELLS_NAME, write_cells
 
 SAMPLE_NAME = "Dataset152_MNITissue"
 LABELS = {"background": 0, "grey matter": 1, "white matter": 2}
@@ -49,33 +50,39 @@ SLABS = (
 )
 
 
-def prepare_sample(raw_folder: Path) -> Path:
-    """Write the sample data set as an nnU-Net raw data set of PNG slices.
+SAMPLE_NAMES = {"brain": SAMPLE_NAME, "cells": CELLS_NAME}
+"""The samples, and the names of their data sets."""
+
+
+def prepare_sample(raw_folder: Path, sample: str = "brain") -> Path:
+    """Write a sample data set as an nnU-Net raw data set of PNG images.
 
     Parameters
     ----------
     raw_folder
         The folder that stands for ``nnUNet_raw``; made if needed.
+    sample
+        A key of `SAMPLE_NAMES`.
 
     Returns
     -------
     Path
-        ``raw_folder / SAMPLE_NAME``. A data set that is already there is kept: it appears under
+        ``raw_folder`` with the sample's name. A data set that is already there is kept: it appears under
         that name only once it is complete.
 
     Notes
     -----
-    Each pixel takes the most probable of grey matter, white matter and the rest. Training and
+    Of the brain, each pixel takes the most probable of grey matter, white matter and the rest. Training and
     validation slices are in ``imagesTr``, told apart by ``splits_final.json``; the held-out
     slices are in ``imagesTs`` and ``labelsTs``.
     """
-    folder = raw_folder / SAMPLE_NAME
+    folder = raw_folder / SAMPLE_NAMES[sample]
     if folder.exists():
         return folder
     raw_folder.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=raw_folder))
     try:
-        _write_sample(unfinished)
+        (_write_sample if sample == "brain" else write_cells)(unfinished)
         unfinished.chmod(0o755)
         os.rename(unfinished, folder)
     except BaseException:

@@ -41,12 +41,12 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
     """
     if settings.dataset is None:
         if settings.group_by is not None:
-            raise UserError(
-                "--group-by: the sample is of one brain, and its split keeps neighbours apart; leave it out"
-            )
+            raise UserError("--group-by: the sample's own split keeps apart what belongs together; leave it out")
         if settings.fold not in (0, "all"):
             raise UserError(f"--fold {settings.fold}: the sample has one split; use --fold 0 or --fold all")
         return None
+    if settings.sample != "brain":
+        raise UserError(f"--sample {settings.sample}: a data set was named, {settings.dataset}; leave one of them out")
     # nnU-Net and its readers talk to the terminal; the error says it in one line.
     with capture_output(None) as console:
         faults = Faults()

@@ -20,7 +20,7 @@ from ..datasets import RawDataset, open_raw_dataset, prepare_sample
 from ..datasets.find_dataset import find_dataset
 from ..datasets.group_folds import absolute_table
 from ..datasets.raw_dataset import check_fold
-from ..datasets.sample import SAMPLE_NAME
+from ..datasets.sample import SAMPLE_NAMES
 from ..evaluation.measure_names import parse_measures
 from ..paper.protocol import find_protocol
 from ..paper.systems import SYSTEMS
@@ -133,8 +133,8 @@ def compare_systems(
         # A table cut to a pipe's 80 columns would lose digits.
         console = PlainConsole(width=None if sys.stdout.isatty() else TABLE_WIDTH)
         if dataset is None:
-            console.announce("preparing the sample data set", "(slices of MNI ICBM152, from nilearn)")
-            dataset = open_raw_dataset(prepare_sample(folder.raw))
+            console.announce("preparing the sample data set", SAMPLE_NAMES[settings.sample])
+            dataset = open_raw_dataset(prepare_sample(folder.raw, settings.sample))
         # Imported late: the help of all commands should not wait for scipy and matplotlib.
         from .comparison_pipeline import execute_comparison
 
@@ -162,7 +162,7 @@ def _train_one(
     # Each waits here for the others, which are at it for seconds.
     with FileLock(folder.root / ".jobs.lock"), folder.open(runs):
         if dataset is None:
-            prepare_sample(folder.raw)
+            prepare_sample(folder.raw, run.settings.sample)
     console = PlainConsole()
     console.print(f"{run.title}: training {number} of 0 to {len(runs) - 1}")
     if folder.run(run).is_finished:
@@ -208,8 +208,9 @@ def _choose(request: ComparisonRequest) -> list[ComparedSystem]:
 
 
 def _output(request: ComparisonRequest, systems: Sequence[ComparedSystem]) -> Path:
-    dataset = systems[0].settings.dataset
-    return request.output or Path("results") / f"{SAMPLE_NAME if dataset is None else Path(dataset).name}-comparison"
+    settings = systems[0].settings
+    name = SAMPLE_NAMES[settings.sample] if settings.dataset is None else Path(settings.dataset).name
+    return request.output or Path("results") / f"{name}-comparison"
 
 
 def _command(request: ComparisonRequest, systems: Sequence[ComparedSystem]) -> list[str]:

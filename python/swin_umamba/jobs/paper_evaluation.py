@@ -7,6 +7,7 @@ from typing import Any
 from ..common.console import PlainConsole
 from ..common.typed_json import from_json
 from ..datasets import RawDataset
+from ..datasets.sample_cells import CELLS_NAME
 from ..evaluation import EvaluationError, evaluate_folders
 from ..evaluation.scores import PAPER_METRICS
 from ..paper.data_sets import INSTANCES
@@ -21,7 +22,8 @@ def evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: PlainC
     Parameters
     ----------
     dataset
-        Any data set; those that are none of the paper's, or have no test cases, are not scored.
+        Any data set; those that are none of the paper's nor the sample of cells, or have no test cases, are not
+        scored.
     folder
         Has the predictions, and gets the scores.
     console
@@ -35,14 +37,15 @@ def evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: PlainC
     """
     entries: dict[str, Any] = {**dict.fromkeys(RULES), "not_evaluated": {}}
     protocol = find_protocol(dataset.name)
-    if protocol is None or not dataset.held_out:
+    metric = "cells" if dataset.name == CELLS_NAME else protocol and protocol.metric
+    if metric is None or not dataset.held_out:
         return entries
-    references = dataset.folder / (INSTANCES if protocol.metric == "cells" else "labelsTs")
+    references = dataset.folder / (INSTANCES if metric == "cells" else "labelsTs")
     for key, words in RULES.items():
-        what = f"the paper's metric ({protocol.metric}) {words}"
+        what = f"the paper's metric ({metric}) {words}"
         as_published = key == "evaluation_as_published"
         try:
-            evaluation = evaluate_folders(references, folder.predictions, protocol.metric, as_published=as_published)
+            evaluation = evaluate_folders(references, folder.predictions, metric, as_published=as_published)
         except EvaluationError as error:
             # The run is done; its other scores must not get lost with this one.
             entries["not_evaluated"][key] = str(error)

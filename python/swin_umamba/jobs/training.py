@@ -18,7 +18,7 @@ from ..common.processors import set_worker_defaults
 from ..datasets import RawDataset, open_raw_dataset, prepare_sample
 from ..datasets.find_dataset import find_dataset
 from ..datasets.group_folds import absolute_table
-from ..datasets.sample import SAMPLE_NAME
+from ..datasets.sample import SAMPLE_NAMES
 from ..paper.protocol import find_protocol
 from ..paper.systems import SYSTEMS
 from ..runs.folder import OTHER_OUTPUT, RunFolder, enter_environment
@@ -234,7 +234,7 @@ def _former_job(said: Mapping[str, Any], folder: RunFolder) -> _Job:
     with capture_output(None) as console:
         from .results import show_results
 
-        dataset = open_raw_dataset(settings.dataset or folder.raw / SAMPLE_NAME)
+        dataset = open_raw_dataset(settings.dataset or folder.raw / SAMPLE_NAMES[settings.sample])
         _check_classes(dataset, record, folder)
         console.print("this run has been done before; nothing was trained")
         show_results(console, dataset, folder, record)
@@ -259,8 +259,8 @@ def _execute(
     observers: Sequence[Observer],
 ) -> None:
     if dataset is None:
-        console.announce("preparing the sample data set", "(slices of MNI ICBM152, from nilearn)")
-        dataset = processes.first_does(lambda: open_raw_dataset(prepare_sample(job.folder.raw)))
+        console.announce("preparing the sample data set", SAMPLE_NAMES[job.settings.sample])
+        dataset = processes.first_does(lambda: open_raw_dataset(prepare_sample(job.folder.raw, job.settings.sample)))
     # Imported here: nnU-Net takes seconds to import, and reads its environment when it is imported.
     from .training_pipeline import execute_run
 
@@ -268,7 +268,7 @@ def _execute(
 
 
 def _default_output(said: Mapping[str, Any]) -> Path:
-    name = Path(said["dataset"]).name if "dataset" in said else SAMPLE_NAME
+    name = Path(said["dataset"]).name if "dataset" in said else SAMPLE_NAMES[said.get("sample", "brain")]
     scratch = "-scratch" if "pretrained" in said and said["pretrained"] is None else ""
     return Path("results") / f"{name}-{said.get('model', SAMPLE_SETTINGS.model)}{scratch}"
 

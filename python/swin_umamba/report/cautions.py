@@ -9,6 +9,7 @@ from ..runs.record import FinishedRun, RunRecord
 from .score_tables import ScoreTable
 
 FEW_CASES = 10
+SAMPLES = {"brain": "slices of one averaged brain, and an easy task", "cells": "drawn cells"}
 
 
 def make_cautions(run: FinishedRun, tables: Sequence[ScoreTable]) -> list[str]:
@@ -17,8 +18,8 @@ def make_cautions(run: FinishedRun, tables: Sequence[ScoreTable]) -> list[str]:
     cautions = []
     if record.is_sample:
         cautions.append(
-            "This is the sample data set: slices of one averaged brain, and an easy task. Its scores show that the "
-            "software works, and nothing else."
+            f"This is the sample data set: {SAMPLES[record.settings.sample]}. Its scores show that the software works, "
+            f"and nothing else."
         )
     if not tables:
         cautions.append(

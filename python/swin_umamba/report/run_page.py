@@ -22,7 +22,14 @@ from .charts import draw_curves, draw_distributions
 from .commands import make_commands
 from .example_pictures import make_gallery
 from .pretrained_summary import summarise_pretrained
-from .score_tables import STATISTICS, make_further_measures, make_group_spread, make_paper_scores, make_score_tables
+from .score_tables import (
+    STATISTICS,
+    make_further_measures,
+    make_group_spread,
+    make_intervals,
+    make_paper_scores,
+    make_score_tables,
+)
 
 # More or longer names of classes stand upright above their columns.
 MOST_LEVEL_NAMES, LONGEST_LEVEL_NAME = 4, 20
@@ -77,6 +84,7 @@ def render_page(run: FinishedRun) -> str:
         paper_metric=next((evaluation.metric for evaluation in record.evaluations.values()), None),
         pretrained=summarise_pretrained(record.training.pretrained),
         tables=tables,
+        intervals=make_intervals(tables, record.groups),
         group_spread=make_group_spread(tables, record.groups),
         further=make_further_measures(record.held_out),
         statistics=STATISTICS,

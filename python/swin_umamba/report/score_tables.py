@@ -9,6 +9,7 @@ import numpy as np
 
 from ..evaluation.measure_names import FURTHER
 from ..evaluation.scores import METRICS, PAPER_METRICS, describe
+from ..evaluation.statistics import bootstrap_interval, spread
 from ..paper.protocol import RULES
 from ..runs.record import GroupRecord, HeldOutScores, PaperEvaluation, PaperStatistics, Statistics
 
@@ -110,15 +111,20 @@ def _statistics(values: Sequence[float]) -> Statistics:
     return Statistics(**describe(values))
 
 
+def make_intervals(tables: Sequence[ScoreTable], groups: GroupRecord | None) -> dict[str, tuple[float, float]]:
+    """The bootstrap interval of the mean of each metric, by its name; see `bootstrap_interval`."""
+    of_scored = groups and groups.of_scored
+    intervals = {
+        table.name: bootstrap_interval({row.identifier: row.mean for row in table.cases}, of_scored) for table in tables
+    }
+    return {name: interval for name, interval in intervals.items() if interval is not None}
+
+
 def make_group_spread(tables: Sequence[ScoreTable], groups: GroupRecord | None) -> dict[str, float]:
     """Standard deviation of the groups' mean scores, by name of the metric; empty without groups."""
-    spreads = {}
-    for table in tables if groups is not None else ():
-        members: dict[str, list[float]] = {}
-        for row in table.cases:
-            members.setdefault(groups.of_scored[row.identifier], []).append(row.mean)
-        spreads[table.name] = float(np.std([np.mean(scores) for scores in members.values()]))
-    return spreads
+    if groups is None:
+        return {}
+    return {table.name: spread({row.identifier: row.mean for row in table.cases}, groups.of_scored) for table in tables}
 
 
 @dataclass(frozen=True)

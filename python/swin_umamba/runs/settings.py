@@ -155,6 +155,13 @@ class Settings(CheckedSettings):
         unsaid="left to the model",
         is_later=True,
     )
+    sample: str = setting(
+        Choice(("brain", "cells"), "sample"),
+        "which sample is trained on where no data set is named: slices of a brain with grey and white matter, or drawn "
+        "cells, scored by F1 as well",
+        "brain",
+        is_later=True,
+    )
 
     @property
     def trainer(self) -> str:

@@ -66,7 +66,8 @@ def bootstrap_interval(
     n = len(sums)
     if n < FEWEST:
         return None
-    totals, sizes = np.array(list(sums.values())), np.array(list(counts.values()), dtype=float)
+    # In one order, so that the same scores have the same interval in whatever order they come.
+    totals, sizes = (np.array([values[group] for group in sorted(sums)], dtype=float) for values in (sums, counts))
     rng = np.random.default_rng(seed)
     means = []
     for start in range(0, RESAMPLES, step := max(1, _CHUNK // n)):
