@@ -66,7 +66,8 @@ def test_stock_commands_take_a_run(finished, discs, tmp_path):
     stock("nnUNetv2_find_best_configuration", 901, *MODEL, "-f", 0, "--disable_ensembling", "-np", 1)
     assert (merged / "postprocessing.pkl").exists()
     predictions = run / "nnUNet_results" / FOLD / "validation"
-    chosen = ("-pp_pkl_file", merged / "postprocessing.pkl", "-plans_json", merged / "plans.json", "-np", 1)
+    files = ("-plans_json", merged / "plans.json", "-dataset_json", merged / "dataset.json")
+    chosen = ("-pp_pkl_file", merged / "postprocessing.pkl", *files, "-np", 1)
     stock("nnUNetv2_apply_postprocessing", "-i", predictions, "-o", tmp_path / "post", *chosen)
     names = sorted(path.name for path in predictions.glob("*.png"))
     assert sorted(path.name for path in (tmp_path / "post").glob("*.png")) == names

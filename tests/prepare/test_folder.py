@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 from swin_umamba.common.images.reading import read_stored
 from swin_umamba.datasets import check_cases, open_raw_dataset
+from swin_umamba.datasets.group_folds import with_groups
 from swin_umamba.figures.palette import class_colour
 from swin_umamba.prepare.folder.pairing import list_images, pair_files
 from swin_umamba.prepare.folder.splits import choose_test_cases, folds_of
@@ -302,6 +303,8 @@ def test_groups_stay_together(folders, prepared):
     _, words = prepared("--group-by", r"p\d+", "--test-share", 0.2)
     assert "16 training cases, 4 test cases, 5 groups" in words
     dataset = open_raw_dataset(folders[2])
+    groups = with_groups(dataset, "prepared").groups
+    assert groups == {f"p{number // 4}_{number}": f"p{number // 4}" for number in range(20)}
     patients = [case.identifier.split("_")[0] for case in dataset.held_out]
     assert len(set(patients)) == 1
     assert len(dataset.splits) == 4

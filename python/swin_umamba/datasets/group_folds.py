@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,11 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..common.errors import UserError
+from ..common.files import replace_atomically
 from .groups import groups_of, parse_group_rule
 from .raw_dataset import FOLDS, RawDataset
 
+GROUPS_FILE = "groups.csv"
+"""In the folder of a data set, the group of each case, in the columns ``case`` and ``group``."""
+
 PREPARED = "prepared"
-"""Stands for ``groups.csv`` in the folder of the data set: its column ``group``."""
+"""Stands for that table."""
 
 _NUMBERED = re.compile(r"(?P<stem>.*?)[\s._-]*(slice|frame|[szt])?[\s._-]*\d+", re.IGNORECASE)
 
@@ -37,7 +43,7 @@ def with_groups(dataset: RawDataset, group_by: str | None) -> RawDataset:
     if group_by is None:
         return dataset
     cases = [case.identifier for case in (*dataset.training, *dataset.held_out)]
-    rule = f"{dataset.folder / 'groups.csv'}:group" if group_by == PREPARED else group_by
+    rule = f"{dataset.folder / GROUPS_FILE}:group" if group_by == PREPARED else group_by
     groups = groups_of(cases, parse_group_rule(rule))
     trained = {groups[case.identifier]: case.identifier for case in dataset.training}
     for case in dataset.held_out:
@@ -58,6 +64,14 @@ def with_groups(dataset: RawDataset, group_by: str | None) -> RawDataset:
     if splits is None:
         splits = group_folds({case.identifier: groups[case.identifier] for case in dataset.training})
     return replace(dataset, splits=splits or None, groups=groups)
+
+
+def write_groups(folder: Path, groups: Mapping[str, str]) -> None:
+    """Write `GROUPS_FILE` of a data set."""
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows([("case", "group"), *groups.items()])
+    with replace_atomically(folder / GROUPS_FILE) as file:
+        file.write(table.getvalue().encode())
 
 
 def absolute_table(group_by: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from ..common.files import replace_atomically, write_json
 from ..common.images.formats import is_hidden
 from ..common.text import one_line
 from ..common.typed_json import load_json
+from ..datasets.group_folds import write_groups
 from ..paper.data_sets import DatasetDefinition
 
 PARTS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "labelsVal-instance-mask")
@@ -64,6 +65,8 @@ class Preparation:
         What else decides the files' content.
     splits : list or None
         The folds of ``splits_final.json``, where it has any.
+    groups : dict or None
+        The group of each case for ``groups.csv``, where the user has said it.
     """
 
     definition: DatasetDefinition
@@ -73,6 +76,7 @@ class Preparation:
     notes: list[str] = field(default_factory=list)
     options: dict[str, object] = field(default_factory=dict)
     splits: list[dict[str, list[str]]] | None = None
+    groups: Mapping[str, str] | None = None
 
     @property
     def settings(self) -> dict[str, object]:
@@ -199,6 +203,8 @@ def write_dataset(
     with _told("write to", folder):
         if preparation.splits is not None:
             write_json(folder / "splits_final.json", preparation.splits)
+        if preparation.groups is not None:
+            write_groups(folder, preparation.groups)
         write_json(folder / "dataset.json", preparation.definition.dataset_json(preparation.n_training))
     return written
 

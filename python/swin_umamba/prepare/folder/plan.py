@@ -115,6 +115,7 @@ def plan(
             "test_share": options.test_share,
         },
         splits,
+        groups if rule is not None else None,
     )
 
 
