@@ -15,6 +15,7 @@ from skimage.io import imread
 from swin_umamba.commands import cli
 from swin_umamba.common.errors import RunError
 from swin_umamba.common.files import lock_folder
+from swin_umamba.comparison.measurements import Epoch, Measurements
 from swin_umamba.comparison.results import read_result
 from swin_umamba.runs.folder import RunFolder
 
@@ -106,6 +107,20 @@ def test_a_run_of_a_former_version_keeps_a_measure_out_of_the_table(pretender, c
     assert "No ASSD: a former version trained SegResNet, and did not compute it." in record["cautions"]
     assert compare(*two, "--metrics", "assd") == 0
     assert read_record(out)["metrics"] == []
+
+
+def test_energy_is_told_where_it_was_measured(pretender, compare, out):
+    compare("--models", "nnunet,segresnet")
+    record = read_record(out)
+    assert record["systems"][0]["joules"] is None
+    assert "Energy" not in (out / "comparison.md").read_text()
+    measured = Measurements.read(out / "segresnet")
+    measured.epochs = {number: Epoch(0.25, 1, 1600.0) for number in range(2)}
+    measured.write(out / "segresnet")
+    compare("--models", "nnunet,segresnet")
+    assert read_record(out)["systems"][1]["joules"] == 3200
+    said = "Energy of the training, of the machine's processors with all that they did meanwhile: SegResNet 3.2 kJ."
+    assert said in (out / "comparison.md").read_text()
 
 
 def _with_groups(out, names, groups):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from swin_umamba.common.errors import RunError
+from swin_umamba.comparison.energy import EnergyMeter
 from swin_umamba.comparison.measurements import NAME, Epoch, Measurements
 from swin_umamba.comparison.measuring import Measuring
 
@@ -74,6 +75,48 @@ def test_a_training_is_measured_across_processes(tmp_path, monkeypatch):
     assert measured.step_seconds == pytest.approx(3)
     assert measured.peak_memory > 0
     assert trainer.built == 1
+
+
+@pytest.fixture
+def powercap(tmp_path):
+    """A function that sets the counters of two processors as Linux has them, each with a part."""
+
+    def set_counters(*values):
+        for number, value in enumerate(values):
+            for name in (f"intel-rapl:{number}", f"intel-rapl:{number}:0"):
+                folder = tmp_path / "powercap" / name
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "max_energy_range_uj").write_text("9999999\n")
+                (folder / "energy_uj").write_text(f"{value}\n")
+        return tmp_path / "powercap"
+
+    return set_counters
+
+
+def test_energy_is_that_of_all_processors_since_the_last_question(powercap):
+    meter = EnergyMeter(CPU, powercap(1_000_000, 9_000_000))
+    assert meter.joules() == 0
+    powercap(3_500_000, 9_500_000)
+    assert meter.joules() == pytest.approx(2.5 + 0.5)
+    # The second counter has started again.
+    powercap(3_500_000, 1_499_999)
+    assert meter.joules() == pytest.approx(1.999999 + 0.000001)
+
+
+def test_no_counters_are_no_energy(tmp_path, powercap):
+    assert EnergyMeter(CPU, tmp_path / "none").joules() is None
+    folder = powercap(1, 2)
+    (folder / "intel-rapl:0" / "energy_uj").write_text("secret")
+    (folder / "intel-rapl:1" / "energy_uj").unlink()
+    assert EnergyMeter(CPU, folder).joules() is None
+
+
+def test_energy_is_told_if_every_epoch_was_measured(tmp_path):
+    epochs = {0: Epoch(1.0, 1, 2.0), 1: Epoch(1.0, 1, 3.5)}
+    Measurements(1, 1, 0, epochs).write(tmp_path)
+    assert Measurements.read(tmp_path).joules == 5.5
+    assert Measurements(1, 1, 0, {**epochs, 2: Epoch(1.0, 1)}).joules is None
+    assert Measurements().joules is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"epochs": {"x": {}}}', '{"epochs": {}, "colour": 1}'])

@@ -30,10 +30,13 @@ class Epoch:
         Median over its steps of the time from a batch to the new weights, augmentation not included.
     peak_memory : int
         Bytes, since the training began in this process; see `peak_memory`.
+    joules : float or None
+        Energy of the epoch, where the machine tells it; see `swin_umamba.comparison.energy.EnergyMeter`.
     """
 
     step_seconds: float
     peak_memory: int
+    joules: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,12 @@ class Measurements:
     def peak_memory(self) -> int | None:
         """Largest of the epochs, in bytes."""
         return max((epoch.peak_memory for epoch in self.epochs.values()), default=None)
+
+    @property
+    def joules(self) -> float | None:
+        """Energy of all epochs; ``None`` where some were not measured."""
+        joules = [epoch.joules for epoch in self.epochs.values()]
+        return None if None in joules or not joules else sum(joules)
 
     @classmethod
     def read(cls, run: Path) -> Measurements:

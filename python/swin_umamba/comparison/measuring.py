@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..trainers.observer import Observer
+from .energy import EnergyMeter
 from .measurements import Epoch, Measurements, peak_memory, reset_peak_memory
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Measuring(Observer):
             self._count_operations(trainer)
         gc.collect()
         reset_peak_memory(self._device)
+        self._energy = EnergyMeter(self._device)
 
     def _count_operations(self, trainer: PaperTrainer) -> None:
         import torch
@@ -67,7 +69,9 @@ class Measuring(Observer):
             self._step_seconds.append(self._now() - self._step_start)
 
     def epoch_done(self, epoch: int, train_loss: float, validation_loss: float, dice: float) -> None:
-        self._measurements.epochs[epoch] = Epoch(statistics.median(self._step_seconds), peak_memory(self._device))
+        self._measurements.epochs[epoch] = Epoch(
+            statistics.median(self._step_seconds), peak_memory(self._device), self._energy.joules()
+        )
         self._measurements.write(self.run)
         self._step_seconds.clear()
 

@@ -48,7 +48,7 @@ class FinishedRow(SystemRow):
     ----------
     learning_rate : float or None
         Of the first epoch.
-    multiply_accumulates, selective_scan, step_seconds, peak_memory_bytes
+    multiply_accumulates, selective_scan, step_seconds, peak_memory_bytes, joules
         See `swin_umamba.comparison.measurements.Measurements`; ``None`` where it was not measured.
     scores : dict
         By metric, those that the systems are compared by.
@@ -73,6 +73,7 @@ class FinishedRow(SystemRow):
     selective_scan: int | None
     step_seconds: float | None
     peak_memory_bytes: int | None
+    joules: float | None
     training_seconds: float
     device: str
     device_type: str | None
@@ -264,6 +265,7 @@ def _finished_row(
         selective_scan=measured.scan,
         step_seconds=measured.step_seconds,
         peak_memory_bytes=measured.peak_memory,
+        joules=measured.joules,
         training_seconds=sum(run.record.seconds.training for run in result.runs),
         device=record.device,
         device_type=record.device_type,

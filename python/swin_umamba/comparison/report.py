@@ -42,6 +42,7 @@ def _csv(record: ComparisonRecord) -> str:
         "selective_scan",
         "step_seconds",
         "peak_memory_bytes",
+        "joules",
         "training_seconds",
     )
     statistics, tested = (
@@ -134,6 +135,7 @@ def explanations(record: ComparisonRecord) -> list[str]:
         f"ops: multiply-accumulates of one image of {patch} pixels, as fvcore counts them, selective scans included.",
         f"step: median time from a batch to the new weights, augmentation not included. memory: peak during the "
         f"training, {memory}; 1 GB is 10⁹ bytes.",
+        *_energy(record),
         f"Device: {first.device}, {first.threads} CPU threads. Versions: "
         + ", ".join(f"{name} {version}" for name, version in first.versions.items())
         + ".",
@@ -155,6 +157,14 @@ def _tolerance(record: ComparisonRecord) -> str:
     if settings.tolerance_mm is not None:
         return "at tolerances in mm: " + ", ".join(f"{name} {mm:g}" for name, mm in settings.tolerance_mm.items())
     return f"at a tolerance of {_number(settings.tolerance_pixels, '{:g}')} pixels"
+
+
+def _energy(record: ComparisonRecord) -> list[str]:
+    shown = [f"{row.title} {row.joules / 1000:.3g} kJ" for row in record.finished if row.joules is not None]
+    if not shown:
+        return []
+    counted = "the GPU and the machine's processors" if _on_gpu(record) else "the machine's processors"
+    return [f"Energy of the training, of {counted} with all that they did meanwhile: {'; '.join(shown)}."]
 
 
 def _repeats(record: ComparisonRecord) -> str:

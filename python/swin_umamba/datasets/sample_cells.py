@@ -2,7 +2,7 @@
 
 Nuclei are ellipses that may touch. Their mean grey values are drawn from the same range as those of the background and
 of blurred spots that are no cells; what tells them is their fine texture and a thin darker rim. So thresholds do not
-find them, and a network that looks at neighbourhoods does.
+find them.
 """
 
 from __future__ import annotations
