@@ -28,6 +28,27 @@ def _wait_for(condition, process, seconds=600):
         time.sleep(0.02)
 
 
+def test_a_run_whose_time_is_up_asks_for_more_and_goes_on(train_py, discs, finished, tmp_path):
+    arguments = (discs, *train_py.tiny, "--output", "run")
+    folder = tmp_path / "run"
+    process = train_py.start(*arguments, cwd=tmp_path)
+    try:
+        _wait_for(lambda: list(folder.rglob("checkpoint_latest.pth")), process)
+        process.send_signal(signal.SIGUSR1)
+        stdout, stderr = process.communicate(timeout=600)
+    finally:
+        process.kill()
+    assert process.returncode == 75
+    assert stderr.endswith("out of time; what is finished is on disk, so queue it again\n")
+    assert "stopped; go on with the same command and --resume" in stdout
+    assert not (folder / "metrics.json").exists()
+
+    resumed = train_py.run(*arguments, "--resume", "--time-limit", "9:00:00", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    once, twice = (json.loads((run / "metrics.json").read_text()) for run in (finished[0], folder))
+    assert twice["training"] == once["training"]
+
+
 def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(train_py, discs, finished, tmp_path, capsys):
     arguments = (discs, *train_py.tiny, "--output", "run")
     folder = tmp_path / "run"

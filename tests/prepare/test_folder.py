@@ -391,6 +391,11 @@ WRONG = {
     "one group": (lambda i, m: None, ("--group-by", "im", "--test-share", "0.2"), "needs two groups at least"),
     "no star": (lambda i, m: None, ("--mask-name", "_mask"), "is no form of names"),
     "shades": (lambda i, m: save(m / "im3_mask.png", picture(3)), (), "more than 64 different values"),
+    "soft edges": (
+        lambda i, m: save(m / "im3_mask.png", np.array([0, 253, 255], dtype=np.uint8)[classes(3)]),
+        (),
+        "hold 255 and values just below, such as 253 in .*--threshold 128",
+    ),
     "empty": (
         lambda i, m: [save(p, np.zeros(SIZE, dtype=np.uint8)) for p in m.iterdir()],
         (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -19,8 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "ways-in"
 PAGES = sorted(FOLDER.glob("*.md"))
 BLOCKS = re.compile(r"^```(bash|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-# What makes a training short.
-SHORT = {"epochs": 1, "iterations": 2, "batch-size": 2}
 
 
 def make_pictures(folder: Path) -> None:
@@ -56,24 +55,99 @@ def make_scans(folder: Path) -> None:
         nibabel.save(mask, folder / "masks" / f"p{number}_seg.nii.gz")
 
 
-MAKE: dict[str, Callable[[Path], None]] = {"dicom.md": make_scans, "folders.md": make_pictures}
+def make_raw_discs(folder: Path) -> None:
+    """The data set that the page of folders makes."""
+    make_pictures(folder)
+    command = ["prepare", "folder", *(str(folder / name) for name in ("pictures", "masks"))]
+    assert cli.main([*command, str(folder / "nnUNet_raw" / "Dataset501_Discs")]) == 0
+
+
+def make_tasks(folder: Path) -> None:
+    """One data set in the layouts of the Decathlon and of nnU-Net 1, which share it but for the files' names."""
+    rows, columns = np.mgrid[:40, :44]
+    for task, channel in (("Task04_Discs", ""), ("Task505_Discs", "_0000")):
+        for name in ("imagesTr", "labelsTr", "imagesTs"):
+            (folder / task / name).mkdir(parents=True)
+        for number in range(6):
+            inside = np.stack([np.hypot(rows - 18 - number, columns - 20 - z) < 10 for z in range(3)], axis=2)
+            image = np.random.default_rng(number).normal(100 * inside, 9).astype(np.float32)
+            for array, name in (
+                (image, f"imagesTr/disc_{number}{channel}"),
+                (inside.astype(np.uint8), f"labelsTr/disc_{number}"),
+            ):
+                nibabel.save(nibabel.Nifti1Image(array, np.diag([1, 1, 3, 1])), folder / task / f"{name}.nii.gz")
+        files = [{"image": f"./imagesTr/disc_{n}.nii.gz", "label": f"./labelsTr/disc_{n}.nii.gz"} for n in range(6)]
+        description = {
+            "name": "Discs",
+            "tensorImageSize": "3D",
+            "modality": {"0": "MRI"},
+            "labels": {"0": "background", "1": "disc"},
+            "numTraining": 6,
+            "numTest": 0,
+            "training": files,
+            "test": [],
+        }
+        (folder / task / "dataset.json").write_text(json.dumps(description))
+
+
+MAKE: dict[str, Callable[[Path], object]] = {
+    "dicom.md": make_scans,
+    "folders.md": make_pictures,
+    "machines.md": make_pictures,
+    "monai.md": lambda folder: None,
+    "nnunet-data.md": make_tasks,
+    "slurm.md": make_raw_discs,
+}
 NEEDS = {"dicom.md": "highdicom"}
+
+# In every process of Python that a page starts.
+NO_NETWORK = """\
+import os, sys
+
+def refuse(event, arguments):
+    inside = event == "socket.connect" and isinstance(arguments[1], (str, bytes))  # between processes, by a file
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname") and not inside:
+        with open(os.environ["REFUSED"], "a") as file:
+            file.write(f"{event} {arguments}\\n")
+        raise OSError("there is no network")
+
+sys.addaudithook(refuse)
+"""
+
+
+def shortened(block: str, epochs: int = 1) -> str:
+    """The same commands with a training of a few steps."""
+    for option, short in {"epochs": epochs, "iterations": 2, "batch-size": 2}.items():
+        block = re.sub(rf"--{option} \d+", f"--{option} {short}", block)
+    return block
 
 
 def run_blocks(page: Path, folder: Path) -> list[str]:
-    """Run the blocks of a page one after the other in a folder, and return their output."""
+    """Run the blocks of a page one after the other in a folder, without a network, and return their output."""
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(NO_NETWORK)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    environment.update(PYTHONPATH=str(folder / "site"), REFUSED=str(folder / "refused"))
     outputs = []
     for language, block in BLOCKS.findall(page.read_text(encoding="utf-8")):
-        for option, short in SHORT.items():
-            block = re.sub(rf"--{option} \d+", f"--{option} {short}", block)
+        block = shortened(block)
         command = ["bash", "-euo", "pipefail", "-c", block] if language == "bash" else [sys.executable, "-c", block]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         done = subprocess.run(command, cwd=folder, env=environment, text=True, check=False, **streams)
         assert done.returncode == 0, f"{page.name}:\n{block}\n{done.stdout}"
         outputs.append(done.stdout)
+    refused = folder / "refused"
+    assert not refused.exists(), refused.read_text()
     return outputs
+
+
+def test_a_connection_is_refused_and_seen(tmp_path):
+    page = tmp_path / "page.md"
+    tries = "import socket\ntry:\n    socket.create_connection(('192.0.2.1', 9))\nexcept OSError:\n    pass\n"
+    page.write_text(f"```python\n{tries}```\n")
+    with pytest.raises(AssertionError, match=r"socket\.getaddrinfo .*192\.0\.2\.1"):
+        run_blocks(page, tmp_path)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name in MAKE], ids=lambda page: page.name)

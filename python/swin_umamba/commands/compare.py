@@ -12,7 +12,7 @@ from ..evaluation.measure_names import MEASURES_HELP
 from ..jobs.comparison import ComparisonRequest, compare
 from ..paper.systems import SYSTEMS
 from ..runs.settings import SAMPLE_SETTINGS, Settings
-from .parsing import add_settings, one_of, said_settings
+from .parsing import add_settings, add_time_limit, one_of, said_settings
 
 SUMMARY = "train, predict and score several systems under one budget, and make their table and figure"
 
@@ -107,6 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="results folder (default: results/DATASET-comparison)"
     )
+    add_time_limit(parser, "the same command")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -125,6 +126,7 @@ def run(args: argparse.Namespace) -> None:
             folds=args.folds,
             seeds=args.seeds,
             job=args.job,
+            time_limit=args.time_limit,
         )
     )
 

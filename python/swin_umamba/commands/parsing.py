@@ -10,6 +10,7 @@ from ..common.exit_codes import EXIT_WRONG_INPUT
 from ..common.setting_kinds import Choice, Flag, Integer, Several, Text
 from ..common.settings import CheckedSettings, declarations, no_option_of, option_of
 from ..common.text import one_line
+from ..common.time_limit import Duration
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -98,6 +99,17 @@ def add_settings(
             group.add_argument(no_option_of(name), action="store_const", const=None, **without)
         else:
             parser.add_argument(option, **options)
+
+
+def add_time_limit(parser: argparse.ArgumentParser, how: str) -> None:
+    """Declare ``--time-limit``; ``how`` goes on with what has been stopped."""
+    parser.add_argument(
+        "--time-limit",
+        type=one_of(Duration()),
+        metavar="H:MM:SS",
+        help=f"stop in time, with exit code 75, to be queued again and gone on with by {how}; SIGUSR1 stops at once "
+        f"(default: no limit)",
+    )
 
 
 def said_settings(args: argparse.Namespace, settings: type[CheckedSettings]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ..common.settings import declarations
 from ..jobs.folds import train_folds
 from ..jobs.training import TrainingRequest, train
 from ..runs.settings import SAMPLE_SETTINGS, Settings
-from .parsing import OneLineParser, add_settings, one_of, said_settings
+from .parsing import OneLineParser, add_settings, add_time_limit, one_of, said_settings
 
 SUMMARY = "train on a data set, predict its held-out cases, score and draw them"
 
@@ -35,7 +35,8 @@ Reproducibility: on a CPU the same seed, settings, machine and numbers of thread
 weights, and so does a run that was killed and resumed. On a GPU the augmentation runs in worker processes and
 some CUDA kernels add in no fixed order; there, the seed fixes the initial weights only.
 
-Exit codes: 0 done, 1 a run that failed, 2 wrong input (nothing was trained), 130 interrupted.
+Exit codes: 0 done, 1 a run that failed, 2 wrong input (nothing was trained), 75 out of time (go on by
+--resume), 130 interrupted.
 
 examples:
   %(prog)s
@@ -70,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="results folder; a former run is never overwritten (default: results/DATASET-MODEL, with -scratch after "
         "--no-pretrained)",
     )
+    add_time_limit(parser, "--resume")
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -82,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
     """Train by `swin_umamba.jobs.training.train`, and raise what that raises."""
     said = said_settings(args, Settings)
     folds = said.pop("fold") if isinstance(said.get("fold"), _Folds) else None
-    request = TrainingRequest(said, args.output, args.resume, args.device, args.devices, args.prog)
+    request = TrainingRequest(said, args.output, args.resume, args.device, args.devices, args.prog, args.time_limit)
     if folds is None:
         train(request)
     else:

@@ -77,6 +77,10 @@ class RunError(Exception):
     """
 
 
+class OutOfTime(KeyboardInterrupt):
+    """The time of a run is up, as a scheduler gives it; the command ends as by Ctrl-C, but asks to be queued again."""
+
+
 def last_line(error: BaseException) -> str:
     """The last line of an error's message that is not empty, or its type where it has none; see `one_line`.
 

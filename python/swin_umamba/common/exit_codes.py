@@ -11,10 +11,12 @@ from functools import cache
 from types import FrameType
 from typing import TypeVar
 
-from .errors import RunError, UserError, full_disk
+from .errors import OutOfTime, RunError, UserError, full_disk
 from .text import one_line
 
 EXIT_OK, EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_OUT_OF_TIME = 75
+"""``EX_TEMPFAIL`` of sysexits.h: try again later."""
 
 T = TypeVar("T")
 
@@ -34,8 +36,8 @@ def execute(run: Callable[[T], None], args: T, prog: str) -> int:
     Returns
     -------
     int
-        0; 1 for a run that failed or whose output nobody read to its end; 2 for wrong input; 130 after Ctrl-C, SIGTERM
-        or SIGHUP.
+        0; 1 for a run that failed or whose output nobody read to its end; 2 for wrong input; 75 for a run whose time
+        was up; 130 after Ctrl-C, SIGTERM or SIGHUP.
     """
     _end_as_by_ctrl_c()
     try:
@@ -52,6 +54,9 @@ def execute(run: Callable[[T], None], args: T, prog: str) -> int:
     except RunError as error:
         print(f"{prog}: {one_line(str(error))}", file=sys.stderr)
         return EXIT_FAILED
+    except OutOfTime:
+        print(f"{prog}: out of time; what is finished is on disk, so queue it again", file=sys.stderr)
+        return EXIT_OUT_OF_TIME
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -13,6 +13,7 @@ from ..common.console import PlainConsole
 from ..common.device import check_device
 from ..common.errors import RunError, UserError
 from ..common.processors import set_worker_defaults
+from ..common.time_limit import end_in_time
 from ..comparison.folder import ComparisonFolder
 from ..comparison.repeats import Repeats, list_runs, parse_folds
 from ..comparison.systems import ComparedSystem, all_models, check_models, choose_systems, shared_settings
@@ -52,6 +53,7 @@ class ComparisonRequest:
     folds: str | None = None
     seeds: int | None = None
     job: int | None = None
+    time_limit: float | None = None
 
 
 def compare(request: ComparisonRequest) -> None:
@@ -63,7 +65,14 @@ def compare(request: ComparisonRequest) -> None:
         Wrong input, found before any training.
     RunError
         A system failed.
+    OutOfTime
+        The time limit, in seconds, is reached, or SIGUSR1 has come.
     """
+    with end_in_time(request.time_limit):
+        _compare(request)
+
+
+def _compare(request: ComparisonRequest) -> None:
     measures = None if request.metrics is None else parse_measures(request.metrics)
     request = _with_models(request)
     systems = _choose(request)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..common.errors import RunError, UserError
 from ..common.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_WRONG_INPUT
+from ..common.time_limit import ignore_warning
 from ..comparison.measuring import Measuring
 from ..runs.folder import RunFolder
 from ..runs.settings import Settings
@@ -90,6 +91,7 @@ def main(argv: Sequence[str]) -> int:
     run, device = Path(argv[0]), argv[1]
     # The command that compares says it, where the user stops it.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(EXIT_INTERRUPTED))
+    ignore_warning()
     _end_with_parent()
     try:
         Settings.read(RunFolder(run).settings)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..common.errors import UserError
+from ..common.time_limit import end_in_time
 from ..comparison.repeats import Repeats, parse_folds
 from ..comparison.systems import name_system
 from ..runs.settings import Settings
@@ -29,13 +30,16 @@ def train_folds(request: TrainingRequest, folds: str) -> None:
         Wrong input, found before any training.
     RunError
         A fold failed; the same command tries it again.
+    OutOfTime
+        The time limit is reached, or SIGUSR1 has come; the same command goes on.
     """
     if request.devices > 1:
         raise UserError(f"--fold {folds}: folds are trained one after the other, by one process; leave --devices out")
     settings: Settings = settings_of(request)
     repeats = Repeats(parse_folds(folds), (settings.seed,))
     output = request.output or Path(f"{default_output(request)}-folds")
-    compare_systems([name_system(settings)], repeats, output, request.device, _command(request, folds, output))
+    with end_in_time(request.time_limit):
+        compare_systems([name_system(settings)], repeats, output, request.device, _command(request, folds, output))
 
 
 def _command(request: TrainingRequest, folds: str, output: Path) -> Sequence[str]:

@@ -14,6 +14,7 @@ from ..common.errors import RunError
 from ..common.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, execute
 from ..common.processes import FAILURES
 from ..common.processors import available_processors
+from ..common.time_limit import ignore_warning
 
 T = TypeVar("T")
 
@@ -95,6 +96,7 @@ def _wait(processes: Sequence[BaseProcess], seconds: float) -> None:
 
 
 def _run_as_process(rank: int, run: Callable[[T], None], request: T, prog: str, count: int, port: int) -> None:
+    ignore_warning()
     ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in ranks.items()})
     # As torchrun says it: the store of MASTER_ADDR:MASTER_PORT is there already.

@@ -15,6 +15,7 @@ from ..common.errors import UserError
 from ..common.failures import explain_failures
 from ..common.processes import Processes, Ranks, check_batch_size, one_message
 from ..common.processors import set_worker_defaults
+from ..common.time_limit import end_in_time
 from ..datasets import RawDataset, open_raw_dataset, prepare_sample
 from ..datasets.find_dataset import find_dataset
 from ..datasets.group_folds import absolute_table
@@ -26,6 +27,7 @@ from ..runs.kind import want_run_of
 from ..runs.last_checkpoint import secure_last_checkpoint
 from ..runs.record import RunRecord, read_run
 from ..runs.settings import PRETRAINABLE, SAMPLE_SETTINGS, Settings, check_scratch, choose_settings, default_settings
+from ..trainers.observer import EpochsInTime
 from .check_inputs import open_checked_dataset, try_pretrained
 from .launch import launch
 
@@ -41,7 +43,7 @@ class TrainingRequest:
     """What the user asks of ``swin-umamba train``, whose help says what each field is.
 
     ``said`` has the fields of `Settings` that the user gave a value, its paths as the user wrote them. ``prog`` is the
-    name by which the processes of ``devices`` speak.
+    name by which the processes of ``devices`` speak. ``time_limit`` is in seconds.
     """
 
     said: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -50,6 +52,7 @@ class TrainingRequest:
     device: str = "auto"
     devices: int = 1
     prog: str = "swin-umamba train"
+    time_limit: float | None = None
 
 
 def train(request: TrainingRequest, observers: Sequence[Observer] = ()) -> None:
@@ -68,7 +71,14 @@ def train(request: TrainingRequest, observers: Sequence[Observer] = ()) -> None:
         Wrong input, found before any training.
     RunError
         The run failed.
+    OutOfTime
+        The time limit is reached, or SIGUSR1 has come.
     """
+    with end_in_time(request.time_limit) as limit:
+        _train(dataclasses.replace(request, time_limit=None), [*observers, EpochsInTime(limit)])
+
+
+def _train(request: TrainingRequest, observers: Sequence[Observer]) -> None:
     ranks = Ranks.from_environment()
     if request.devices > 1:
         if ranks.world_size > 1:

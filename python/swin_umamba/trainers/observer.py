@@ -1,8 +1,11 @@
-"""Who watches a training: a progress bar, measurements."""
+"""Who watches a training: a progress bar, measurements, the clock."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
+
+from ..common.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from .paper_trainer import PaperTrainer
@@ -22,3 +25,23 @@ class Observer:
 
     def epoch_done(self, epoch: int, train_loss: float, validation_loss: float, dice: float) -> None:
         """Epoch ``epoch``, counted from 0, is over and its checkpoint is on disk."""
+
+
+class EpochsInTime(Observer):
+    """Begins no epoch for which there is not as much time left as the longest one so far took."""
+
+    def __init__(self, limit: TimeLimit) -> None:
+        self._limit = limit
+        self._longest = 0.0
+        self._begun: float | None = None
+
+    def step_begins(self) -> None:
+        begins = self._begun is None
+        if begins:
+            self._begun = time.monotonic()
+        self._limit.want(self._longest if begins else 0.0)
+
+    def epoch_done(self, epoch: int, train_loss: float, validation_loss: float, dice: float) -> None:
+        if self._begun is not None:
+            self._longest = max(self._longest, time.monotonic() - self._begun)
+        self._begun = None

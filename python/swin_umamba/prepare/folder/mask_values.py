@@ -20,6 +20,7 @@ MOST_VALUES = 64
 """More different values in masks are taken for shades or numbered objects, not for classes."""
 
 _MOST_LABELS = 255
+_WHITE, _NEAR_WHITE = 255, 9
 
 BACKGROUND, IGNORE = "background", "ignore"
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -231,6 +232,7 @@ def resolve_rule(
             f"N on"
         )
     if names is None:
+        _want_sharp(values, as_colours)
         labels, mapped = _unnamed(values, as_colours)
         notes = []
     else:
@@ -240,6 +242,16 @@ def resolve_rule(
     if not any(value in values for value in mapped):
         raise UserError("all masks are empty: they hold background alone, from which nothing can be learned")
     return MaskRule(labels, mapped, as_colours, threshold, palette_as_colours), notes
+
+
+def _want_sharp(values: Mapping[int, Path], as_colours: bool) -> None:
+    """Refuse masks of 0 and 255 whose edges were blurred or packed as JPEG: nobody numbers classes just below 255."""
+    soft = [value for value in values if _WHITE - _NEAR_WHITE <= value < _WHITE]
+    if soft and _WHITE in values and not as_colours:
+        raise UserError(
+            f"masks hold 255 and values just below, such as {soft[0]} in {values[soft[0]]}, as of soft edges or JPEG; "
+            f"--threshold 128 makes one class of them, or name all values by --labels"
+        )
 
 
 def _unnamed(values: Mapping[int, Path], as_colours: bool) -> tuple[dict[str, int], dict[int, int]]:

@@ -96,8 +96,11 @@ def is_dicom(path: Path) -> bool:
         return True
     if image_ending(path, ENDINGS + JPEG_ENDINGS) is not None or path.name.upper() == "DICOMDIR":
         return False
-    with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def dicom_files(location: Path) -> list[Path]:
