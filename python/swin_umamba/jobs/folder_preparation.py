@@ -102,4 +102,5 @@ def _prepare(request: FolderPreparationRequest, images: Path, folder: Path, cons
         console.print(f"note: {note}" if not note.startswith("labels") else note, soft_wrap=True)
     console.print(f"{written} files written, {len(preparation.files) - written} were there", soft_wrap=True)
     console.print(f"look at {sheet}: do the labels lie on what they name?", soft_wrap=True)
-    console.print(f"then: swin-umamba train {folder}", soft_wrap=True)
+    grouped = " --group-by prepared" if preparation.groups else ""
+    console.print(f"then: swin-umamba train {folder}{grouped}", soft_wrap=True)

@@ -66,7 +66,7 @@ class Preparation:
     splits : list or None
         The folds of ``splits_final.json``, where it has any.
     groups : dict or None
-        The group of each case for ``groups.csv``, where the user has said it.
+        The group of each case for ``groups.csv``, where they are known.
     """
 
     definition: DatasetDefinition

@@ -11,6 +11,7 @@ import numpy as np
 from ...common.errors import Faults, UserError
 from ...common.images.formats import ENDINGS, JPEG_ENDINGS
 from ...common.text import one_line
+from ...datasets.group_folds import group_folds, suggested_groups
 from ...datasets.groups import groups_of, parse_group_rule
 from ...paper.data_sets import RGB, DatasetDefinition
 from ..preparation import OutputFile, Preparation, default_workers
@@ -18,7 +19,7 @@ from .conversion import image_files, label_file, labels_by_file, labels_by_value
 from .mask_values import LabelName, MaskRule, number_labels, parse_label_names, resolve_rule
 from .options import FolderOptions
 from .pairing import NameForm, Pair, Pairing, list_images, pair_files
-from .splits import choose_test_cases, folds_of
+from .splits import choose_test_cases
 from .survey import ImageKind, look_at, mask_forms_by_class
 
 _PNG_TYPES = ("bool", "uint8", "uint16")
@@ -93,10 +94,10 @@ def plan(
         files.append(_label_file(part, pair, ending, make_labels))
 
     training = {case: group for case, group in groups.items() if case not in test}
-    splits = folds_of(training)
+    splits = group_folds(training)
     if rule is None:
-        notes.append("each image is taken for a patient of its own; if several are of one, say so by --group-by")
-    if splits is None:
+        notes.append(_about_patients(cases))
+    if not splits:
         notes.append("one group alone makes no folds; train with --fold all")
     channels = RGB if n_channels == 3 else {str(n): f"channel {n}" for n in range(n_channels)}
     if n_channels == 1:
@@ -114,8 +115,8 @@ def plan(
             "group_by": options.group_by,
             "test_share": options.test_share,
         },
-        splits,
-        groups if rule is not None else None,
+        splits or None,
+        None if rule is None else groups,
     )
 
 
@@ -223,6 +224,15 @@ def _class_labels(
 def _layout(pairing: Pairing) -> str:
     forms = " and ".join(map(str, pairing.mask_forms))
     return f"images {pairing.image_form} with masks {forms}"
+
+
+def _about_patients(cases: Sequence[str]) -> str:
+    if named := suggested_groups(cases):
+        return (
+            f"names suggest {len(set(named.values()))} patients or so, such as {next(iter(named.values()))!r}; each "
+            f"image is taken for one of its own, unless --group-by says otherwise"
+        )
+    return "each image is taken for a patient of its own; if several are of one, say so by --group-by"
 
 
 def _said_values(rule: MaskRule) -> dict[str, int]:

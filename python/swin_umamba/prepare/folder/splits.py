@@ -1,4 +1,4 @@
-"""Test cases and folds that keep each group on one side."""
+"""Test cases, of which no group is trained on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...common.errors import UserError
-from ...datasets.raw_dataset import FOLDS
 
 _SEED = 12345
 
@@ -38,19 +37,6 @@ def choose_test_cases(groups: Mapping[str, str], share: float) -> set[str]:
         if not chosen or abs(len(chosen) + len(cases) - wanted) < abs(len(chosen) - wanted):
             chosen |= set(cases)
     return chosen
-
-
-def folds_of(groups: Mapping[str, str]) -> list[dict[str, list[str]]] | None:
-    """Return up to 5 folds as ``splits_final.json`` has them, of about as many cases each; none for a single group."""
-    members = _members(groups)
-    n_folds = min(FOLDS, len(members))
-    if n_folds < 2:
-        return None
-    held: list[list[str]] = [[] for _ in range(n_folds)]
-    # Large groups first: small ones then fill up the rest. The sort keeps the random order of equals.
-    for cases in sorted(_shuffled(members), key=len, reverse=True):
-        min(held, key=len).extend(cases)
-    return [{"train": sorted(set(groups) - set(val)), "val": sorted(val)} for val in held]
 
 
 def _members(groups: Mapping[str, str]) -> dict[str, list[str]]:
