@@ -80,6 +80,18 @@ def test_the_readme_links_to_every_page():
     assert sorted(page for page in pages if f"](docs/{page}" not in text) == []
 
 
+def test_every_dependency_has_its_reason():
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    names = {re.match(r"[\w-]+", wish)[0] for wish in wanted} - {project["name"]}
+    words = set(re.findall(r"[\w-]+", (ROOT / "docs" / "dependencies.md").read_text()))
+    assert sorted(names - words) == []
+
+
 def test_the_site_has_every_page():
     text = (ROOT / "mkdocs.yml").read_text()
     pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")}

@@ -47,7 +47,7 @@ def write_model(
     RunError
         The network cannot be written in this format, or the logits differ by more than 1e-4.
     """
-    failed: Exception | None = None
+    failed: Exception = ValueError("no sizes to try")
     for sizes in possible_sizes(network, patch):
         try:
             form.write(trace(network, channels, sizes), path)
