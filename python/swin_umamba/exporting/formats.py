@@ -38,7 +38,8 @@ def _write_pt2(program: ExportedProgram, path: Path) -> None:
 
 def _load_pt2(path: Path) -> Run:
     module = torch.export.load(path).module()
-    return lambda image: module(torch.from_numpy(image)).numpy()
+    # Its weights still ask for gradients.
+    return lambda image: module(torch.from_numpy(image)).detach().numpy()
 
 
 def _write_aoti(program: ExportedProgram, path: Path) -> None:
@@ -47,7 +48,7 @@ def _write_aoti(program: ExportedProgram, path: Path) -> None:
 
 def _load_aoti(path: Path) -> Run:
     compiled = torch._inductor.aoti_load_package(str(path))
-    return lambda image: compiled(torch.from_numpy(image)).numpy()
+    return lambda image: compiled(torch.from_numpy(image)).detach().numpy()
 
 
 def _write_onnx(program: ExportedProgram, path: Path) -> None:

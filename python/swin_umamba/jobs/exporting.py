@@ -74,7 +74,7 @@ def export(request: ExportRequest) -> None:
             f"RUN has {len(model.weights)} folds, and a file holds one network; give one, as {model.files[0]}"
         )
     with capture_output(None) as console:
-        predictor = load_predictor(model, torch.device("cpu"))
+        predictor = load_predictor(model, torch.device("cpu"), precision="float32")
         training = Training(
             trainer=model.trainer_name,
             plans=predictor.plans_manager,
@@ -83,7 +83,7 @@ def export(request: ExportRequest) -> None:
             channels=predictor.n_channels,
         )
         console.announce("exporting", f"{model.trainer_name} of {model.files[0]} to {request.format}")
-        network = predictor.network.float().eval()
+        network = predictor.network.eval()
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
