@@ -9,7 +9,6 @@ from ..common.device import DEVICE_HELP
 from ..common.setting_kinds import Integer, Number
 from ..comparison.systems import SHARED
 from ..evaluation.measure_names import MEASURES_HELP
-from ..jobs.comparison import ComparisonRequest, compare
 from ..paper.systems import SYSTEMS
 from ..runs.settings import SAMPLE_SETTINGS, Settings
 from .parsing import add_settings, add_time_limit, one_of, said_settings
@@ -112,6 +111,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Compare by `swin_umamba.jobs.comparison.compare`, and raise what that raises."""
+    # Imported late: no help should wait for what a job needs.
+    from ..jobs.comparison import ComparisonRequest, compare
+
     compare(
         ComparisonRequest(
             said={name: value for name, value in said_settings(args, Settings).items() if name in SHARED},

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from ..evaluation.measure_names import MEASURES_HELP
-from ..jobs.evaluation import EvaluationRequest, evaluate
 
 SUMMARY = "score predictions against references: DSC and NSD of organs, instruments or any labels, F1 of cells"
 
@@ -77,6 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Score by `swin_umamba.jobs.evaluation.evaluate`, and raise what that raises."""
+    # Imported late: no help should wait for what a job needs.
+    from ..jobs.evaluation import EvaluationRequest, evaluate
+
     evaluate(
         EvaluationRequest(
             reference=args.reference,

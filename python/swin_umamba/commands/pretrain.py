@@ -9,7 +9,6 @@ from pathlib import Path
 from ..common.device import DEVICE_HELP
 from ..common.exit_codes import execute
 from ..common.setting_kinds import Integer
-from ..jobs.pretraining import PretrainingRequest, pretrain
 from ..pretraining.settings import PretrainingSettings
 from .parsing import OneLineParser, add_settings, one_of, said_settings
 
@@ -62,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Pretrain by `swin_umamba.jobs.pretraining.pretrain`, and raise what that raises."""
+    # Imported late: no help should wait for what a job needs.
+    from ..jobs.pretraining import PretrainingRequest, pretrain
+
     said = said_settings(args, PretrainingSettings)
     pretrain(PretrainingRequest(said, args.output, args.resume, args.device, args.workers))
 

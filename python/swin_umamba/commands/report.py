@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..common.console import PlainConsole
 from ..common.errors import UserError
 
 SUMMARY = "write the page of a finished run (report.html) again, from its metrics and files"
@@ -28,6 +27,7 @@ def run(args: argparse.Namespace) -> None:
         The folder holds no finished run, or the page cannot be written there.
     """
     # Imported late: the help of all commands should not wait for matplotlib and nnU-Net.
+    from ..common.console import PlainConsole
     from ..report.run_page import write_page
 
     try:

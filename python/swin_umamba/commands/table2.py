@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..jobs.table2 import count_table2
-
 SUMMARY = "parameters and operations of the systems, beside the paper's Table 2"
 
 DESCRIPTION = """\
@@ -28,4 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Count by `swin_umamba.jobs.table2.count_table2`, and raise what that raises."""
+    # Imported late: no help should wait for what a job needs.
+    from ..jobs.table2 import count_table2
+
     count_table2(args.json)

@@ -11,8 +11,6 @@ from ..common.device import DEVICE_HELP
 from ..common.exit_codes import execute
 from ..common.setting_kinds import Integer
 from ..common.settings import declarations
-from ..jobs.folds import train_folds
-from ..jobs.training import TrainingRequest, train
 from ..runs.settings import SAMPLE_SETTINGS, Settings
 from .parsing import OneLineParser, add_settings, add_time_limit, one_of, said_settings
 
@@ -82,6 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train by `swin_umamba.jobs.training.train`, and raise what that raises."""
+    # Imported late: no help should wait for what a job needs.
+    from ..jobs.folds import train_folds
+    from ..jobs.training import TrainingRequest, train
+
     said = said_settings(args, Settings)
     folds = said.pop("fold") if isinstance(said.get("fold"), _Folds) else None
     request = TrainingRequest(said, args.output, args.resume, args.device, args.devices, args.prog, args.time_limit)
