@@ -1,9 +1,9 @@
-"""Peak memory of prediction by the size of the image; writes benchmarks/results/prediction.txt.
+"""Peak memory of prediction by the size of the image; writes benchmarks/results/<processor>-<kernels>/prediction.txt.
 
     python benchmarks/prediction.py
 
 Each image is predicted on the CPU in a process of its own, by the sliding window of ``swin-umamba predict`` with
-patches of 512x512 side by side (their overlap costs time, not memory) and a network of 8 channels, so that nearly all
+patches of 512x512 side by side (their overlap costs time, not memory) and a network of one 1x1 convolution, so that all
 that is measured belongs to the image. The number is the peak of the process less its peak after an image of a single
 patch.
 """
@@ -11,7 +11,6 @@ patch.
 from __future__ import annotations
 
 import argparse
-import platform
 import resource
 import subprocess
 import sys
@@ -21,18 +20,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from cpu import machine, results_folder
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from skimage.io import imsave
-from swin_umamba.networks import SwinUMambaD
 from swin_umamba.prediction.input_cases import find_cases
 from swin_umamba.prediction.output_folder import OutputFolder
 from swin_umamba.prediction.prediction import predict_cases
 from swin_umamba.prediction.predictor import SlidingWindowPredictor
 
-RESULT = Path(__file__).resolve().parent / "results" / "prediction.txt"
 PATCH = 512
 # side, channels, classes, --probabilities
-ROWS = [(4096, 1, 3, False), (8192, 1, 3, False), (4096, 3, 8, False), (4096, 3, 8, True)]
+ROWS = [
+    (4096, 1, 3, False),
+    (8192, 1, 3, False),
+    (20000, 1, 3, False),
+    (4096, 3, 3, False),
+    (4096, 3, 8, False),
+    (4096, 3, 8, True),
+]
 
 
 def make_predictor(channels: int, classes: int) -> SlidingWindowPredictor:
@@ -68,15 +73,18 @@ def make_predictor(channels: int, classes: int) -> SlidingWindowPredictor:
         "labels": {"background": 0, **{str(label): label for label in range(1, classes)}},
         "file_ending": ".png",
     }
-    network = SwinUMambaD(channels, classes, embed_dim=8, depths=(1, 1, 1, 1))
-    device = torch.device("cpu")
-    predictor = SlidingWindowPredictor(
-        tile_step_size=1.0, use_mirroring=False, perform_everything_on_device=False, device=device, allow_tqdm=False
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(channels, classes, 1)
+    return SlidingWindowPredictor(
+        [network],
+        plans,
+        plans.get_configuration("2d"),
+        dataset,
+        "none",
+        torch.device("cpu"),
+        step_size=1.0,
+        batch_size=1,
     )
-    predictor.manual_initialization(
-        network, plans, plans.get_configuration("2d"), [network.state_dict()], dataset, "none", None
-    )
-    return predictor
 
 
 def peak_bytes() -> int:
@@ -87,14 +95,14 @@ def measure(folder: Path, channels: int, classes: int, probabilities: bool) -> N
     """Predict the images of a folder, in a process of its own, and print the bytes that the large one needs."""
     predictor = make_predictor(channels, classes)
     output = OutputFolder(folder / "predictions", probabilities)
-    output.open({}, {})
     peaks = []
-    for name in ("patch", "image"):
-        cases, _ = find_cases(folder / f"{name}.png", channels)
-        outcome = predict_cases(predictor, cases, output)
-        if outcome.failed:
-            sys.exit(f"{name} failed: {outcome.failed}")
-        peaks.append(peak_bytes())
+    with output.opened({}, {}, skip_existing=False):
+        for name in ("patch", "image"):
+            cases, _ = find_cases(folder / f"{name}.png", channels)
+            outcome = predict_cases(predictor, cases, output)
+            if outcome.failed:
+                sys.exit(f"{name} failed: {outcome.failed}")
+            peaks.append(peak_bytes())
     print(f"bytes {peaks[1] - peaks[0]}")
 
 
@@ -122,18 +130,20 @@ def main() -> None:
         return
     lines = [
         "python benchmarks/prediction.py",
-        f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"nnunetv2 {version('nnunetv2')}, {torch.get_num_threads()} threads",
+        f"{machine()}, nnunetv2 {version('nnunetv2')}",
         "",
-        "image       channels  classes  probabilities  peak GiB",
+        "image       channels  classes  probabilities  peak GiB  bytes per pixel",
     ]
     print("\n".join(lines))
     for row in ROWS:
         side, channels, classes, probabilities = row
         size, written = f"{side}x{side}", "yes" if probabilities else "no"
-        lines.append(f"{size:11} {channels:8} {classes:8}  {written:13} {measure_row(row) / 2**30:9.2f}")
+        peak = measure_row(row)
+        gib, each = peak / 2**30, peak / side**2
+        lines.append(f"{size:11} {channels:8} {classes:8}  {written:13} {gib:9.2f} {each:16.1f}")
         print(lines[-1], flush=True)
-    RESULT.write_text("\n".join(lines) + "\n")
+    results_folder().mkdir(parents=True, exist_ok=True)
+    (results_folder() / "prediction.txt").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

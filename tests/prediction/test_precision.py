@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from swin_umamba.common.errors import UserError
 from swin_umamba.common.processors import has_bfloat16_units
 from swin_umamba.prediction import load_predictor, read_model
@@ -65,30 +64,25 @@ def test_what_the_user_chose_holds_everywhere(device, mixed_precision):
     assert autocast_dtype("bfloat16", device, mixed_precision) is torch.bfloat16
 
 
-def _dtype_inside(predictor, monkeypatch) -> torch.dtype:
-    """The type that nnU-Net's autocast takes while it predicts."""
-    seen = []
-    monkeypatch.setattr(
-        nnUNetPredictor,
-        "predict_sliding_window_return_logits",
-        lambda *args: seen.append(torch.get_autocast_dtype("cuda")),
-    )
+def _dtype_inside(predictor) -> torch.dtype:
+    """The type that torch's autocast takes while it predicts."""
     before = torch.get_autocast_dtype("cuda")
-    predictor.predict_sliding_window_return_logits(torch.zeros(1, 1, 4, 4))
+    with predictor.autocast():
+        seen = torch.get_autocast_dtype("cuda")
     assert torch.get_autocast_dtype("cuda") == before
-    return seen[0]
+    return seen
 
 
 @pytest.mark.filterwarnings("ignore:.*CUDA is not available")
 def test_the_predictor_follows_the_training(make_checkpoint, gpu_dtype, monkeypatch):
     model = read_model(make_checkpoint())
     assert load_predictor(model, GPU).precision == str(gpu_dtype).removeprefix("torch.")
-    assert _dtype_inside(load_predictor(model, GPU), monkeypatch) == gpu_dtype
+    assert _dtype_inside(load_predictor(model, GPU)) == gpu_dtype
     monkeypatch.setattr(nnUNetTrainerTiny, "mixed_precision", False)
-    assert _dtype_inside(load_predictor(model, GPU), monkeypatch) is torch.float32
+    assert _dtype_inside(load_predictor(model, GPU)) is torch.float32
     for amp, dtype in (("float16", torch.float16), ("off", torch.float32)):
         model = read_model(make_checkpoint(amp=amp))
-        assert _dtype_inside(load_predictor(model, GPU), monkeypatch) is dtype
+        assert _dtype_inside(load_predictor(model, GPU)) is dtype
 
 
 def test_the_predictor_of_a_cpu_follows_its_units_the_training_and_the_user(make_checkpoint, cpu_dtype):
@@ -106,7 +100,7 @@ def test_the_network_computes_in_it_and_the_tiles_are_added_in_float32(make_chec
     model = read_model(make_checkpoint())
     predictor, full = (load_predictor(model, CPU, precision=name) for name in (precision, "float32"))
     seen = set()
-    predictor.network.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+    predictor.networks[0].register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
     image = np.random.default_rng(0).normal(100, 50, (1, 1, 60, 70)).astype(np.float32)
     _, probabilities = predict_array(predictor, image, {"spacing": [999.0, 1.0, 1.0]}, with_probabilities=True)
     assert seen == {getattr(torch, precision)}
@@ -114,21 +108,20 @@ def test_the_network_computes_in_it_and_the_tiles_are_added_in_float32(make_chec
     # The logits of the tiny network are below one: bfloat16 keeps 8 bits of each value on the way.
     np.testing.assert_allclose(probabilities, expected, atol=0 if precision == "float32" else 0.02)
     assert np.any(probabilities != expected) == (precision == "bfloat16")
-    tile = torch.zeros(1, 1, 32, 48)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert predictor._internal_maybe_mirror_and_predict(tile).dtype == torch.float32
+    predictor.autocast_dtype = torch.bfloat16
+    assert [output.dtype for output in predictor._outputs(torch.zeros(1, 1, 32, 48))] == [torch.float32]
 
 
 def test_converted_weights_give_the_bits_of_autocast(make_checkpoint, monkeypatch):
     model, image = read_model(make_checkpoint()), torch.randn(1, 40, 60, generator=torch.Generator().manual_seed(0))
     predictor = load_predictor(model, CPU, precision="bfloat16")
-    seen = predictor.predict_logits_from_preprocessed_data(image[None])
-    assert predictor.network.decoder.seg_layers[-1].weight.dtype == torch.bfloat16
-    assert predictor.network.vssm_encoder.layers[0].blocks[0].ln_1.weight.dtype == torch.float32
+    seen = predictor.predict_logits(image[None])
+    assert predictor.networks[0].decoder.seg_layers[-1].weight.dtype == torch.bfloat16
+    assert predictor.networks[0].vssm_encoder.layers[0].blocks[0].ln_1.weight.dtype == torch.float32
     monkeypatch.setattr("swin_umamba.prediction.predictor.convert_weights", lambda *arguments: None)
     predictor = load_predictor(model, CPU, precision="bfloat16")
-    assert torch.equal(seen, predictor.predict_logits_from_preprocessed_data(image[None]))
-    assert predictor.network.decoder.seg_layers[-1].weight.dtype == torch.float32
+    assert torch.equal(seen, predictor.predict_logits(image[None]))
+    assert predictor.networks[0].decoder.seg_layers[-1].weight.dtype == torch.float32
 
 
 def test_of_other_networks_no_weights_are_converted():

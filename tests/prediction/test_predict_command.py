@@ -7,6 +7,9 @@ import json
 import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import imagecodecs
@@ -20,7 +23,9 @@ from skimage.io import imread, imsave
 from swin_umamba.common.files import lock_folder
 from swin_umamba.common.processors import has_bfloat16_units
 from swin_umamba.evaluation import evaluate_folders
+from swin_umamba.networks import SwinUMambaD
 from swin_umamba.prediction import input_images, predict_array, prediction
+from swin_umamba.prediction.preprocessing import prepare
 
 from .conftest import random_image
 
@@ -193,9 +198,9 @@ def test_too_little_memory_for_one_image_is_not_the_end(make_checkpoint, predict
     def crowded(predictor, image, *args, **kwargs):
         if image.shape[-1] == 64:
             raise MemoryError("Unable to allocate 1. TiB")
-        return predict_array(predictor, image, *args, **kwargs)
+        return prepare(predictor, image, *args, **kwargs)
 
-    monkeypatch.setattr("swin_umamba.prediction.prediction.predict_array", crowded)
+    monkeypatch.setattr("swin_umamba.prediction.prediction.prepare", crowded)
     code, out, _ = predict(images, tmp_path / "out", "--checkpoint", make_checkpoint())
     assert code == 1
     assert "failed large: MemoryError: Unable to allocate 1. TiB" in out
@@ -555,3 +560,74 @@ def test_a_stack_of_pages_is_predicted_and_scored_as_a_volume(make_checkpoint, p
     assert tifffile.imread(tmp_path / "out" / "v.tif").shape == (3, 36, 50)
     (case,) = evaluate_folders(tmp_path / "labels", tmp_path / "out", "labels", tolerance=1).cases.values()
     assert 0 < case.case_means["dsc"] < 1
+
+
+def test_a_slice_that_cannot_be_predicted_fails_its_volume_alone(make_checkpoint, predict, images, tmp_path):
+    good = np.stack([random_image(36, 52, seed=z) for z in range(3)]).astype(np.float32)
+    for name, bad_slices in (("a", []), ("b", [0]), ("c", [2]), ("d", [])):
+        array = good.copy()
+        array[bad_slices] = -1  # no colours
+        _write_volume(images / f"{name}.nii.gz", array)
+    checkpoint = make_checkpoint(normalization="RGBTo01Normalization")
+    code, out, err = predict(images, tmp_path / "out", "--checkpoint", checkpoint)
+    assert code == 1
+    assert "2 of 4 images could not be predicted: b, c" in err
+    assert [line for line in out.splitlines() if "/4 " in line] == ["1/4 a", "2/4 b", "3/4 c", "4/4 d"]
+    first, last = (SimpleITK.ReadImage(str(tmp_path / "out" / f"{name}.nii.gz")) for name in "ad")
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(first), SimpleITK.GetArrayFromImage(last))
+
+
+def test_what_is_predicted_does_not_depend_on_what_else_is(make_checkpoint, predict, images, tmp_path):
+    shapes = [(40, 50), (70, 110), (36, 200), (32, 48)]
+    for number, shape in enumerate(shapes):
+        imsave(images / f"{number}.png", random_image(*shape, seed=number), check_contrast=False)
+    checkpoint = make_checkpoint()
+    assert predict(images, tmp_path / "all", "--checkpoint", checkpoint, "--batch-size", 3, "--probabilities")[0] == 0
+    for number in range(len(shapes)):
+        out = tmp_path / f"out{number}"
+        options = ["--checkpoint", checkpoint, "--batch-size", 3, "--probabilities"]
+        assert predict(images / f"{number}.png", out, *options)[0] == 0
+        for ending in (".png", ".npz", ".pkl"):
+            assert (out / f"{number}{ending}").read_bytes() == (tmp_path / "all" / f"{number}{ending}").read_bytes()
+
+
+def test_large_images_are_alone_in_memory(make_checkpoint, predict, images, tmp_path, monkeypatch):
+    for name in "abcd":
+        imsave(images / f"{name}.png", random_image(40, 50), check_contrast=False)
+    read, events = prediction.read_image, []
+    write = input_images.NaturalImage2DIO.write_seg
+    monkeypatch.setattr(prediction, "LARGE", 0)
+    monkeypatch.setattr(prediction, "read_image", lambda *a: (events.append(f"read {a[0].identifier}"), read(*a))[1])
+    monkeypatch.setattr(
+        input_images.NaturalImage2DIO,
+        "write_seg",
+        lambda self, labels, path, kept: (write(self, labels, path, kept), events.append(f"wrote {path[-5]}")),
+    )
+    assert predict(images, tmp_path / "out", "--checkpoint", make_checkpoint())[0] == 0
+    assert events == [f"{what} {name}" for name in "abcd" for what in ("read", "wrote")]
+
+
+def test_sigterm_leaves_whole_predictions_and_the_same_command_goes_on(make_checkpoint, predict, images, tmp_path):
+    for number in range(12):
+        imsave(images / f"{number:02}.png", random_image(33, 49, seed=number), check_contrast=False)
+    # A process of its own knows the trainers of the package alone.
+    checkpoint = make_checkpoint(
+        network_weights=SwinUMambaD(1, 3).state_dict(), trainer_name="nnUNetTrainerSwinUMambaD"
+    )
+    out, script = tmp_path / "out", "import sys; from swin_umamba.commands import cli; sys.exit(cli.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, "predict", images, out, "--checkpoint", checkpoint, "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("2/12"):
+            break
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "swin-umamba predict: interrupted\n")
+    there = sorted(path.name for path in out.glob("*.png"))
+    assert "00.png" in there
+    assert len(there) < 12
+    assert all(imread(out / name).shape == (33, 49) for name in there)
+    assert not list(out.glob(".unfinished*"))
+    code, said, _ = predict(images, out, "--checkpoint", checkpoint, "--skip-existing")
+    assert code == 0
+    assert f"predicted {12 - len(there)}, {len(there)} were there already" in said

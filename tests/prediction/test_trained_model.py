@@ -12,8 +12,10 @@ import pytest
 import torch
 from swin_umamba.common.errors import UserError
 from swin_umamba.networks.build import build_model
-from swin_umamba.paper.systems import SYSTEMS
+from swin_umamba.paper.systems import SYSTEMS, find_system
 from swin_umamba.prediction import load_predictor, read_model
+from swin_umamba.prediction.predictor import _laid_out, _NoRandomNumbers
+from swin_umamba.trainers.registry import TRAINER_CLASSES
 
 from .conftest import CPU
 
@@ -138,7 +140,7 @@ def test_an_unknown_trainer_is_named(make_checkpoint, monkeypatch, capsys):
     def not_found(name):
         raise RuntimeError(f"Could not find requested nnunet trainer {name}")
 
-    monkeypatch.setattr("swin_umamba.prediction.predictor.recursive_find_trainer_class_by_name", not_found)
+    monkeypatch.setattr("nnunetv2.utilities.find_objects.recursive_find_trainer_class_by_name", not_found)
     with pytest.raises(UserError, match="trained by nnUNetTrainerOther, which is none of nnUNetTrainerSwinUMamba"):
         load_predictor(read_model(make_checkpoint(trainer_name="nnUNetTrainerOther")), CPU)
 
@@ -152,3 +154,36 @@ def test_mirroring_a_model_trained_without_is_refused(make_checkpoint, capsys):
     model = read_model(make_checkpoint(inference_allowed_mirroring_axes=None))
     with pytest.raises(UserError, match="trained without mirroring"):
         load_predictor(model, CPU, mirroring=True)
+
+
+def test_the_system_of_a_trainer_is_found_without_the_trainer():
+    for name, trainer in TRAINER_CLASSES.items():
+        system = find_system(name)
+        assert (system.name, system.mixed_precision) == (trainer.model, trainer.mixed_precision)
+    assert find_system("nnUNetTrainer") is None
+    assert find_system("nnUNetTrainerUNETRScratch") is None
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_network_without_random_weights_is_the_same_once_it_has_its_own(name):
+    network = build_model(name, 1, 3, (64, 64), False)
+    weights = network.state_dict()
+    state = torch.get_rng_state()
+    with _NoRandomNumbers():
+        bare = build_model(name, 1, 3, (64, 64), False)
+    if name == "swin-umamba-d":
+        assert torch.equal(torch.get_rng_state(), state)
+    bare.load_state_dict(_laid_out(weights, bare), assign=True)
+    expected = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    found = {**dict(bare.named_parameters()), **dict(bare.named_buffers())}
+    assert found.keys() == expected.keys()
+    for key, value in found.items():
+        assert torch.equal(value, expected[key]), key
+        assert value.stride() == expected[key].stride(), key
+
+
+def test_weights_of_half_precision_are_those_of_a_network_in_float32(make_checkpoint):
+    model = read_model(make_checkpoint())
+    half = {name: value.half() for name, value in model.weights[0].items()}
+    (network,) = load_predictor(dataclasses.replace(model, weights=(half,)), CPU).networks
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..common.device import DEVICE_HELP
-from ..common.setting_kinds import Number
+from ..common.setting_kinds import Integer, Number
 from ..jobs.dicom_prediction import predict_images
 from ..jobs.prediction import PredictionRequest
 from .parsing import one_of
@@ -50,11 +50,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also write CASE.npz and CASE.pkl, as nnU-Net's --save_probabilities",
     )
+    parser.add_argument(
+        "--probability-images",
+        action="store_true",
+        help="also write probability_images/CASE.nii.gz, or .tif of images without a place in mm: an image per class",
+    )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="also write uncertainty/CASE.nii.gz or .tif: the entropy of the probabilities, from 0 to 1",
+    )
+    parser.add_argument(
+        "--statistics",
+        action="store_true",
+        help="also write statistics.csv: size, number of structures and mean intensity of each label and case",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one line of JSON when all is done, and nothing else before"
+    )
     parser.add_argument("--overlays", action="store_true", help="also write overlays/CASE.png, labels over the image")
     parser.add_argument(
         "--mirroring",
         action="store_true",
         help="average over mirror images as well, which takes four times as long (default: as the paper, not)",
+    )
+    parser.add_argument(
+        "--part",
+        metavar="K/N",
+        help="predict every N-th image alone, from the K-th on, as 2/8, while other processes predict the others into "
+        "the same OUTPUT; auto takes both from the variables of a Slurm array",
     )
     parser.add_argument(
         "--step-size",
@@ -74,6 +98,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--irregular",
         action="store_true",
         help="take DICOM series with gaps, doubles, localizers, uneven or tilted slices as if they were even stacks",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=one_of(Integer(1, 1024)),
+        metavar="N",
+        help="tiles that go through the network at once (default: by their size, and on a GPU by its memory)",
     )
     parser.add_argument("--device", default="auto", metavar="DEVICE", help=DEVICE_HELP)
     parser.add_argument(
@@ -95,10 +125,16 @@ def run(args: argparse.Namespace) -> None:
             skip_existing=args.skip_existing,
             probabilities=args.probabilities,
             overlays=args.overlays,
+            probability_images=args.probability_images,
+            uncertainty=args.uncertainty,
+            statistics=args.statistics,
+            json=args.json,
             mirroring=args.mirroring,
             step_size=args.step_size,
             device=args.device,
             precision=args.precision,
+            batch_size=args.batch_size,
+            part=args.part,
         ),
         args.dicom_seg,
         args.irregular,

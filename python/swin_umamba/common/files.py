@@ -85,7 +85,7 @@ def try_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def lock_folder(folder: Path, advice: str) -> Iterator[None]:
+def lock_folder(folder: Path, advice: str, name: str = LOCK, wait: float = 0) -> Iterator[None]:
     """Make a folder if it is not there, and keep other processes from working in it.
 
     The lock goes with the process, however that ends; its file stays. A file system without locks keeps nobody out.
@@ -96,6 +96,10 @@ def lock_folder(folder: Path, advice: str) -> Iterator[None]:
         What to lock.
     advice
         The end of the message.
+    name
+        Of the file of the lock, where several processes share the folder.
+    wait
+        Seconds to wait for another process.
 
     Raises
     ------
@@ -108,7 +112,7 @@ def lock_folder(folder: Path, advice: str) -> Iterator[None]:
         raise UserError(f"cannot write to the folder {folder}: {error.strerror}; {advice}") from error
     try:
         # Not with filelock's substitute for missing locks: it takes the file of any former process for its lock.
-        held = FileLock(folder / LOCK, timeout=0, fallback_to_soft=False).acquire()
+        held = FileLock(folder / name, timeout=wait, fallback_to_soft=False).acquire()
     except Timeout:
         raise UserError(f"another process is at work in {folder}; wait for it, or {advice}") from None
     except OSError as error:

@@ -45,10 +45,12 @@ def predict_images(request: PredictionRequest, dicom_seg: str | None = None, irr
 
     if dicom_seg is not None:
         require_highdicom()
+        if request.part is not None:
+            raise UserError("--dicom-seg: leave it out of parts, and say it with --skip-existing when all are done")
     output = request.output.expanduser()
     if source.resolve() in (output.resolve(), *output.resolve().parents):
         raise UserError(f"{output} is inside the folder of the images {source}; choose another OUTPUT")
-    console = PlainConsole()
+    console = PlainConsole(quiet=request.json)
     with staged(source, output, irregular=irregular) as found:
         console.print(f"read {len(found.series)} DICOM images in {source}", soft_wrap=True)
         for note in found.notes:

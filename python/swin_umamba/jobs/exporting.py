@@ -83,7 +83,7 @@ def export(request: ExportRequest) -> None:
             channels=predictor.n_channels,
         )
         console.announce("exporting", f"{model.trainer_name} of {model.files[0]} to {request.format}")
-        network = predictor.network.eval()
+        network = predictor.networks[0].eval()
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))

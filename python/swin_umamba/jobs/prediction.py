@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..common.device import choose_device
-from ..common.errors import RunError, UserError, full_disk
+from ..common.errors import RunError, UserError
 from ..common.processors import set_worker_defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..prediction.input_cases import InputCase
     from ..prediction.predictor import SlidingWindowPredictor
     from ..prediction.trained_model import TrainedModel
@@ -28,10 +30,16 @@ class PredictionRequest:
     skip_existing: bool = False
     probabilities: bool = False
     overlays: bool = False
+    probability_images: bool = False
+    uncertainty: bool = False
+    statistics: bool = False
+    json: bool = False
     mirroring: bool = False
     step_size: float = 0.5
     device: str = "auto"
     precision: str = "auto"
+    batch_size: int | None = None
+    part: str | None = None
 
 
 def predict(request: PredictionRequest) -> None:
@@ -44,18 +52,29 @@ def predict(request: PredictionRequest) -> None:
     RunError
         Some images could not be predicted, or OUTPUT cannot be written to.
     """
+    began = time.perf_counter()
     set_worker_defaults()
 
-    from ..common.console import capture_output
+    from ..common.console import PlainConsole, capture_output
     from ..common.progress import progress_bar
     from ..prediction.input_cases import find_cases
     from ..prediction.output_folder import OutputFolder
+    from ..prediction.parts import read_part
     from ..prediction.prediction import predict_cases
     from ..prediction.predictor import load_predictor
     from ..prediction.trained_model import read_model
 
     source = request.input.expanduser()
-    output = OutputFolder(request.output.expanduser(), request.probabilities, request.overlays)
+    part = None if request.part is None else read_part(request.part, os.environ)
+    output = OutputFolder(
+        request.output.expanduser(),
+        probabilities=request.probabilities,
+        overlays=request.overlays,
+        probability_images=request.probability_images,
+        uncertainty=request.uncertainty,
+        statistics=request.statistics,
+        part=part,
+    )
     if not source.exists():
         raise UserError(f"{source} does not exist; give a folder of images or one image as INPUT")
     model = read_model(request.checkpoint.expanduser())
@@ -67,34 +86,44 @@ def predict(request: PredictionRequest) -> None:
             mirroring=request.mirroring,
             step_size=request.step_size,
             precision=request.precision,
+            batch_size=request.batch_size,
+        )
+    reader = predictor.plans_manager.image_reader_writer_class.__name__
+    if (output.probability_images or output.uncertainty) and reader.endswith("WithReorient"):
+        raise UserError(
+            f"--probability-images and --uncertainty: the model was trained on volumes that {reader} has turned, which "
+            f"would lie otherwise than their images; leave them out"
         )
     record = _record(model, predictor, request)
     output.check(source, record, request.skip_existing)
     cases, incomplete = find_cases(source, predictor.n_channels)
-    with output.locked(record, request.skip_existing), capture_output(output.log) as console:
-        try:
-            output.open(record, {"plans.json": model.plans, "dataset.json": model.dataset_json})
-        except OSError as error:
-            if full_disk(error):
-                raise
-            raise UserError(f"cannot write to OUTPUT {output.root}: {error.strerror}") from error
+    if part is not None:
+        cases = part.of(cases)
+        incomplete = {identifier: incomplete[identifier] for identifier in part.of(sorted(incomplete))}
+    descriptions = {"plans.json": model.plans, "dataset.json": model.dataset_json}
+    with output.opened(record, descriptions, request.skip_existing), capture_output(output.log) as screen:
+        console = PlainConsole(quiet=True) if request.json else screen
         console.announce(
             "predicting",
-            f"with {model.trainer_name} of {model.files[0]} on {device} in {predictor.precision}, images: {len(cases)}",
+            f"with {model.trainer_name} of {model.files[0]} on {device} in {predictor.precision}, "
+            f"images: {len(cases)}{'' if part is None else f' of part {part}'}",
         )
         with progress_bar(console) as bar:
             images, tiles = bar.add_task("images", total=len(cases)), bar.add_task("", total=100)
             predictor.on_progress = lambda share: bar.update(tiles, completed=round(100 * share))
 
-            def show_progress() -> Iterator[InputCase]:
-                for number, case in enumerate(cases, start=1):
-                    bar.reset(tiles, description=case.identifier)
-                    yield case
-                    bar.advance(images)
-                    if not console.is_terminal:
-                        console.print(f"{number}/{len(cases)} {case.identifier}")
+            def show_progress(case: InputCase) -> None:
+                bar.reset(tiles, description=case.identifier)
+                bar.advance(images)
+                if not console.is_terminal:
+                    console.print(f"{next(numbers)}/{len(cases)} {case.identifier}")
 
-            outcome = predict_cases(predictor, show_progress(), output, skip_existing=request.skip_existing)
+            numbers = itertools.count(1)
+            outcome = predict_cases(
+                predictor, cases, output, skip_existing=request.skip_existing, on_done=show_progress
+            )
+        if output.statistics:
+            output.gather_statistics()
         failed = {**incomplete, **outcome.failed}
         there = f", {len(outcome.skipped)} were there already" if outcome.skipped else ""
         console.print(f"predicted {len(outcome.predicted)}{there}; predictions in {output.root}")
@@ -107,6 +136,18 @@ def predict(request: PredictionRequest) -> None:
             )
         for identifier, reason in failed.items():
             console.announce("failed", f"{identifier}: {reason}", style="red")
+        if request.json:
+            summary = {
+                "output": str(output.root),
+                "predicted": outcome.predicted,
+                "skipped": outcome.skipped,
+                "failed": failed,
+                "jpeg": outcome.lossy,
+                "device": str(device),
+                "precision": predictor.precision,
+                "seconds": round(time.perf_counter() - began, 3),
+            }
+            screen.print(json.dumps(summary, ensure_ascii=False))
     if failed:
         raise RunError(
             f"{len(failed)} of {len(cases) + len(incomplete)} images could not be predicted: {', '.join(failed)} "

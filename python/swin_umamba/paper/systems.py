@@ -34,6 +34,8 @@ class System:
         nnU-Net's planner that chooses its patch and batch size, where that is not the default one.
     twin_of : str or None
         The system that it is without scans; all else is the same.
+    mixed_precision : bool
+        Whether it is trained and predicted with in mixed precision where the device has it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class System:
     needs_kernels: bool = False
     planner: str | None = None
     twin_of: str | None = None
+    mixed_precision: bool = True
 
 
 _TABLE_2 = {
@@ -79,6 +82,7 @@ _TABLE_2 = {
             6,
             24.5,
             deep_supervision=False,
+            mixed_precision=False,
         ),
         System(
             "unetr",
@@ -88,6 +92,7 @@ _TABLE_2 = {
             87,
             42.1,
             deep_supervision=False,
+            mixed_precision=False,
             planned=True,
         ),
         System(
@@ -98,6 +103,7 @@ _TABLE_2 = {
             25,
             27.9,
             deep_supervision=False,
+            mixed_precision=False,
         ),
         System("nnformer", "nnFormer", "nnformer.NNFormer", "nnUNetTrainerNNFormer", 60, 50.2),
         System(
@@ -159,3 +165,12 @@ SYSTEMS: dict[str, System] = {
 }
 """The systems by name: the paper's two, the baselines in the order of Table 2, nnU-Net's presets with a residual
 encoder, and the systems with scans without them."""
+
+
+def find_system(trainer: str) -> System | None:
+    """The system that a trainer of this package trains, by the name of its class; ``None`` of another's."""
+    for system in SYSTEMS.values():
+        is_own = system.name in ("swin-umamba", "swin-umamba-d")  # which may be trained from random weights too
+        if trainer == system.trainer or (is_own and trainer == f"{system.trainer}Scratch"):
+            return system
+    return None

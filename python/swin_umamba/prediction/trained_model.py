@@ -63,7 +63,7 @@ class TrainedModel:
         return any(name.rpartition(".")[-1] in ("A_logs", "A_log") for name in self.weights[0])
 
 
-def read_model(location: Path, argument: str = "--checkpoint") -> TrainedModel:
+def read_model(location: str | Path, argument: str = "--checkpoint") -> TrainedModel:
     """Read a model without running code from its files.
 
     Parameters
@@ -86,7 +86,7 @@ def read_model(location: Path, argument: str = "--checkpoint") -> TrainedModel:
     UserError
         There is no checkpoint, or it is not a whole one of nnU-Net; the message says what is missing.
     """
-    files = _checkpoint_files(location, argument)
+    files = _checkpoint_files(Path(location), argument)
     checkpoints = [_read(file) for file in files]
     first = checkpoints[0]
     plans, dataset_json = _plans(files[0], first)
