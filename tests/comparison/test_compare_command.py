@@ -109,6 +109,17 @@ def test_a_run_of_a_former_version_keeps_a_measure_out_of_the_table(pretender, c
     assert read_record(out)["metrics"] == []
 
 
+def test_batch_and_patch_are_said_of_each_system_where_they_differ(pretender, compare, out):
+    compare("--models", "nnunet,segresnet")
+    assert ", fold 0, seed 0, batch 2, patch 32×32." in (out / "comparison.md").read_text()
+    metrics = _metrics(out, "segresnet")
+    metrics["training"]["batch_size"] = 9
+    (out / "segresnet" / "metrics.json").write_text(json.dumps(metrics))
+    compare("--models", "nnunet,segresnet")
+    said = ", fold 0, seed 0, nnU-Net batch 2, patch 32×32; SegResNet batch 9, patch 32×32."
+    assert said in (out / "comparison.md").read_text()
+
+
 def test_energy_is_told_where_it_was_measured(pretender, compare, out):
     compare("--models", "nnunet,segresnet")
     record = read_record(out)

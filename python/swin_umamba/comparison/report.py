@@ -112,15 +112,14 @@ def explanations(record: ComparisonRecord) -> list[str]:
         return []
     settings, first = record.settings, record.finished[0]
     n_cases = len(first.scores[record.metrics[0]].cases) if record.metrics else 0
-    patch = "×".join(map(str, first.patch_size))
     memory = (
         "of tensors on the GPU" if _on_gpu(record) else "resident in main memory, Python and its libraries included"
     )
     title = next(row.title for row in record.systems if row.name == record.test.against)
     rates = "; ".join(f"{row.title} {_number(row.learning_rate, '{:g}')}" for row in record.finished)
     return [
-        f"Budget of each system: epochs {settings.epochs}, iterations of one {settings.iterations}, batch "
-        f"{first.batch_size}, patch {patch}, {_repeats(record)}.",
+        f"Budget of each system: epochs {settings.epochs}, iterations of one {settings.iterations}, "
+        f"{_repeats(record)}, {_batch_and_patch(record)}.",
         f"Optimizer and schedule are the system's own; learning rate of the first epoch: {rates}.",
         f"Scores{_whose(record)}: mean ± standard deviation (divided by n) over {n_cases} held-out cases"
         + (f", the deviation over their {record.n_groups} groups" if record.n_groups else "")
@@ -132,7 +131,7 @@ def explanations(record: ComparisonRecord) -> list[str]:
         f"p: {record.test.name}, against {title}, corrected by {record.test.correction}; "
         f"cases with equal scores are left out by the test.",
         *_untested(record),
-        f"ops: multiply-accumulates of one image of {patch} pixels, as fvcore counts them, selective scans included.",
+        "ops: multiply-accumulates of one image of the patch size, as fvcore counts them, selective scans included.",
         f"step: median time from a batch to the new weights, augmentation not included. memory: peak during the "
         f"training, {memory}; 1 GB is 10⁹ bytes.",
         *_energy(record),
@@ -167,13 +166,21 @@ def _energy(record: ComparisonRecord) -> list[str]:
     return [f"Energy of the training, of {counted} with all that they did meanwhile: {'; '.join(shown)}."]
 
 
+def _batch_and_patch(record: ComparisonRecord) -> str:
+    """Of all systems; nnU-Net's presets plan their own where none was given."""
+    said = [f"batch {row.batch_size}, patch {'×'.join(map(str, row.patch_size))}" for row in record.finished]
+    if len(set(said)) == 1:
+        return said[0]
+    return "; ".join(f"{row.title} {words}" for row, words in zip(record.finished, said, strict=True))
+
+
 def _repeats(record: ComparisonRecord) -> str:
     if record.repeats is None:
         return f"fold {record.settings.fold}, seed {record.settings.seed}"
     folds, seeds = record.repeats.folds, record.repeats.seeds
     return (
         f"folds {', '.join(map(str, folds))}, seeds {', '.join(map(str, seeds))}: {len(folds) * len(seeds)} trainings, "
-        f"whose scores of a case are averaged"
+        f"of which the scores of a case are averaged"
     )
 
 
