@@ -1,0 +1,74 @@
+"""The operators as ONNX, in onnxruntime and OpenVINO, against themselves: odd sizes and extreme steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import openvino
+import pytest
+import torch
+from swin_umamba.exporting.onnx_file import write_onnx
+from torch import Tensor, nn
+from torch.export import Dim
+
+import swin_umamba_ext
+
+STATE, RANK, DIM = 4, 2, 6
+
+
+class Scan2d(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection = nn.Parameter(torch.randn(4, RANK + 2 * STATE, DIM))
+        self.dt_weight = nn.Parameter(torch.randn(4, DIM, RANK))
+        # softplus from 1e-7 to 20, so that sums with one are rounded, and states that last
+        self.dt_bias = nn.Parameter(torch.linspace(-16, 20, 4 * DIM).view(4, DIM))
+        self.A_logs = nn.Parameter(torch.randn(4 * DIM, STATE))
+        self.skip = nn.Parameter(torch.randn(4 * DIM))
+
+    def forward(self, image: Tensor) -> Tensor:
+        parameters = self.projection, self.dt_weight, self.dt_bias, self.A_logs, self.skip
+        return swin_umamba_ext.ss2d(image, *parameters)
+
+
+class Scan1d(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dt = nn.Linear(DIM, DIM)
+        self.BC = nn.Linear(DIM, 2 * STATE)
+        self.A_log = nn.Parameter(torch.randn(DIM, STATE))
+        self.D = nn.Parameter(torch.randn(DIM))
+
+    def forward(self, image: Tensor) -> Tensor:
+        sequence = image.transpose(1, 2)
+        B, C = self.BC(image).transpose(1, 2).chunk(2, dim=1)
+        dt = self.dt(image).transpose(1, 2)
+        options = {"z": sequence, "delta_bias": self.dt.bias, "delta_softplus": True}
+        return swin_umamba_ext.selective_scan(sequence, dt, -self.A_log.exp(), B, C, self.D, **options)
+
+
+@pytest.mark.parametrize(
+    ("network", "axes", "shapes"),
+    [
+        (Scan2d, 3, [(1, 1, 1, DIM), (2, 1, 7, DIM), (1, 9, 4, DIM), (3, 5, 5, DIM)]),
+        (Scan1d, 2, [(1, 1, DIM), (3, 2, DIM), (2, 65, DIM)]),
+    ],
+)
+def test_operators_of_any_size(network, axes, shapes, tmp_path: Path):
+    torch.manual_seed(0)
+    model, path = network().eval(), tmp_path / "model.onnx"
+    dynamic = {axis: Dim(f"size{axis}", min=1, max=1000) for axis in range(axes)}
+    with torch.no_grad():
+        example = torch.randn(2, *[5 + axis for axis in range(1, axes)], DIM)
+        write_onnx(torch.export.export(model, (example,), dynamic_shapes={"image": dynamic}), path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for shape in shapes:
+        image = torch.randn(shape)
+        with torch.inference_mode():
+            wanted = model(image).numpy()
+        bound = 1e-4 * max(1.0, float(np.abs(wanted).max()))
+        for found in (session.run(None, {"image": image.numpy()})[0], compiled(image.numpy())[0]):
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=bound)
