@@ -47,7 +47,7 @@ def exported(make_checkpoint, tmp_path, capfd):
 
 
 def network_of(checkpoint: Path) -> torch.nn.Module:
-    return load_predictor(read_model(checkpoint), torch.device("cpu"), precision="float32").network.eval()
+    return load_predictor(read_model(checkpoint), torch.device("cpu"), precision="float32").networks[0].eval()
 
 
 def our_labels(picture: Path, checkpoint: Path) -> np.ndarray:
