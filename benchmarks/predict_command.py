@@ -22,9 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from cpu import machine, results_folder
-from nilearn.datasets import load_mni152_template
 from skimage.io import imread, imsave
-from skimage.transform import resize
 from swin_umamba.checkpoints import read_checkpoint
 from swin_umamba.checkpoints.writing import write_checkpoint
 
@@ -32,6 +30,9 @@ SIDE = 320
 
 
 def write_images(folder: Path, count: int) -> None:
+    from nilearn.datasets import load_mni152_template
+    from skimage.transform import resize
+
     volume = load_mni152_template(resolution=1).get_fdata()
     volume /= volume.max()
     planes = [(axis, z) for axis, size in enumerate(volume.shape) for z in range(20, size - 20)]
@@ -75,14 +76,18 @@ def main() -> None:
     parser.add_argument("--former", type=Path, required=True, help="folder with the packages of the former build")
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--builds", nargs="+", default=["auto", "float32"], help="of this one, beside the former")
+    parser.add_argument("--folder", type=Path, help="keep the images here, for the next call")
     arguments = parser.parse_args()
     threads = {"OMP_NUM_THREADS": "2"}
     script = "import sys; from swin_umamba.commands import cli; sys.exit(cli.main(sys.argv[1:]))"
     old = [sys.executable, str(arguments.former / "bin" / "swin-umamba")]
     builds = {
         "former": (old, {**threads, "PYTHONPATH": str(arguments.former)}, []),
-        "this, auto": ([sys.executable, "-c", script], threads, []),
-        "this, float32": ([sys.executable, "-c", script], threads, ["--precision", "float32"]),
+        **{
+            f"this, {precision}": ([sys.executable, "-c", script], threads, ["--precision", precision])
+            for precision in arguments.builds
+        },
     }
     header = machine()
     lines = [
@@ -94,14 +99,16 @@ def main() -> None:
     found: dict[str, list[float]] = {name: [] for name in builds}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "images").mkdir()
-        write_images(folder / "images", arguments.images)
+        images = (arguments.folder or folder) / "images"
+        if not images.exists():
+            images.mkdir(parents=True)
+            write_images(images, arguments.images)
         write_model(arguments.checkpoint, folder / "checkpoint.pth")
         print("\n".join(lines), flush=True)
         for number in range(arguments.rounds):
             for build, (command, environment, options) in builds.items():
                 output = folder / f"{build.replace(', ', '_')}_{number}"
-                said = ["predict", str(folder / "images"), str(output), "--device", "cpu", *options]
+                said = ["predict", str(images), str(output), "--device", "cpu", *options]
                 seconds, processor, peak = run(
                     [*command, *said, "--checkpoint", str(folder / "checkpoint.pth")], environment
                 )

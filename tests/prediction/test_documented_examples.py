@@ -75,5 +75,5 @@ def test_the_script_of_an_array_of_jobs(make_checkpoint, tmp_path, monkeypatch):
         slurm = {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in (("ID", task), ("COUNT", 2), ("MIN", 1))}
         environment = {**os.environ, **slurm, "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}"}
         jobs.append(subprocess.Popen(["bash", "job.sh"], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL))
-    assert [job.wait(timeout=120) for job in jobs] == [0, 0]
+    assert [job.wait(timeout=300) for job in jobs] == [0, 0]
     assert sorted(path.name for path in (tmp_path / "predictions").glob("*.png")) == ["0.png", "1.png", "2.png"]
