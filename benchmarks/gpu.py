@@ -1,5 +1,12 @@
 """Measure the operators on this machine's GPU and print one table. Started by benchmarks/gpu.sh.
 
+    python benchmarks/gpu.py [--quick] [--output FILE]      # the table
+    python benchmarks/gpu.py --smoke OPERATOR               # is it right? one operator, so that a crash is only its own
+    python benchmarks/gpu.py --kernels --output FILE.csv    # what every kernel takes, by profiler and graph replay
+    python benchmarks/gpu.py --one OPERATOR HxWxD BATCH     # twelve times forward and backward, for ncu
+
+With ``--device cpu`` the last three run on the CPU, as a rehearsal.
+
 Times are medians of CUDA events. The baselines of ``ss2d`` are compositions as the published code has them: a
 cross-scan that copies the image four times, projections by einsum, mamba-ssm's scan, and a merge; (a) in plain
 PyTorch, (b) with cross-scan and merge under torch.compile (dynamic shapes). Both need the package mamba-ssm.
@@ -10,6 +17,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib.util
+import itertools
 import statistics
 import sys
 import time
@@ -88,35 +96,35 @@ def compiled_scan_and_merge() -> tuple[Callable, Callable]:
     return torch.compile(plain_cross_scan, dynamic=True), torch.compile(plain_cross_merge, dynamic=True)
 
 
-def image_arguments(shape: tuple[int, int, int], batch: int, dtype: torch.dtype) -> list[Tensor]:
+def image_arguments(shape: tuple[int, int, int], batch: int, dtype: torch.dtype, device: str = "cuda") -> list[Tensor]:
     height, width, dim = shape
     rank = dim // 32
-    g = torch.Generator("cuda").manual_seed(0)
+    g = torch.Generator(device).manual_seed(0)
 
     def normal(*size: int, scale: float = 1.0) -> Tensor:
-        return torch.randn(size, device="cuda", generator=g) * scale
+        return torch.randn(size, device=device, generator=g) * scale
 
-    rates = torch.arange(1, STATE + 1, device="cuda", dtype=torch.float32).log().repeat(4 * dim, 1)
+    rates = torch.arange(1, STATE + 1, device=device, dtype=torch.float32).log().repeat(4 * dim, 1)
     parameters = [
         normal(4, rank + 2 * STATE, dim, scale=dim**-0.5),
         normal(4, dim, rank, scale=rank**-0.5),
         normal(4, dim) - 4,
         rates,
-        torch.ones(4 * dim, device="cuda"),
+        torch.ones(4 * dim, device=device),
     ]
     return [t.requires_grad_() for t in (normal(batch, height, width, dim).to(dtype), *parameters)]
 
 
-def scan_arguments(shape: tuple[int, int, int], batch: int, dtype: torch.dtype) -> list[Tensor]:
+def scan_arguments(shape: tuple[int, int, int], batch: int, dtype: torch.dtype, device: str = "cuda") -> list[Tensor]:
     """The selective scan that an ss2d of this shape contains."""
     height, width, dim = shape
-    g = torch.Generator("cuda").manual_seed(0)
+    g = torch.Generator(device).manual_seed(0)
 
     def normal(*size: int) -> Tensor:
-        return torch.randn(size, device="cuda", generator=g)
+        return torch.randn(size, device=device, generator=g)
 
     sequence, matrix = (batch, 4 * dim, height * width), (batch, 4, STATE, height * width)
-    rates = -torch.arange(1, STATE + 1, device="cuda", dtype=torch.float32).repeat(4 * dim, 1)
+    rates = -torch.arange(1, STATE + 1, device=device, dtype=torch.float32).repeat(4 * dim, 1)
     data = [normal(*sequence).to(dtype), normal(*sequence).to(dtype), rates, normal(*matrix).to(dtype)]
     data += [normal(*matrix).to(dtype), normal(4 * dim)]
     return [t.requires_grad_() for t in data]
@@ -328,6 +336,148 @@ def head(device: str, multiprocessors: int) -> list[str]:
     ]
 
 
+def problem(
+    operator: str, shape: tuple[int, int, int], batch: int, dtype: torch.dtype, device: str
+) -> tuple[Callable, list[Tensor]]:
+    """A function of an operator's name, and its arguments as leaves."""
+    height, width, dim = shape
+    if operator == "ss2d":
+        return swin_umamba_ext.ss2d, image_arguments(shape, batch, dtype, device)
+    if operator == "selective_scan":
+        scan = functools.partial(swin_umamba_ext.selective_scan, delta_softplus=True)
+        return scan, scan_arguments(shape, batch, dtype, device)
+    g = torch.Generator(device).manual_seed(0)
+    if operator == "cross_scan":
+        x = torch.randn(batch, dim, height, width, device=device, generator=g)
+        return swin_umamba_ext.cross_scan, [x.to(dtype).requires_grad_()]
+    y = torch.randn(batch, 4, dim, height * width, device=device, generator=g)
+    merge = functools.partial(swin_umamba_ext.cross_merge, height=height, width=width)
+    return merge, [y.to(dtype).requires_grad_()]
+
+
+def results_of(function: Callable[..., Tensor], arguments: list[Tensor]) -> list[Tensor]:
+    """The result, and the gradients of all arguments for a gradient that is the same on every device."""
+    y = function(*arguments)
+    g = torch.Generator().manual_seed(1)
+    grad = torch.randn(y.shape, generator=g).to(y.device, y.dtype)
+    return [y.detach(), *torch.autograd.grad(y, arguments, grad)]
+
+
+def poison(device: str) -> None:
+    """Leave freed memory full of NaN, so that a result that a kernel does not write shows."""
+    blocks = [torch.full((2**power,), float("nan"), device=device) for power in range(7, 22)]
+    del blocks
+
+
+SMOKE_SHAPES = (((9, 15, 96), 2), ((20, 20, 192), 1), ((1, 70, 64), 1))
+SMOKE_ERRORS = {torch.float32: 5e-5, torch.bfloat16: 2**-7, torch.float16: 2**-10}
+
+
+def smoke(operator: str, device: str) -> None:
+    """Compare an operator and its gradients with the CPU kernels of the same wheel, and two runs with one another."""
+    wrong = []
+    for (shape, batch), (dtype, allowed) in itertools.product(SMOKE_SHAPES, SMOKE_ERRORS.items()):
+        function, leaves = problem(operator, shape, batch, dtype, "cpu")
+        wanted = results_of(function, leaves)
+        moved = [leaf.detach().to(device).requires_grad_() for leaf in leaves]
+        poison(device)
+        first = results_of(function, moved)
+        poison(device)
+        second = results_of(function, moved)
+        case = f"{operator} {'x'.join(map(str, shape))} batch {batch} {str(dtype).removeprefix('torch.')}"
+        errors = []
+        for number, (seen, again, want) in enumerate(zip(first, second, wanted, strict=True)):
+            want = want.double()
+            error = ((seen.cpu().double() - want).abs().max() / want.abs().max().clamp_min(1e-30)).item()
+            errors.append(error)
+            if not error <= allowed:  # NaN too
+                wrong.append(f"{case}: result {number} is off by {error:.1e}, more than {allowed:.1e}")
+            if not torch.equal(seen, again):
+                wrong.append(f"{case}: result {number} has other bits in the second run")
+        print(f"{case}: largest error {max(errors):.1e}", flush=True)
+    if wrong:
+        sys.exit("\n".join(wrong))
+
+
+def kernel_times(run: Callable[[], object], device: str) -> dict[str, float]:
+    """Microseconds of each kernel in one call, by the profiler."""
+    activity = torch.profiler.ProfilerActivity.CUDA if device == "cuda" else torch.profiler.ProfilerActivity.CPU
+    repeats = 5
+    for _ in range(2):
+        run()
+    with torch.profiler.profile(activities=[activity]) as profile:
+        for _ in range(repeats):
+            run()
+        if device == "cuda":
+            torch.cuda.synchronize()
+    field = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
+    times = {event.key: getattr(event, field) / repeats for event in profile.key_averages()}
+    return {name: time for name, time in times.items() if time > 0}
+
+
+def replay_time(run: Callable[[], object]) -> float:
+    """Microseconds of one call, from replays of a CUDA graph: no time of the host is in it."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return 1e6 * median_time(graph.replay, 0.02)
+
+
+def kernels(output: Path | None, device: str, shapes: tuple = SHAPES, batches: tuple = BATCHES) -> None:
+    """Write what each kernel of ss2d and selective_scan takes, forward and backward together, as CSV."""
+    lines = ["operator,shape,batch,dtype,kernel,microseconds"]
+    for operator, shape, batch, (name, dtype) in itertools.product(
+        ("ss2d", "selective_scan"), shapes, batches, DTYPES.items()
+    ):
+        case = f"{operator},{'x'.join(map(str, shape))},{batch},{name}"
+        try:
+            function, leaves = problem(operator, shape, batch, dtype, device)
+            y = function(*leaves)
+            grad = torch.ones_like(y)
+            del y
+
+            def run() -> None:
+                torch.autograd.grad(function(*leaves), leaves, grad)  # noqa: B023
+
+            lines += [f'{case},"{kernel}",{time:.2f}' for kernel, time in kernel_times(run, device).items()]
+            if device == "cuda":
+                lines.append(f"{case},graph replay,{replay_time(run):.2f}")
+        except torch.OutOfMemoryError:
+            lines.append(f"{case},out of memory,")
+            torch.cuda.empty_cache()
+        text = "\n".join(lines) + "\n"
+        if output:
+            output.write_text(text)  # after each case: a limit of time may end this
+    print(text, end="")
+
+
+def ceilings(numbers: int = 2**29, side: int = 8192) -> list[str]:
+    """What the device itself reaches: bytes per second of a copy, operations per second of a bfloat16 product."""
+    x = torch.empty(numbers, device="cuda")
+    copy = 2 * x.nbytes / median_time(functools.partial(torch.empty_like(x).copy_, x), 0.2)
+    a = torch.randn(side, side, device="cuda", dtype=torch.bfloat16)
+    product = 2 * side**3 / median_time(functools.partial(torch.matmul, a, a), 0.2)
+    return [f"copy: {copy / 1e12:.2f} TB/s", f"bfloat16 product: {product / 1e12:.0f} TFLOP/s"]
+
+
+def one(operator: str, shape: str, batch: str, device: str) -> None:
+    """Twelve times forward and backward, for a profiler that looks at single launches."""
+    function, leaves = problem(operator, tuple(map(int, shape.split("x"))), int(batch), torch.float32, device)
+    for _ in range(12):
+        results_of(function, leaves)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    print(f"{operator} {shape} batch {batch} ran 12 times")
+
+
+OPERATORS = ("ss2d", "selective_scan", "cross_scan", "cross_merge")
+
+
 def sanitize() -> None:
     """A few small calls of every kernel, for compute-sanitizer."""
     for dtype in DTYPES.values():
@@ -351,9 +501,31 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="file for the table, written row by row")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, no training steps")
     parser.add_argument("--sanitize", action="store_true", help="only run each operator on small inputs")
+    parser.add_argument("--smoke", choices=OPERATORS, help="compare one operator with the CPU kernels, and stop")
+    parser.add_argument("--kernels", action="store_true", help="write what every kernel takes, and stop")
+    parser.add_argument("--ceilings", action="store_true", help="measure a copy and a matrix product, and stop")
+    parser.add_argument(
+        "--one", nargs=3, metavar=("OPERATOR", "HxWxD", "BATCH"), help="run one problem 12 times, and stop"
+    )
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a rehearsal of these three")
     arguments = parser.parse_args()
-    if not torch.cuda.is_available():
+    if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.exit(1, "gpu.py: torch sees no CUDA device; nothing to measure\n")
+    if arguments.smoke:
+        smoke(arguments.smoke, arguments.device)
+        return
+    if arguments.kernels:
+        rehearsal = {} if arguments.device == "cuda" else {"shapes": SHAPES[-1:], "batches": BATCHES[:1]}
+        kernels(arguments.output, arguments.device, **rehearsal)
+        return
+    if arguments.one:
+        one(*arguments.one, arguments.device)
+        return
+    if arguments.ceilings:
+        print("\n".join(ceilings() if arguments.device == "cuda" else ["no ceilings of a CPU"]))
+        return
+    if arguments.device == "cpu":
+        parser.error("--device cpu is for --smoke, --kernels, --ceilings and --one")
     if arguments.sanitize:
         sanitize()
         return

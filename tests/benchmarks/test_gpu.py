@@ -29,3 +29,37 @@ def test_table_begins_with_what_was_measured_on_what(gpu, tmp_path):
     cells = gpu.row("ss2d", "80x80x192", 8, "bfloat16", gpu.HEAD + gpu.BASELINES)
     assert len(columns) == len(cells)
     assert columns.index("batch") + len("batch") == cells.index(" bfloat16")
+
+
+@pytest.mark.parametrize("operator", ["ss2d", "selective_scan", "cross_scan", "cross_merge"])
+def test_smoke_is_rehearsed_on_the_cpu(gpu, operator, capsys):
+    gpu.smoke(operator, "cpu")
+    assert capsys.readouterr().out.count("largest error 0.0e+00") == 9
+
+
+def test_smoke_finds_a_wrong_and_an_unsteady_operator(gpu, monkeypatch):
+    calls = iter(range(100))
+    right = gpu.results_of
+
+    def wrong(function, arguments):
+        scale = 1 + 0.01 * next(calls)
+        return [scale * result for result in right(function, arguments)]
+
+    monkeypatch.setattr(gpu, "results_of", wrong)
+    with pytest.raises(SystemExit, match=r"(?s)is off by .*has other bits in the second run"):
+        gpu.smoke("cross_scan", "cpu")
+
+
+def test_kernel_times_are_written(gpu, tmp_path):
+    gpu.kernels(tmp_path / "kernels.csv", "cpu", shapes=((4, 5, 32),), batches=(2,))
+    head, *rows = (tmp_path / "kernels.csv").read_text().splitlines()
+    assert head == "operator,shape,batch,dtype,kernel,microseconds"
+    assert any(row.startswith('ss2d,4x5x32,2,float32,"swin_umamba::ss2d",') for row in rows)
+    assert any(
+        row.startswith('selective_scan,4x5x32,2,bfloat16,"swin_umamba::selective_scan_backward",') for row in rows
+    )
+
+
+def test_one_problem_runs(gpu, capsys):
+    gpu.one("ss2d", "4x5x32", "2", "cpu")
+    assert capsys.readouterr().out == "ss2d 4x5x32 batch 2 ran 12 times\n"
