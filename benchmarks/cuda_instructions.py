@@ -31,12 +31,12 @@ GROWTH = 1.05  # of a count, until it is an error
 
 # The kernels that are counted: file, name, threads of a block, and how the loop over tiles begins.
 KERNELS = (
-    ("ss2d_forward", "forward_kernel<float>", 256, "for (int tile"),
-    ("ss2d_backward", "adjoint_kernel", 256, "for (int tile"),
-    ("ss2d_backward", "gradient_kernel<float>", 512, "for (int channel_tile"),
-    ("selective_scan_forward", "forward_kernel<float>", 256, "for (int64_t tile"),
-    ("selective_scan_backward", "adjoint_kernel<float>", 256, "for (int64_t tile"),
-    ("selective_scan_backward", "gradient_kernel<float, false>", 512, "for (int channel_tile"),
+    ("ss2d_forward", "forward_kernel<float, true>", 256, "for (int tile"),
+    ("ss2d_backward", "adjoint_kernel<true>", 256, "for (int tile"),
+    ("ss2d_backward", "gradient_kernel<float, true>", 512, "for (int channel_tile"),
+    ("selective_scan_forward", "forward_kernel<float, true>", 256, "for (int64_t tile"),
+    ("selective_scan_backward", "adjoint_kernel<float, true>", 256, "for (int64_t tile"),
+    ("selective_scan_backward", "gradient_kernel<float, false, true>", 512, "for (int channel_tile"),
 )
 UPDATES = 64 * 8 * 16  # of a tile: steps, channels, states
 
@@ -46,13 +46,12 @@ ROUNDS = {
     "for (int r = 0; r < layout.rank_padded": (2, 2),
     "for (from += 4 * lane": (3, 2),
     "for (int column = lane": (0, 0),  # N is no multiple of 16
-    "for (int r = threadIdx.x / kTile": (None, 1),  # 8 rows of threads for 6 ranks
-    "for (int output": (None, 1),  # 64 groups of threads for 64 sums
+    "for (int unit": (None, 1),  # 8 units of tensor-core products for 16 warps
+    "for (int output": (None, 1),
+    "for (int i = 0; i < ShortRuns::kWarps; ++i)": (None, 4),
+    "for (int i = 4 * threadIdx.x; i < size": (None, 1),
     "for (int step = threadIdx.x % kColumnLanes": (None, 8),
-    "for (int step = threadIdx.x / kLanes": (4, None),
-    "for (int column": (2, None),
     "for (int i = threadIdx.x; i < kChannels * rates.row": (None, 1),
-    "for (int i = threadIdx.x; i < kChannels * dt_row": (None, 1),
     "for (int state = threadIdx.x / kTile": (4, None),
     "for (int i = threadIdx.x; i < rows * row": (0, 0),  # constant B and C
 }
@@ -63,7 +62,12 @@ SHARES = {
     "if (chain.active)": (1 / 2, 1 / 2),
     "__device__ void run(const BackwardValues& s": (None, 1 / 4),  # one branch for states, one for adjoints
     "__device__ void fill(": (64 / 256, 64 / 512),
-    "if (!chain.adjoint && state < p.state": (1 / 4, 1 / 4),
+    "if (!chain.adjoint && state <": (1 / 4, 1 / 4),
+    "__device__ void fetch_numbers(": (0, 0),
+    "__device__ void load_constant(": (0, 0),
+    "__device__ static void multiply(": (None, 4 / 16),
+    "__device__ static void add(": (None, 4 / 16),
+    "for (int output = threadIdx.x; output < outputs": (None, 2 / 16),
     "if (groups > 1 || channel_tile == end_tile - 1)": (None, 1 / 24),
     "if (p.constant_B || p.constant_C)": (0, 0),
     "if (z)": (0, 0),
@@ -74,6 +78,10 @@ SHARES = {
 @cache
 def source_lines(file: str) -> list[str]:
     return [line.strip() for line in Path(file).read_text().splitlines()]
+
+
+def inside(line: str, indent: int) -> bool:
+    return line[:1] in ("", "#") or len(line) - len(line.lstrip()) > indent
 
 
 @cache
@@ -87,7 +95,7 @@ def shares_of_lines(file: str) -> dict[int, str]:
             continue
         indent = len(line) - len(line.lstrip())
         last = number
-        while last < len(lines) and (not lines[last].strip() or len(lines[last]) - len(lines[last].lstrip()) > indent):
+        while last < len(lines) and inside(lines[last], indent):
             last += 1
         found.update(dict.fromkeys(range(number + 1, last + 1), name))
     return found

@@ -30,7 +30,7 @@ TILE = 64  # steps of a tile: kTile
 LONG_RUN, SHORT_RUN = 8, 4  # steps of a thread in the forward and adjoint kernels, in the gradient kernels
 SIDE, SLAB = 64, 32  # of the matrix products: kSide, kSlab
 SOFTPLUS_FMAS = 16
-MADE_AGAIN = 6 / 8  # share of the products dt*x*B made a second time: kKeptInputs
+MADE_AGAIN = 4 / 8  # share of the products dt*x*B made a second time: kKeptInputs
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "cuda-model.md"
 
 
@@ -127,11 +127,14 @@ def merged_parts(p: Problem) -> int:
 
 
 def channel_parts(p: Problem) -> int:
-    tiles = divide_up(p.dim, 8)
-    for per_part in (24, 12, 6):
-        if divide_up(tiles, per_part) * p.batch * divide_up(p.length, TILE) >= 2 * MULTIPROCESSORS:
-            break
-    return divide_up(tiles, per_part)
+    """Of the gradient kernel: best_tiles_per_part of csrc/kernels/cuda/ss2d_backward.cu."""
+    tiles, blocks = divide_up(p.dim, 8), p.batch * divide_up(p.length, TILE)
+    best, least = 24, 0.0
+    for per_part in (24, 12, 6, 3):
+        time = divide_up(divide_up(tiles, per_part) * blocks, MULTIPROCESSORS) * (min(per_part, tiles) + 1)
+        if least == 0 or time < 0.9 * least:
+            best, least = per_part, time
+    return divide_up(tiles, best)
 
 
 def ss2d_forward(p: Problem) -> Work:

@@ -53,8 +53,8 @@ const char* for_element(Type type, Function function) {
     case Type::kFloat16:
       return function(__half{});
     default:
-      return "the CUDA kernels of the selective scan take float32, bfloat16 and float16, not float64; "
-             "for gradient checks in float64 move the tensors to the CPU";
+      return "the CUDA kernels of the selective scan take float32, bfloat16 and float16, not float64; for "
+             "gradient checks in float64 move the tensors to the CPU";
   }
 }
 
@@ -89,6 +89,10 @@ class SharedMemory {
 __device__ inline float4 load4(const float* array, int index) {
   return *reinterpret_cast<const float4*>(array + index);
 }
+// The same from a place in bytes, which saves its multiplication.
+__device__ inline float4 load4_from_byte(const float* array, int byte) {
+  return *reinterpret_cast<const float4*>(reinterpret_cast<const char*>(array) + byte);
+}
 __device__ inline void store4(float* array, int index, float4 value) {
   *reinterpret_cast<float4*>(array + index) = value;
 }
@@ -111,6 +115,7 @@ inline float4 load4(const Shared<float>& array, int index) {
   array.check_alignment(index);
   return {array[index], array[index + 1], array[index + 2], array[index + 3]};
 }
+inline float4 load4_from_byte(const Shared<float>& array, int byte) { return load4(array, byte / 4); }
 inline void store4(const Shared<float>& array, int index, float4 value) {
   array.check_alignment(index);
   array[index] = value.x;
@@ -138,14 +143,14 @@ class SharedSize {
 // of 64.
 template <class E>
 __device__ inline E* at_row(E* array, int index, int pitch) {
-  const int bytes = pitch * int(sizeof(E));
+  using Byte = std::conditional_t<std::is_const_v<E>, const char, char>;
+  int64_t offset;
 #if SWIN_PTX
-  int64_t address;
-  asm("mad.wide.s32 %0, %1, %2, %3;" : "=l"(address) : "r"(index), "r"(bytes), "l"(array));
-  return reinterpret_cast<E*>(address);
+  asm("mul.wide.s32 %0, %1, %2;" : "=l"(offset) : "r"(index), "r"(pitch * int(sizeof(E))));
 #else
-  return array + int64_t(index) * bytes / int64_t(sizeof(E));
+  offset = int64_t(index) * pitch * int(sizeof(E));
 #endif
+  return reinterpret_cast<E*>(reinterpret_cast<Byte*>(array) + offset);
 }
 
 // Returns x as a value that the compiler does not know: what depends on it is computed again inside a

@@ -41,8 +41,15 @@ struct TeamOf {
 using LongRuns = TeamOf<8>;
 using ShortRuns = TeamOf<16>;
 
-__host__ __device__ inline int padded_states(int64_t states) {
-  return int(divide_up(states, kGroup)) * kGroup;
+// With `one_group`, what the compiler knows of a kernel that is made for at most kGroup states.
+__host__ __device__ inline int padded_states(int64_t states, bool one_group) {
+  return one_group ? kGroup : int((unsigned(states) + kGroup - 1) / kGroup * kGroup);
+}
+
+// Calls function(one_group) with std::true_type or std::false_type.
+template <class Function>
+const char* for_groups(int64_t states, Function function) {
+  return states <= kGroup ? function(std::true_type{}) : function(std::false_type{});
 }
 
 // Where a thread stands in the recurrence.
@@ -56,14 +63,25 @@ struct Place {
   __device__ int states() const { return warp * kWarpStates + channel * kStateRow + quarter * kStates; }
 };
 
-// B or C of a tile in shared memory: the states of `step` and `channel` start at
-// step * by_step + channel * by_channel; one of the two is zero.
+// B or C of a tile in shared memory: the states of `step` and `channel` start at first + step * by_step +
+// channel * by_channel; one of the two is zero.
 struct Matrix {
   Shared<float> values;
-  int by_step, by_channel;
-  __device__ float4 at(int step, int channel, int state) const {
-    return load4(values, step * by_step + channel * by_channel + state);
-  }
+  int first, by_step, by_channel;
+};
+
+// What a thread reads of a Matrix: its states of its channel, at one of its steps. Places are in bytes, and
+// one addition from each step to the next.
+struct MatrixReader {
+  Shared<float> values;
+  int byte, by_step;
+  template <class Team>
+  __device__ MatrixReader(const Matrix& matrix, const Place<Team>& at, int state)
+      : values(matrix.values),
+        byte(computed_anew(
+            4 * (matrix.first + at.step(0) * matrix.by_step + at.channel * matrix.by_channel + state))),
+        by_step(computed_anew(4 * matrix.by_step)) {}
+  __device__ float4 at(int i) const { return load4_from_byte(values, byte + i * by_step); }
 };
 
 __device__ inline void unpack(float4 v, float (&to)[kStates]) {
@@ -184,25 +202,26 @@ struct ForwardTile {
   static constexpr int kSteps = LongRuns::kSteps;
   // The inputs of the later steps are made again: with more of them kept, some architectures run out of 128
   // registers.
-  static constexpr int kKeptInputs = 2;
+  static constexpr int kKeptInputs = 4;
   float decay[kSteps][kStates], input[kKeptInputs][kStates];
 
   __device__ void local(const Place<LongRuns>& at, const Shared<float>& dt, const Shared<float>& dt_u,
                         const Matrix& B, const DecayRates& A, int group, const WarpStates<LongRuns>& warps) {
     const int state = group * kGroup + at.quarter * kStates;
-    float rate[kStates], h[kStates] = {};
+    float rate[kStates], h[kStates];
     unpack(A.at(at.channel, state), rate);
     const float sum = make_decays(at, dt, rate, decay);
+    const MatrixReader reader(B, at, state);
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       float b[kStates];
-      unpack(B.at(at.step(i), at.channel, state), b);
+      unpack(reader.at(i), b);
       const float scale = dt_u[at.value(i)];
 #pragma unroll
       for (int j = 0; j < kStates; ++j) {
         const float value = scale * b[j];
         if (i < kKeptInputs) input[i][j] = value;
-        h[j] = fmaf(decay[i][j], h[j], value);
+        h[j] = i == 0 ? value : fmaf(decay[i][j], h[j], value);
       }
     }
     store_whole_decay(at, sum, rate, warps.decay);
@@ -216,12 +235,13 @@ struct ForwardTile {
     const int state = group * kGroup + at.quarter * kStates;
     float h[kStates], dot[kSteps];
     unpack(load4(warps.end, at.states()), h);
+    const MatrixReader of_B(B, at, state), of_C(C, at, state);
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       float c[kStates], b[kStates], scale;
-      unpack(C.at(at.step(i), at.channel, state), c);
+      unpack(of_C.at(i), c);
       if (i >= kKeptInputs) {
-        unpack(B.at(at.step(i), at.channel, state), b);
+        unpack(of_B.at(i), b);
         scale = dt_u[at.value(i)];
       }
       dot[i] = 0;

@@ -41,13 +41,15 @@ __device__ inline void local_adjoint(const Place<Team>& at, const Shared<float>&
                                      int state, const float (&decay)[kSteps][kStates],
                                      const Shared<float>& adjoint) {
   float v[kStates] = {};
+  const MatrixReader reader(C, at, state);
 #pragma unroll
   for (int i = kSteps - 1; i >= 0; --i) {
     float c[kStates];
-    unpack(C.at(at.step(i), at.channel, state), c);
+    unpack(reader.at(i), c);
     const float dy = grad_y[at.value(i)];
 #pragma unroll
-    for (int j = 0; j < kStates; ++j) v[j] = decay[i][j] * fmaf(c[j], dy, v[j]);
+    for (int j = 0; j < kStates; ++j)
+      v[j] = decay[i][j] * (i == kSteps - 1 ? c[j] * dy : fmaf(c[j], dy, v[j]));
   }
   store4(adjoint, at.states(), pack(v));
 }
@@ -131,16 +133,17 @@ struct BackwardTile {
   __device__ void local(const Place<ShortRuns>& at, const BackwardValues& s, const Matrix& B, const Matrix& C,
                         const DecayRates& A, int group) {
     const int state = group * kGroup + at.quarter * kStates;
-    float rate[kStates], h[kStates] = {};
+    float rate[kStates], h[kStates];
     unpack(A.at(at.channel, state), rate);
     store_whole_decay(at, make_decays(at, s.dt, rate, decay), rate, s.warps.decay);
+    const MatrixReader reader(B, at, state);
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       float b[kStates];
-      unpack(B.at(at.step(i), at.channel, state), b);
+      unpack(reader.at(i), b);
       const float scale = s.dt_u[at.value(i)];
 #pragma unroll
-      for (int j = 0; j < kStates; ++j) h[j] = fmaf(decay[i][j], h[j], scale * b[j]);
+      for (int j = 0; j < kStates; ++j) h[j] = i == 0 ? scale * b[j] : fmaf(decay[i][j], h[j], scale * b[j]);
     }
     store4(s.warps.end, at.states(), pack(h));
     local_adjoint(at, s.grad_y, C, state, decay, s.adjoint);
@@ -156,10 +159,11 @@ struct BackwardTile {
     float h[kStates], v[kStates], before[kSteps][kStates];
     unpack(load4(s.warps.end, at.states()), h);
     unpack(load4(s.adjoint, at.states()), v);
+    const MatrixReader of_B(B, at, state), of_C(C, at, state);
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       float b[kStates];
-      unpack(B.at(at.step(i), at.channel, state), b);
+      unpack(of_B.at(i), b);
       const float scale = s.dt_u[at.value(i)], dy = s.grad_y[at.value(i)];
 #pragma unroll
       for (int j = 0; j < kStates; ++j) {
@@ -174,8 +178,8 @@ struct BackwardTile {
 #pragma unroll
     for (int i = kSteps - 1; i >= 0; --i) {
       float b[kStates], c[kStates];
-      unpack(B.at(at.step(i), at.channel, state), b);
-      unpack(C.at(at.step(i), at.channel, state), c);
+      unpack(of_B.at(i), b);
+      unpack(of_C.at(i), c);
       const float dt = s.dt[at.value(i)], scale = s.dt_u[at.value(i)], dy = s.grad_y[at.value(i)];
       input[i] = dot[i] = y[i] = 0;
 #pragma unroll
@@ -215,6 +219,10 @@ struct TwoChains {
       chain_warps<ShortRuns, true>(s.warps.decay, s.adjoint, channel, state, start);
     else
       chain_warps<ShortRuns, false>(s.warps.decay, s.warps.end, channel, state, start);
+  }
+  // The same with what each active thread has left in `starts`.
+  __device__ void run(const BackwardValues& s, const Shared<float>& starts) const {
+    if (active) run(s, float(starts[threadIdx.x]));
   }
 };
 static_assert(2 * TwoChains::kCount <= ShortRuns::kThreads);

@@ -66,25 +66,24 @@ struct AdjointStorage {
   MatrixTile C;
 
   template <class Memory>
-  __host__ __device__ AdjointStorage(Memory& memory, const SelectiveScan& p)
+  __host__ __device__ AdjointStorage(Memory& memory, const SelectiveScan& p, int states)
       : dt(memory.template take<float>(kTileSize, "dt")),
         grad_y(memory.template take<float>(kTileSize, "grad_y")),
         warps(memory),
-        carry(memory.template take<float>(padded_states(p.state) * kChannels, "carry")),
-        rates{memory.template take<float>(kChannels * (padded_states(p.state) + 4), "rates"),
-              padded_states(p.state) + 4},
-        C(memory, p.state, p.constant_C, "C") {}
+        carry(memory.template take<float>(states * kChannels, "carry")),
+        rates{memory.template take<float>(kChannels * (states + 4), "rates"), states + 4},
+        C(memory, states, p.constant_C, "C") {}
 };
 
-template <class T>
+template <class T, bool kOneGroup>
 __global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Arguments arguments) {
   const SelectiveScanBackward& p = arguments.p;
   SharedMemory memory;
-  const AdjointStorage s(memory, p);
+  const AdjointStorage s(memory, p, padded_states(p.state, kOneGroup));
   const ChannelTile channels = tile_of_block(p, blockIdx.x);
   const Place<LongRuns> at(threadIdx.x);
   const Chain chain(threadIdx.x);
-  const int groups = padded_states(p.state) / kGroup;
+  const int groups = padded_states(p.state, kOneGroup) / kGroup;
   const int64_t tiles = divide_up(p.length, kTile);
   const float* bias = static_cast<const float*>(p.delta_bias);
   const float* last = static_cast<const float*>(p.grad_last_state);
@@ -143,13 +142,12 @@ struct Storage {
   MatrixTile B, C;
 
   template <class Memory>
-  __host__ __device__ Storage(Memory& memory, const SelectiveScan& p)
+  __host__ __device__ Storage(Memory& memory, const SelectiveScan& p, int states)
       : values(memory),
         y(memory.template take<float>(p.z ? kTileSize : 0, "y")),
-        rates{memory.template take<float>(kChannels * (padded_states(p.state) + 4), "rates"),
-              padded_states(p.state) + 4},
-        B(memory, p.state, p.constant_B, "B"),
-        C(memory, p.state, p.constant_C, "C") {}
+        rates{memory.template take<float>(kChannels * (states + 4), "rates"), states + 4},
+        B(memory, states, p.constant_B, "B"),
+        C(memory, states, p.constant_C, "C") {}
 };
 
 // Adds up dB or dC of the block's channels into its part, (N, L) of one group.
@@ -194,15 +192,15 @@ struct Position {
   }
 };
 
-template <class T, bool kGated>
+template <class T, bool kGated, bool kOneGroup>
 __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Arguments arguments) {
   static_assert(ShortRuns::kItems == 1);
   const SelectiveScanBackward& p = arguments.p;
   SharedMemory memory;
-  const Storage s(memory, p);
+  const Storage s(memory, p, padded_states(p.state, kOneGroup));
   const Position position(p, blockIdx.x);
   const Rows rows(p);
-  const int groups = padded_states(p.state) / kGroup, tiles = int(divide_up(p.length, kTile));
+  const int groups = padded_states(p.state, kOneGroup) / kGroup, tiles = int(divide_up(p.length, kTile));
 
   const int first_tile = position.part * kTilesPerPart, all_tiles = int(tiles_per_group(p));
   const int end_tile = first_tile + kTilesPerPart < all_tiles ? first_tile + kTilesPerPart : all_tiles;
@@ -383,22 +381,25 @@ int64_t selective_scan_backward_workspace(const SelectiveScan& p) {
 }
 
 const char* selective_scan_backward(const SelectiveScanBackward& p, Stream stream) {
+  if (const char* error = check_length(p)) return error;
   Arguments arguments{};
   arguments.p = p;
   arguments.place();
   const int64_t tiles = divide_up(p.length, kTile), parts = channel_parts(p), rows = Rows(p).count();
   SharedSize size, adjoint_size;
-  Storage(size, p);
-  AdjointStorage(adjoint_size, p);
-  const char* error = for_element(p.type, [&](auto element) -> const char* {
-    using T = decltype(element);
-    if (tiles > 1) {
-      const char* adjoint_error = launch(adjoint_kernel<T>, channel_tiles(p), LongRuns::kThreads,
-                                         adjoint_size.bytes(), stream, arguments);
-      if (adjoint_error) return adjoint_error;
-    }
-    return launch(p.z ? gradient_kernel<T, true> : gradient_kernel<T, false>,
-                  p.batch * p.groups * parts * tiles, ShortRuns::kThreads, size.bytes(), stream, arguments);
+  Storage(size, p, padded_states(p.state, false));
+  AdjointStorage(adjoint_size, p, padded_states(p.state, false));
+  const char* error = for_element(p.type, [&](auto element) {
+    return for_groups(p.state, [&](auto one_group) -> const char* {
+      using T = decltype(element);
+      if (tiles > 1) {
+        const char* adjoint_error = launch(adjoint_kernel<T, one_group>, channel_tiles(p), LongRuns::kThreads,
+                                           adjoint_size.bytes(), stream, arguments);
+        if (adjoint_error) return adjoint_error;
+      }
+      return launch(p.z ? gradient_kernel<T, true, one_group> : gradient_kernel<T, false, one_group>,
+                    p.batch * p.groups * parts * tiles, ShortRuns::kThreads, size.bytes(), stream, arguments);
+    });
   });
   if (error) return error;
   const int64_t matrix = p.batch * p.groups * p.state * p.length;

@@ -8,29 +8,30 @@ struct Storage {
   // Arrays of fixed size come first: their places are then known to the compiler.
   Shared<float> dt, dt_u, y;
   WarpStates<LongRuns> warps;
+  Shared<int64_t> offset;  // of the channels in the states
   Shared<float> carry;
   DecayRates rates;
   MatrixTile B, C;
 
   template <class Memory>
-  __host__ __device__ Storage(Memory& memory, const SelectiveScan& p)
+  __host__ __device__ Storage(Memory& memory, const SelectiveScan& p, int states)
       : dt(memory.template take<float>(kTileSize, "dt")),
         dt_u(memory.template take<float>(kTileSize, "dt_u")),
         y(memory.template take<float>(kTileSize, "y")),
         warps(memory),
-        carry(memory.template take<float>(padded_states(p.state) * kChannels, "carry")),
-        rates{memory.template take<float>(kChannels * (padded_states(p.state) + 4), "rates"),
-              padded_states(p.state) + 4},
-        B(memory, p.state, p.constant_B, "B"),
-        C(memory, p.state, p.constant_C, "C") {}
+        offset(memory.template take<int64_t>(1, "offset")),
+        carry(memory.template take<float>(states * kChannels, "carry")),
+        rates{memory.template take<float>(kChannels * (states + 4), "rates"), states + 4},
+        B(memory, states, p.constant_B, "B"),
+        C(memory, states, p.constant_C, "C") {}
 };
 
-template <class T>
+template <class T, bool kOneGroup>
 __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(SelectiveScanForward p) {
   SharedMemory memory;
-  const Storage s(memory, p);
+  const Storage s(memory, p, padded_states(p.state, kOneGroup));
   const ChannelTile channels = tile_of_block(p, blockIdx.x);
-  const int groups = padded_states(p.state) / kGroup;
+  const int groups = padded_states(p.state, kOneGroup) / kGroup;
   const int64_t tiles = divide_up(p.length, kTile);
   const T* u = static_cast<const T*>(p.u);
   const T* delta = static_cast<const T*>(p.delta);
@@ -40,6 +41,7 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Selectiv
   float* last_state = static_cast<float*>(p.last_state);
 
   load_rates(s.rates, p, channels);
+  if (threadIdx.x == 0) s.offset[0] = channels.batch * (tiles - 1) * p.state * p.dim + channels.first;
   if (p.constant_B) s.B.load_constant(static_cast<const float*>(p.B), p, channels);
   if (p.constant_C) s.C.load_constant(static_cast<const float*>(p.C), p, channels);
   for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) s.carry[i] = 0.0f;
@@ -54,11 +56,12 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Selectiv
     for (int i = 0; i < LongRuns::kItems; ++i) {
       const SequenceItem<LongRuns> item(i);
       const bool inside = item.channel < channels.count && start + item.step < p.length;
-      const int64_t channel = channels.first + item.channel;
-      const int64_t offset = (channels.batch * p.dim + channel) * p.length + start + item.step;
-      item_u[i] = inside ? to_float(u[offset]) : 0.0f;
-      const float dt =
-          inside ? step_size(p, to_float(delta[offset]), bias ? bias[channel] : 0.0f).value : 0.0f;
+      const int channel = channels.first + item.channel, sequence = channels.batch * int(p.dim) + channel;
+      const int64_t step = start + item.step;
+      item_u[i] = inside ? to_float(*at_step(u, p, sequence, step)) : 0.0f;
+      const float raw = inside ? to_float(*at_step(delta, p, sequence, step)) : 0.0f;
+      const Softplus softplus = step_size(p, raw, bias && inside ? bias[channel] : 0.0f);
+      const float dt = inside ? softplus.value : 0.0f;
       s.dt[item.value()] = dt;
       s.dt_u[item.value()] = dt * item_u[i];
     }
@@ -75,13 +78,9 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Selectiv
         const float before = s.carry[index];
         s.carry[index] =
             chain_warps<LongRuns, false>(s.warps.decay, s.warps.end, chain.channel, chain.state, before);
-        if (state < p.state && chain.channel < channels.count) {
-          const int64_t channel = channels.first + chain.channel;
-          if (p.states && tile > 0)
-            static_cast<float*>(
-                p.states)[((channels.batch * (tiles - 1) + tile - 1) * p.state + state) * p.dim + channel] =
-                before;
-        }
+        if (p.states && tile > 0 && state < int(p.state) && chain.channel < channels.count)
+          *at_row(static_cast<float*>(p.states) + s.offset[0] + chain.channel,
+                  int(tile - 1) * int(p.state) + state, int(p.dim)) = before;
       }
       __syncthreads();
       forward.outputs(at, s.dt_u, s.B.matrix(), s.C.matrix(), group, s.warps, s.y);
@@ -92,15 +91,15 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Selectiv
     for (int i = 0; i < LongRuns::kItems; ++i) {
       const SequenceItem<LongRuns> item(i);
       if (item.channel >= channels.count || start + item.step >= p.length) continue;
-      const int64_t channel = channels.first + item.channel;
-      const int64_t offset = (channels.batch * p.dim + channel) * p.length + start + item.step;
+      const int channel = channels.first + item.channel, sequence = channels.batch * int(p.dim) + channel;
+      const int64_t step = start + item.step;
       float y = s.y[item.value()];
       if (D) y = fmaf(D[channel], item_u[i], y);
       if (z) {
-        const float gate = to_float(z[offset]);
+        const float gate = to_float(*at_step(z, p, sequence, step));
         y *= gate * sigmoid(gate);
       }
-      static_cast<T*>(p.out)[offset] = convert<T>(y);
+      *at_step(static_cast<T*>(p.out), p, sequence, step) = convert<T>(y);
     }
   }
 
@@ -114,11 +113,14 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Selectiv
 }  // namespace
 
 const char* selective_scan_forward(const SelectiveScanForward& p, Stream stream) {
+  if (const char* error = check_length(p)) return error;
   SharedSize size;
-  Storage(size, p);
+  Storage(size, p, padded_states(p.state, false));
   return for_element(p.type, [&](auto element) {
-    return launch(forward_kernel<decltype(element)>, channel_tiles(p), LongRuns::kThreads, size.bytes(),
-                  stream, p);
+    return for_groups(p.state, [&](auto one_group) {
+      return launch(forward_kernel<decltype(element), one_group>, channel_tiles(p), LongRuns::kThreads,
+                    size.bytes(), stream, p);
+    });
   });
 }
 

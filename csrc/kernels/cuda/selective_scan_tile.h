@@ -30,6 +30,17 @@ __device__ inline ChannelTile tile_of_block(const SelectiveScan& p, int64_t bloc
 
 inline int64_t channel_tiles(const SelectiveScan& p) { return p.batch * p.groups * tiles_per_group(p); }
 
+// Of a step of a sequence in an array (B, D, L).
+template <class E>
+__device__ inline E* at_step(E* array, const SelectiveScan& p, int sequence, int64_t step) {
+  return at_row(array, sequence, int(p.length)) + step;
+}
+
+inline const char* check_length(const SelectiveScan& p) {
+  return p.length > 2147483647 / 4 ? "selective_scan on CUDA takes sequences of fewer than 2^29 steps"
+                                   : nullptr;
+}
+
 // The step and channel of a thread's i-th item: neighbouring threads have neighbouring steps.
 template <class Team>
 struct SequenceItem {
@@ -46,12 +57,12 @@ struct MatrixTile {
   bool constant;
 
   template <class Memory>
-  __host__ __device__ MatrixTile(Memory& memory, int64_t states, bool is_constant, const char* name)
-      : row(padded_states(states) + 4), rows(is_constant ? kChannels : kTile), constant(is_constant) {
+  __host__ __device__ MatrixTile(Memory& memory, int padded_states, bool is_constant, const char* name)
+      : row(padded_states + 4), rows(is_constant ? kChannels : kTile), constant(is_constant) {
     values = memory.template take<float>(rows * row, name);
   }
 
-  __device__ Matrix matrix() const { return {values, constant ? 0 : row, constant ? row : 0}; }
+  __device__ Matrix matrix() const { return {values, 0, constant ? 0 : row, constant ? row : 0}; }
 
   // (D, N): once for each block.
   __device__ void load_constant(const float* source, const SelectiveScan& p,
@@ -66,12 +77,12 @@ struct MatrixTile {
   template <class T>
   __device__ void load_steps(const T* source, const SelectiveScan& p, const ChannelTile& channels,
                              int64_t start) const {
-    const int step = threadIdx.x % kTile;
+    const int step = threadIdx.x % kTile, length = int(p.length), states = int(p.state);
     const bool inside = start + step < p.length;
     const T* column =
         source + (channels.batch * p.groups + channels.group) * p.state * p.length + start + step;
     for (int state = threadIdx.x / kTile; state < row - 4; state += blockDim.x / kTile)
-      values[step * row + state] = inside && state < p.state ? to_float(column[state * p.length]) : 0.0f;
+      values[step * row + state] = inside && state < states ? to_float(*at_row(column, state, length)) : 0.0f;
   }
   template <class T>
   __device__ void load(const void* source, const SelectiveScan& p, const ChannelTile& channels,

@@ -12,20 +12,24 @@ struct Storage {
   Shared<float> dt, dt_u, y;
   WarpStates<LongRuns> warps;
   PixelTable pixels;
-  Shared<float> carry, rows;  // rows: of two tiles
+  Shared<int64_t> offsets;  // of the direction in projected_x and in the states:
+                            // they wait here, not in registers
+  Shared<float> carry;
   DirectionParameters parameters;
+  Shared<float> rows;  // of two tiles
 
   template <class Memory>
-  __host__ __device__ Storage(Memory& memory, const Ss2d& p)
-      : layout(p),
+  __host__ __device__ Storage(Memory& memory, const Ss2d& p, bool one_group)
+      : layout(p, one_group),
         dt(memory.template take<float>(kTileSize, "dt")),
         dt_u(memory.template take<float>(kTileSize, "dt_u")),
         y(memory.template take<float>(kTileSize, "y")),
         warps(memory),
         pixels(memory),
+        offsets(memory.template take<int64_t>(2, "offsets")),
         carry(memory.template take<float>(layout.state_padded * kChannels, "carry")),
-        rows(memory.template take<float>(2 * kTile * layout.row, "rows")),
-        parameters(memory, layout) {}
+        parameters(memory.template take<float>(DirectionParameters::size(layout), "parameters"), layout),
+        rows(memory.template take<float>(2 * kTile * layout.row, "rows")) {}
 };
 
 struct Arguments {
@@ -45,11 +49,11 @@ int directions_per_block(const Ss2d& p, int multiprocessors) {
   return 1;
 }
 
-template <class T>
+template <class T, bool kOneGroup>
 __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Arguments arguments) {
   const Ss2dForward& p = arguments.p;
   SharedMemory memory;
-  const Storage s(memory, p);
+  const Storage s(memory, p, kOneGroup);
   const int64_t channel_tiles = divide_up(p.dim, kChannels);
   const ImageTile channels(p, blockIdx.x / channel_tiles % p.batch, blockIdx.x % channel_tiles * kChannels);
   const int part = int(blockIdx.x / (channel_tiles * p.batch));
@@ -70,16 +74,18 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
     // Part 0 has the directions by rows, part 1 those by columns; one part has 0, 2, 1, 3 in this order.
     const int number = part * arguments.directions_per_block + turn;
     const int direction = arguments.directions_per_block == 1 ? number : number / 2 + number % 2 * 2;
-    const int sequence = direction * int(p.batch) + channels.batch;
-    const float* projected = static_cast<const float*>(p.projected_x) +
-                             (channels.batch * p.length() * kDirections + direction) * p.projected_row();
-
     const float skip =
         channel_inside ? static_cast<const float*>(p.Ds)[direction * p.dim + first_value] : 0.0f;
-    TileReader<T> reader{s.layout, s.pixels, s.rows, projected, x, dim, channel_inside, {}};
+    TileReader<T> reader{s.layout,  s.pixels, s.rows, static_cast<const float*>(p.projected_x),
+                         s.offsets, x,        dim,    channel_inside,
+                         {}};
 
     if (turn > 0) __syncthreads();  // the last tile's pixels are still being read
     s.parameters.load(p, channels, direction);
+    if (threadIdx.x == 0) {
+      s.offsets[0] = (channels.batch * p.length() * kDirections + direction) * p.projected_row();
+      s.offsets[1] = (direction * p.batch + channels.batch) * (tiles - 1) * p.state * p.dim + channels.first;
+    }
     for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) s.carry[i] = 0.0f;
     s.pixels.fill(p, direction, 0);
     __syncthreads();
@@ -109,7 +115,8 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
 #pragma unroll
       for (int i = 0; i < LongRuns::kItems; ++i) {
         const PixelItem<LongRuns> item(i);
-        const float dt = reader.pixel(tile, i) < 0 ? 0.0f : softplus_with_derivative(raw[i]).value;
+        const Softplus softplus = softplus_with_derivative(raw[i]);
+        const float dt = reader.pixel(tile, i) < 0 ? 0.0f : softplus.value;
         s.dt[item.value()] = dt;
         s.dt_u[item.value()] = dt * item_u[i];
       }
@@ -126,11 +133,9 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Argument
           const float start = s.carry[index];
           s.carry[index] =
               chain_warps<LongRuns, false>(s.warps.decay, s.warps.end, chain.channel, chain.state, start);
-          if (p.states && tile > 0 && state < p.state && chain.channel < channels.count)
-            static_cast<float*>(
-                p.states)[((int64_t(computed_anew(sequence)) * (tiles - 1) + tile - 1) * p.state + state) *
-                              p.dim +
-                          channels.first + chain.channel] = start;
+          if (p.states && tile > 0 && state < int(p.state) && chain.channel < channels.count)
+            *at_row(static_cast<float*>(p.states) + s.offsets[1] + chain.channel,
+                    (tile - 1) * int(p.state) + state, dim) = start;
         }
         __syncthreads();
         forward.outputs(at, s.dt_u, s.layout.B(rows), s.layout.C(rows), group, s.warps, s.y);
@@ -179,10 +184,12 @@ const char* ss2d_forward(const Ss2dForward& p, int multiprocessors, Stream strea
   const int n = directions_per_block(p, multiprocessors);
   float* parts = n == kDirections ? static_cast<float*>(p.out) : workspace;
   SharedSize size;
-  Storage(size, p);
+  Storage(size, p, p.state <= kGroup);
   const char* error = for_element(p.type, [&](auto element) {
-    return launch(forward_kernel<decltype(element)>, blocks(p, n), LongRuns::kThreads, size.bytes(), stream,
-                  Arguments{p, n, parts});
+    return for_groups(p.state, [&](auto one_group) {
+      return launch(forward_kernel<decltype(element), one_group>, blocks(p, n), LongRuns::kThreads,
+                    size.bytes(), stream, Arguments{p, n, parts});
+    });
   });
   if (error || n == kDirections) return error;
   return sum_parts({1, kDirections / n, p.batch * p.length() * p.dim, Type::kFloat32, parts, p.out}, stream);

@@ -50,15 +50,15 @@ struct PixelTable {
 struct ProjectedRows {
   int rank, state, rank_padded, state_padded, row;
 
-  explicit __host__ __device__ ProjectedRows(const Ss2d& p)
+  __host__ __device__ ProjectedRows(const Ss2d& p, bool one_group)
       : rank(int(p.rank)),
         state(int(p.state)),
         rank_padded(int(divide_up(p.rank, 4)) * 4),
-        state_padded(padded_states(p.state)),
+        state_padded(padded_states(p.state, one_group)),
         row(rank_padded + 2 * state_padded) {}
 
-  __device__ Matrix B(const Shared<float>& rows) const { return {rows + rank_padded, row, 0}; }
-  __device__ Matrix C(const Shared<float>& rows) const { return {rows + rank_padded + state_padded, row, 0}; }
+  __device__ Matrix B(const Shared<float>& rows) const { return {rows, rank_padded, row, 0}; }
+  __device__ Matrix C(const Shared<float>& rows) const { return {rows, rank_padded + state_padded, row, 0}; }
 
   // Starts the copies of one tile for a block of kThreads. `source`: one image of projected_x, at the
   // direction. Steps beyond the end keep what the buffer held: their dt is zero.
@@ -70,59 +70,72 @@ struct ProjectedRows {
     const int pixel = pixels.at(tile, step);
     if (pixel < 0) return;
     const float* from = at_row(source, pixel, kDirections * width);
-    if (state == state_padded) {  // the rows are the same in both memories
-      int to = step * row + 4 * lane;
-      const int end = step * row + row;
-#pragma unroll 1
-      for (from += 4 * lane; to < end; to += 4 * kLanes, from += 4 * kLanes) copy_async<4>(rows, to, from);
-    } else {
-#pragma unroll 1
-      for (int column = lane; column < width; column += kLanes)
-        copy_async<1>(rows, step * row + place(column), from + column);
-    }
+    if (state == state_padded)
+      fetch_whole<kLanes>(from, lane, step * row, rows);
+    else
+      fetch_numbers<kLanes>(from, lane, step * row, rows);
   }
 
  private:
+  // A row that is the same in both memories.
+  template <int kLanes>
+  __device__ void fetch_whole(const float* from, int lane, int to, const Shared<float>& rows) const {
+    const int end = to + row;
+    to += 4 * lane;
+#pragma unroll 1
+    for (from += 4 * lane; to < end; to += 4 * kLanes, from += 4 * kLanes) copy_async<4>(rows, to, from);
+  }
+  template <int kLanes>
+  __device__ void fetch_numbers(const float* from, int lane, int to, const Shared<float>& rows) const {
+#pragma unroll 1
+    for (int column = lane; column < rank_padded + 2 * state; column += kLanes)
+      copy_async<1>(rows, to + place(column), from + column);
+  }
   __device__ int place(int column) const {
     return column < rank_padded + state ? column : column - state + state_padded;
   }
 };
 
-// The parameters of one direction and the tile's channels.
+// The parameters of one direction and the tile's channels, one after the other and padded with zeros: the
+// rates of decay, the dt weights [channel][rank], the bias of dt and D.
 struct DirectionParameters {
+  Shared<float> values;
   DecayRates rates;
-  Shared<float> bias;       // of dt
-  Shared<float> dt_weight;  // [channel][rank]
   int dt_row;
 
-  template <class Memory>
-  __host__ __device__ DirectionParameters(Memory& memory, const ProjectedRows& rows)
-      : rates{memory.template take<float>(kChannels * (rows.state_padded + 4), "rates"),
-              rows.state_padded + 4},
-        bias(memory.template take<float>(kChannels, "bias")),
-        dt_weight(memory.template take<float>(kChannels * (rows.rank_padded + 4), "dt_weight")),
-        dt_row(rows.rank_padded + 4) {}
+  // The places of a number in `values`.
+  __host__ __device__ DirectionParameters(const Shared<float>& array, const ProjectedRows& rows)
+      : values(array), rates{array, rows.state_padded + 4}, dt_row(rows.rank_padded + 4) {}
+  __host__ __device__ static int size(const ProjectedRows& rows) {
+    return kChannels * (rows.state_padded + 4 + rows.rank_padded + 4 + 2);
+  }
+  __device__ int dt_weight(int channel) const { return kChannels * rates.row + channel * dt_row; }
+  __device__ int bias(int channel) const { return kChannels * (rates.row + dt_row) + channel; }
+  __device__ int D(int channel) const { return bias(kChannels) + channel; }
 
+  // Number `i` of `values`, from the operator's arguments.
+  __device__ float number(const Ss2d& p, int direction, int first_channel, int i) const {
+    const int rates_end = kChannels * rates.row, weights_end = rates_end + kChannels * dt_row;
+    const int channel = i < rates_end     ? i / rates.row
+                        : i < weights_end ? (i - rates_end) / dt_row
+                                          : (i - weights_end) % kChannels;
+    if (first_channel + channel >= p.dim) return 0.0f;
+    const int64_t parameter = direction * p.dim + first_channel + channel;
+    if (i < rates_end) {
+      const int state = i % rates.row;
+      if (state >= p.state) return 0.0f;
+      return -expf(static_cast<const float*>(p.A_logs)[parameter * p.state + state]) * kLog2E;
+    }
+    if (i < weights_end) {
+      const int r = (i - rates_end) % dt_row;
+      return r < p.rank ? static_cast<const float*>(p.dt_projs_weight)[parameter * p.rank + r] : 0.0f;
+    }
+    return static_cast<const float*>(i < weights_end + kChannels ? p.dt_projs_bias : p.Ds)[parameter];
+  }
   __device__ void load(const Ss2d& p, const ImageTile& channels, int direction) const {
-    const int64_t first = direction * p.dim + channels.first;
-    const float* A_logs = static_cast<const float*>(p.A_logs);
-    const float* weight = static_cast<const float*>(p.dt_projs_weight);
-    if (threadIdx.x < kChannels) {
-      const bool inside = int(threadIdx.x) < channels.count;
-      bias[threadIdx.x] = inside ? static_cast<const float*>(p.dt_projs_bias)[first + threadIdx.x] : 0.0f;
-    }
 #pragma unroll 1
-    for (int i = threadIdx.x; i < kChannels * rates.row; i += blockDim.x) {
-      const int channel = i / rates.row, state = i % rates.row;
-      const bool inside = channel < channels.count && state < p.state;
-      rates.values[i] = inside ? -expf(A_logs[(first + channel) * p.state + state]) * kLog2E : 0.0f;
-    }
-#pragma unroll 1
-    for (int i = threadIdx.x; i < kChannels * dt_row; i += blockDim.x) {
-      const int channel = i / dt_row, r = i % dt_row;
-      const bool inside = channel < channels.count && r < p.rank;
-      dt_weight[i] = inside ? weight[(first + channel) * p.rank + r] : 0.0f;
-    }
+    for (int i = threadIdx.x; i < D(kChannels); i += blockDim.x)
+      values[i] = number(p, direction, channels.first, i);
   }
 
   // dt before softplus of a thread's items, which are of one channel and kApart steps apart.
@@ -130,10 +143,10 @@ struct DirectionParameters {
   __device__ void expand_dt(const Shared<float>& rows, const ProjectedRows& layout, int step, int channel,
                             float (&sums)[kItems]) const {
 #pragma unroll
-    for (int i = 0; i < kItems; ++i) sums[i] = bias[channel];
+    for (int i = 0; i < kItems; ++i) sums[i] = values[bias(channel)];
 #pragma unroll 1
     for (int r = 0; r < layout.rank_padded; r += 4) {
-      const float4 w = load4(dt_weight, channel * dt_row + r);
+      const float4 w = load4(values, dt_weight(channel) + r);
 #pragma unroll
       for (int i = 0; i < kItems; ++i) {
         const float4 v = load4(rows, (step + i * kApart) * layout.row + r);
@@ -152,15 +165,16 @@ template <class T>
 struct TileReader {
   const ProjectedRows& layout;
   const PixelTable& pixels;
-  Shared<float> rows;      // of two tiles
-  const float* projected;  // of the image, at the direction
+  Shared<float> rows;  // of two tiles
+  const float* projected;
+  Shared<int64_t> offset;  // of the image and direction there
   const T* values;         // of the image, at the thread's channel: all its items are of one
   int dim;
   bool channel_inside;
   float next[LongRuns::kItems];
 
   __device__ void fetch(int tile) {
-    layout.fetch<LongRuns::kThreads>(projected, pixels, tile, rows_of(tile));
+    layout.fetch<LongRuns::kThreads>(projected + offset[0], pixels, tile, rows_of(tile));
     copy_async_commit();
 #pragma unroll
     for (int i = 0; i < LongRuns::kItems; ++i) {
