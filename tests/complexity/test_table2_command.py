@@ -23,9 +23,9 @@ def test_table_shows_every_system_beside_the_paper(capsys, tmp_path):
     file = tmp_path / "counts.json"
     assert cli.main(["table2", "--complexity", "--json", str(file)]) == 0
     shown = capsys.readouterr()
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in shown.out.splitlines()]
     for number, system in enumerate(SYSTEMS.values(), start=1):
-        (row,) = [line for line in shown.out.splitlines() if f"│ {system.title} " in line]
-        cells = [cell.strip() for cell in row.strip("│").split("│")]
+        (cells,) = [row for row in rows if row[0] == system.title]
         printed = ((system.parameters, "g"), (system.operations, ".1f"))
         paper = ["" if number is None else format(number, form) for number, form in printed]
         assert cells == [system.title, "1.500", paper[0], "2.250", "0.250", paper[1], "4.250"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monai.networks.layers import DropPath
 from torch import Tensor, nn
 
 from .ss2d import SS2D
@@ -30,11 +29,14 @@ class VSSBlock(nn.Module):
         super().__init__()
         self.ln_1 = nn.LayerNorm(dim)
         self.self_attention = SS2D(dim, d_state=d_state)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = nn.Dropout(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
-        return x + self.drop_path(self.self_attention(self.ln_1(x)))
+        branch = self.self_attention(self.ln_1(x))
+        if self.training and self.drop_path.p > 0:
+            branch = branch * self.drop_path(branch.new_ones(len(branch), 1, 1, 1))
+        return x + branch
 
 
 class VSSStage(nn.Module):
