@@ -48,8 +48,13 @@ class Ahead {
  public:
   void clear() { count_ = next_ = 0; }
   void add(const void* base, int64_t bytes) {
-    const char* const first = static_cast<const char*>(base);
-    for (int64_t byte = 0; byte < bytes && count_ < kMost; byte += kLine) lines_[count_++] = first + byte;
+    const char* line = static_cast<const char*>(base);
+    for (; bytes > 0 && count_ < kMost; bytes -= kFew * kLine) {
+      // All of them, without a branch, of which some are overwritten.
+      for (int64_t i = 0; i < kFew; ++i) lines_[count_ + i] = line + i * kLine;
+      count_ += bytes < kFew * kLine ? (bytes + kLine - 1) / kLine : kFew;
+      line += kFew * kLine;
+    }
   }
   // All of it within `steps` calls of step().
   void spread(int64_t steps) {
@@ -68,8 +73,7 @@ class Ahead {
     ~Walk() { ahead_.next_ = next_ - ahead_.lines_; }
     SWIN_INLINE void step() {
       if (next_ == end_) return;
-      for (const char* const* end = next_ + per_step_; next_ < end; ++next_)
-        __builtin_prefetch(*next_, 0, 2);  // to the second-level cache
+      for (const char* const* end = next_ + per_step_; next_ < end; ++next_) __builtin_prefetch(*next_);
     }
 
    private:
@@ -80,14 +84,15 @@ class Ahead {
   };
 
  private:
-  static constexpr int64_t kMost = 2048, kLine = 64;
-  const char* lines_[kMost + kMost / kChunk];
+  static constexpr int64_t kMost = 2048, kLine = 64, kFew = 8;
+  const char* lines_[kMost + kFew + kMost / kChunk + 1];
   int64_t count_ = 0, next_ = 0, per_step_ = 0;
 };
 
 // One chunk of one block of channels in the forward pass, a vector for each step.
 template <class V>
 struct ForwardChunk {
+  static constexpr bool kCorrects = true;  // takes near multiples for CorrectedPowers
   V u[kChunk], dt[kChunk];
   V dtu[kChunk];    // dt * u
   V decay[kChunk];  // of the first state, where those of the others are its powers
@@ -121,18 +126,41 @@ struct Exponentials {
     exp2_products<GENERAL>(a, dt, A2 + n);
   }
 };
+// Powers of the first one.
 template <class V, int COUNT>
 struct Powers {
   V first[COUNT];
   V last;  // before those that are next
-  SWIN_INLINE explicit Powers(V decay, V last = broadcast<V>(1)) : last(last) {
+
+  SWIN_INLINE explicit Powers(V decay, int64_t n = 0) : last(broadcast<V>(1)) {
     first[0] = decay;
     SWIN_UNROLL(8) for (int i = 1; i < COUNT; ++i) first[i] = first[(i - 1) / 2] * first[i / 2];
+    for (V square = decay; n > 0; n >>= 1, square *= square)
+      if (n & 1) last *= square;
   }
   template <int STATES>
   SWIN_INLINE void next(int, V (&a)[STATES]) {
     SWIN_UNROLL(8) for (int i = 0; i < STATES; ++i) a[i] = last * first[i];
     last = a[STATES - 1];
+  }
+};
+
+// Those of rates that are near multiples: powers times e^(dt r) of the remainders r, to the third order.
+template <class V>
+struct CorrectedPowers {
+  Powers<V, 4> powers;
+  V dt;
+  const V* remainders;  // (3, N): r, r^2/2, r^3/6
+  int64_t states;
+
+  template <int STATES>
+  SWIN_INLINE void next(int n, V (&a)[STATES]) {
+    const V *first = remainders + n, *second = first + states, *third = second + states;
+    powers.next(n, a);
+    V e[STATES];
+    SWIN_UNROLL(4) for (int i = 0; i < STATES; ++i) e[i] = fma(third[i], dt, second[i]);
+    SWIN_UNROLL(4) for (int i = 0; i < STATES; ++i) e[i] = fma(e[i], dt, first[i]);
+    SWIN_UNROLL(4) for (int i = 0; i < STATES; ++i) a[i] = fma(a[i], e[i] * dt, a[i]);
   }
 };
 
@@ -178,16 +206,21 @@ SWIN_INLINE void forward_usual_steps(const ChunkScan<V>& p, Chunk& x, int64_t st
   SWIN_UNROLL(16) for (int n = 0; n < kUsualStates; ++n) state[n] = here[n];
 }
 
-// `Chunk`: ForwardChunk or BackwardChunk. `unusual`, `powers`: see Decay.
+// `Chunk`: ForwardChunk or BackwardChunk. `unusual`, `powers`: see Decay; `remainders`, or null, likewise.
 template <class V, class Chunk>
 void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2, V limit, bool unusual,
-                   bool powers, V* state) {
+                   bool powers, const V* remainders, V* state) {
   if (p.B.constant || p.C.constant || unusual)
     forward_steps<true>(
         p, x, states, [&](int64_t t) { return Exponentials<V, true>{limited<true>(x.dt[t], limit), A2}; },
         state);
   else if (powers)
     forward_usual_steps<false>(p, x, states, [&](int64_t t) { return Powers<V, 4>(x.decay[t]); }, state);
+  else if (Chunk::kCorrects && remainders)
+    forward_usual_steps<false>(
+        p, x, states,
+        [&](int64_t t) { return CorrectedPowers<V>{Powers<V, 4>(x.decay[t]), x.dt[t], remainders, states}; },
+        state);
   else
     forward_usual_steps<false>(
         p, x, states, [&](int64_t t) { return Exponentials<V, false>{limited<false>(x.dt[t], limit), A2}; },
@@ -197,9 +230,9 @@ void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2,
 // The same for the backward pass.
 template <class V>
 struct BackwardChunk {
+  static constexpr bool kCorrects = false;
   V u[kChunk], dt[kChunk], dtu[kChunk], gy[kChunk];
   V decay[kChunk];  // as in the forward pass
-  V power[kChunk];  // of it, of the state before those that are next
   V slope[kChunk];  // d(dt) / d(dt before softplus)
   V gdt[kChunk];    // (6), a sum over states
   V gdtu[kChunk];   // (5), likewise
@@ -210,7 +243,6 @@ struct BackwardChunk {
     slope[t] = slope_of_step;
     dtu[t] = step * u[t];
     gdt[t] = gdtu[t] = V{};
-    power[t] = broadcast<V>(1);
     y[t] = D * u[t];
   }
 };
@@ -249,9 +281,7 @@ void backward_states(const ChunkScan<V>& p, BackwardChunk<V>& x, int64_t n, cons
     auto& step = kept.steps[t];
     V a[STATES];
     if constexpr (POWERS) {
-      Powers<V, STATES> decays(x.decay[t], x.power[t]);
-      decays.next(n, a);
-      x.power[t] = decays.last;
+      Powers<V, STATES>(x.decay[t], n).next(n, a);
     } else {
       exp2_products<GENERAL>(a, limited<GENERAL>(x.dt[t], limit), A2 + n);
     }

@@ -15,12 +15,15 @@ struct Decay {
   V* A2;  // A log2(e)
   V limit;
   bool powers;  // rates are multiples of one: the decay of state n is the (n + 1)th power of 2^(dt base)
-  V base;
-  bool unusual;  // decays may be above one, or a rate is so large that `limit` would cut usual steps
+  bool near;    // so, but for remainders that a polynomial corrects where a step times `reach` is one at most
+  V base, reach;
+  V* remainders;  // see CorrectedPowers
+  bool unusual;   // decays may be above one, or a rate is so large that `limit` would cut usual steps
 
   void take(Scratch& scratch, int64_t states) {
     A = scratch.take<V>(states);
     A2 = scratch.take<V>(states);
+    remainders = scratch.take<V>(3 * states);
   }
   // From logarithms in A to A = -exp(A). NaN stays, which exp does not see to.
   void negative_exp(int64_t states) {
@@ -50,9 +53,26 @@ struct Decay {
       most = maximum(most, ratio);
     }
     base = (least + most) * Element<V>(0.5);
-    const V beyond = most - least + base * kSpread;  // rates that are not unusual are not above zero
-    powers = compute_type<V>() == Type::kFloat32 && !unusual && states <= 16 &&
-             sum_lanes(maximum(V{}, beyond)) <= 0;
+    // Rates that are not unusual are not above zero.
+    const auto within = [&](Element<V> spread) {
+      return sum_lanes(maximum(V{}, most - least + base * spread)) <= 0;
+    };
+    const bool usual = compute_type<V>() == Type::kFloat32 && !unusual && states >= 4 && states <= 16;
+    powers = usual && within(kSpread);
+    near = usual && !powers && within(Element<V>(0.2));
+    if (near) find_remainders(states);
+  }
+  // e^w to the third order lacks w^4 / 24, which may be as large as the rounding of the power, n 2^-24.
+  void find_remainders(int64_t states) {
+    reach = V{};
+    for (int64_t n = 0; n < states; ++n) {
+      const V r = A[n] - base * (Element<V>(n + 1) / Element<V>(kLog2E));
+      const Element<V> most = std::sqrt(std::sqrt(Element<V>(n + 1) * Element<V>(24 / 16777216.0)));
+      reach = maximum(reach, maximum(r, -r) * (1 / most));
+      remainders[n] = r;
+      remainders[states + n] = r * r * Element<V>(0.5);
+      remainders[2 * states + n] = r * r * r * Element<V>(1.0 / 6);
+    }
   }
   // The state before the first step: zero, but NaN in A must reach the output whatever exp2 makes of it.
   void clear(V* state, int64_t states) const {
@@ -93,7 +113,7 @@ struct Block {
       SWIN_UNROLL(8)
       for (int i = 0; i < kTogether; ++i) dt[i] = delta[(t + i) * stride] + bias, slope[i] = broadcast<V>(1);
       if (softplus) softplus_and_slope(dt, slope);
-      if (decay.powers) {
+      if (decay.powers || (decay.near && Chunk::kCorrects)) {
         V d[kTogether], a[kTogether];
         SWIN_UNROLL(8) for (int i = 0; i < kTogether; ++i) d[i] = limited<false>(dt[i], decay.limit);
         exp2_products<false>(a, decay.base, d);
@@ -105,7 +125,11 @@ struct Block {
   }
   // (1) and (2) for the chunk.
   void scan_forward(const ChunkScan<V>& p, int64_t states) {
-    forward_chunk<V>(p, *chunk, states, decay.A2, decay.limit, decay.unusual, decay.powers, state);
+    V reached{};
+    for (int64_t t = 0; decay.near && t < p.steps; ++t) reached = maximum(reached, chunk->dt[t]);
+    const bool corrects = decay.near && sum_lanes(maximum(V{}, reached * decay.reach - Element<V>(1))) <= 0;
+    forward_chunk<V>(p, *chunk, states, decay.A2, decay.limit, decay.unusual, decay.powers,
+                     corrects ? decay.remainders : nullptr, state);
   }
 };
 

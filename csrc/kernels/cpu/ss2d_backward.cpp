@@ -124,9 +124,7 @@ class ScanTask {
 
   void look_ahead(int64_t chunk) {
     part_.look_ahead(chunk * kChunk, {p_.grad_out, arrays_.grad_x});
-    for (int64_t n = 0; chunk > 0 && !rescans_ && n < p_.state; ++n)
-      part_.ahead.add(part_.saved_state(p_.states, chunk) + n * p_.dim + part_.first,
-                      part_.channels * sizeof(E));
+    if (chunk > 0 && !rescans_) part_.ask_for_states(p_.states, chunk);
     part_.ahead.spread(kChunk * part_.block_count * passes(p_.state, kBackwardStates));
   }
 

@@ -64,9 +64,11 @@ class ScanTask {
  private:
   void scan_chunk(int64_t start) {
     const ChunkScan<V> scan = part_.gather(start, [](ForwardBlock<V>&, int64_t, int64_t) {});
-    part_.look_ahead(start + scan.steps, {p_.out});
+    const bool keeps = p_.states && p_.saved > 0, saves = keeps && start > 0;
+    const int64_t next = start + kChunk;
+    part_.look_ahead(next, {p_.out});
+    if (keeps && next < p_.length()) part_.ask_for_states(p_.states, next / kChunk);
     part_.ahead.spread(kChunk * part_.block_count);
-    const bool saves = p_.states && p_.saved > 0 && start > 0;
     for (int64_t b = 0; b < part_.block_count; ++b) {
       ForwardBlock<V>& x = part_.blocks[b];
       if (saves) x.save_state(part_.saved_state(p_.states, start / kChunk), p_.state, p_.dim);

@@ -71,6 +71,22 @@ struct ImagePart {
   template <class Each>
   ChunkScan<V> gather(int64_t start, Each each) {
     const int64_t P = p.projected(), R = p.rank, steps = minimum(kChunk, p.length() - start);
+    bool visited = false;
+    if constexpr (W > 1)
+      if (channels == row)  // whole vectors, whose type is looked at once
+        visited = true, for_type(p.type, [&](auto type) {
+          visit(
+              start, steps, [&](V& u, int64_t at, int64_t) { u = read_full<decltype(type)::value>(p.x, at); },
+              each);
+        });
+    if (!visited)
+      visit(start, steps, [&](V& u, int64_t at, int64_t count) { read(u, p.x, p.type, at, count); }, each);
+    gemm<V>(steps, row, R, {projected, P, 1}, dt_projs, row, reinterpret_cast<E*>(delta), row, false);
+    return {steps, {projected + R, P, nullptr}, {projected + R + p.state, P, nullptr}, ahead};
+  }
+  template <class Read, class Each>
+  SWIN_INLINE void visit(int64_t start, int64_t steps, Read read_u, Each each) {
+    const int64_t P = p.projected();
     PixelWalk walk(k, start, p.height, p.width);
     for (int64_t t = 0; t < steps; ++t) {
       pixels[t] = walk.next();
@@ -78,12 +94,10 @@ struct ImagePart {
       const int64_t here = at(t);
       for (int64_t b = 0; b < block_count; ++b) {
         Block& x = blocks[b];
-        read(x.chunk->u[t], p.x, p.type, here + x.channel, x.count);
+        read_u(x.chunk->u[t], here + x.channel, x.count);
         each(x, t, here + x.channel);
       }
     }
-    gemm<V>(steps, row, R, {projected, P, 1}, dt_projs, row, reinterpret_cast<E*>(delta), row, false);
-    return {steps, {projected + R, P, nullptr}, {projected + R + p.state, P, nullptr}, ahead};
   }
 
   void start_block(int64_t b, int64_t steps) { blocks[b].start(steps, true, delta + b, block_count); }
@@ -108,6 +122,11 @@ struct ImagePart {
       for (const void* array : images) ahead.add(static_cast<const E*>(array) + at, channels * sizeof(E));
       ahead.add(rows + pixel * p.projected(), p.projected() * sizeof(E));
     }
+  }
+  // Also for the states before a chunk.
+  void ask_for_states(const void* states, int64_t chunk) {
+    for (int64_t n = 0; n < p.state; ++n)
+      ahead.add(saved_state(states, chunk) + n * p.dim + first, channels * sizeof(E));
   }
 };
 
