@@ -36,9 +36,13 @@ def _obstacle(device: torch.device) -> str | None:
         return None
     if CUDA_LIBRARY is None:
         return "this installation has no kernels for it"
-    if torch.cuda.is_available():  # else it is a device of fake tensors
-        capability = torch.cuda.get_device_capability(device)
-        if capability < MINIMUM_CAPABILITY:
-            needed, there = (".".join(map(str, version)) for version in (MINIMUM_CAPABILITY, capability))
-            return f"the kernels need compute capability {needed}, this GPU has {there}"
-    return None
+    return too_old(device) if torch.cuda.is_available() else None  # else it is a device of fake tensors
+
+
+def too_old(device: torch.device) -> str | None:
+    """What a GPU lacks for the kernels, if it does: they use TF32 on tensor cores."""
+    capability = torch.cuda.get_device_capability(device)
+    if capability >= MINIMUM_CAPABILITY:
+        return None
+    needed, there = (".".join(map(str, version)) for version in (MINIMUM_CAPABILITY, capability))
+    return f"the CUDA kernels need compute capability {needed}, this GPU has {there}"

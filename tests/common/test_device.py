@@ -79,9 +79,25 @@ def test_a_gpu_that_cannot_run_the_kernels_is_left_alone_and_said(two_gpus, no_k
     ):
         assert choose("auto") == torch.device("cpu")
         assert no_kernels in capsys.readouterr().err
-        with pytest.raises(UserError, match=rf"^--device cuda.*: {no_kernels};.*--device cpu"):
-            choose("cuda")
     assert not two_gpus
+
+
+def test_an_installation_without_kernels_refuses_a_gpu(two_gpus, monkeypatch):
+    monkeypatch.setattr("swin_umamba_ext.library.CUDA_LIBRARY", None)
+    for choose in (
+        lambda: choose_device("cuda", needs_kernels=True),
+        lambda: choose_device_of_process("cuda", Ranks(0, 2, 0, 2), needs_kernels=True),
+    ):
+        with pytest.raises(UserError, match=r"^--device cuda.*: this installation has no CUDA kernels;.*--device cpu"):
+            choose()
+    assert not two_gpus
+
+
+def test_an_old_gpu_that_is_named_is_taken_for_plain_operations(two_gpus, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert choose_device("cuda:1", needs_kernels=True) == torch.device("cuda", 1)
+    assert choose_device("auto", needs_kernels=True) == torch.device("cpu")
+    assert "--device cuda takes it all the same, with plain torch operations" in capsys.readouterr().err
 
 
 def test_of_all_processes_the_first_says_that_the_gpu_is_left_alone(no_kernels, capsys):

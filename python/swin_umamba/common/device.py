@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 DEVICE_HELP = "cpu, cuda or cuda:N; auto takes a GPU if there is one that the model can use (default: auto)"
 
-MINIMUM_CAPABILITY = (8, 0)
-"""Of a GPU for the CUDA kernels: the first with TF32 on its tensor cores."""
-
 
 def check_device(name: str, *, needs_kernels: bool) -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a device that is there.
@@ -50,7 +47,7 @@ def check_device(name: str, *, needs_kernels: bool) -> torch.device:
     device = torch.device("cuda", int(index or 0))
     if device.index >= torch.cuda.device_count():
         raise UserError(f"--device {name}: there are {torch.cuda.device_count()} GPUs, counted from 0")
-    if needs_kernels and (obstacle := _obstacle(device)):
+    if needs_kernels and (obstacle := _obstacle()):
         raise UserError(f"--device {name}: {obstacle}, or use --device cpu")
     return device
 
@@ -100,26 +97,26 @@ def _best_kind(needs_kernels: bool, says_why: bool) -> str:
 
     if not torch.cuda.is_available():
         return "cpu"
-    obstacle = _obstacle(torch.device("cuda", 0)) if needs_kernels else None
-    if obstacle is None:
+    why = None
+    if needs_kernels:
+        from swin_umamba_ext.ops.devices import too_old
+
+        if why := too_old(torch.device("cuda", 0)):
+            why += "; --device cuda takes it all the same, with plain torch operations"
+        why = _obstacle() or why
+    if why is None:
         return "cuda"
     if says_why:
-        print(f"the GPU is not used: {obstacle}", file=sys.stderr)
+        print(f"the GPU is not used: {why}", file=sys.stderr)
     return "cpu"
 
 
-def _obstacle(device: torch.device) -> str | None:
-    """What keeps the CUDA kernels from a GPU, and what to do."""
-    import torch
-
+def _obstacle() -> str | None:
+    """What keeps the CUDA kernels from every GPU, and what to do."""
     from swin_umamba_ext.library import CUDA_LIBRARY
 
     if CUDA_LIBRARY is None:
         return "this installation has no CUDA kernels; install it again where nvcc is (docs/install.md)"
-    capability = torch.cuda.get_device_capability(device)
-    if capability < MINIMUM_CAPABILITY:
-        needed, there = (".".join(map(str, version)) for version in (MINIMUM_CAPABILITY, capability))
-        return f"the CUDA kernels need compute capability {needed}, this GPU has {there}; use another GPU"
     return None
 
 
