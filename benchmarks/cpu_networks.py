@@ -3,6 +3,7 @@
     python benchmarks/cpu_networks.py speed --former FOLDER
     python benchmarks/cpu_networks.py memory --former FOLDER
     python benchmarks/cpu_networks.py layout
+    python benchmarks/cpu_networks.py systems
 
 FOLDER is where `pip install --target FOLDER --no-deps PROJECT` put the former build; the new one is what is installed,
 or that of `--new FOLDER`. Writes benchmarks/results/<processor>-<kernels>/cpu_networks_<table>.txt.
@@ -13,6 +14,7 @@ speed   each turn is one pass of both sides, in changing order; a ratio is the m
 memory  peak of torch's tensors in one training step, above what was there before it, each in a new process.
 layout  the new build against itself with contiguous planes in the place of channels-last maps: the weights so, and the
         input of every convolution.
+systems the new build's Swin-UMamba† beside other networks of the new build, in one precision.
 """
 
 from __future__ import annotations
@@ -168,12 +170,15 @@ def speed(former: Build, new: Build, seconds: float) -> Iterator[str]:
         pairs = sides.pairs(((name, what, before), (name, what, after)), seconds)
         yield f"{name}, {what} {size}, {before}, {after} | {cells(pairs)}"
     sides.close()
-    yield ""
-    yield "new build, forward | nnunet ms | swin-umamba-d ms | times as fast"
-    sides = Sides(new, new)
-    for precision in ("float32", "auto"):
-        pairs = sides.pairs((("nnunet", "forward", precision), ("swin-umamba-d", "forward", precision)), seconds)
-        yield f"{precision} | {cells(pairs)}"
+
+
+def systems(build: Build, seconds: float) -> Iterator[str]:
+    yield f"forward {'×'.join(map(str, FORWARD))}, precision | other ms | swin-umamba-d ms | times as fast"
+    sides = Sides(build, build)
+    for name in ("nnunet", "swinunetr", "umamba-bot", "umamba-enc"):
+        for precision in ("float32", "auto"):
+            cases = (name, "forward", precision), ("swin-umamba-d", "forward", precision)
+            yield f"{name}, {precision} | {cells(sides.pairs(cases, seconds))}"
     sides.close()
 
 
@@ -204,7 +209,7 @@ def layout(build: Build, seconds: float) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("table", nargs="?", choices=("speed", "memory", "layout"), default="speed")
+    parser.add_argument("table", nargs="?", choices=("speed", "memory", "layout", "systems"), default="speed")
     parser.add_argument("--former", type=Path)
     parser.add_argument("--new", type=Path)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each row")
@@ -212,12 +217,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.worker:
         return serve()
-    if arguments.table != "layout" and arguments.former is None:
+    if arguments.table in ("speed", "memory") and arguments.former is None:
         parser.error(f"{arguments.table} needs --former FOLDER")
     new = Build("new", arguments.new)
     header = f"python benchmarks/cpu_networks.py {arguments.table}\n{machine()}, {THREADS} threads\n"
-    if arguments.table == "layout":
-        rows = layout(new, arguments.seconds)
+    if arguments.table in ("layout", "systems"):
+        rows = {"layout": layout, "systems": systems}[arguments.table](new, arguments.seconds)
     else:
         former = Build("former", arguments.former)
         rows = memory(former, new) if arguments.table == "memory" else speed(former, new, arguments.seconds)

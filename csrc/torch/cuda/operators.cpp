@@ -23,7 +23,7 @@ cuda::Stream current_stream(int32_t device) {
   return static_cast<cuda::Stream>(stream);
 }
 
-int multiprocessors() {
+int count_multiprocessors() {
   int count = 0;
   const char* error = cuda::multiprocessors(count);
   STD_TORCH_CHECK(error == nullptr, "swin_umamba on CUDA: ", error);
@@ -35,7 +35,7 @@ class TorchCuda : torch::stable::accelerator::DeviceGuard, public Cuda {
  public:
   explicit TorchCuda(const Tensor& tensor)
       : DeviceGuard(tensor.get_device_index()),
-        Cuda{multiprocessors(), current_stream(tensor.get_device_index())} {}
+        Cuda{count_multiprocessors(), current_stream(tensor.get_device_index())} {}
 };
 
 }  // namespace
