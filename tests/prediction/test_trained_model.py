@@ -164,6 +164,13 @@ def test_the_system_of_a_trainer_is_found_without_the_trainer():
     assert find_system("nnUNetTrainerUNETRScratch") is None
 
 
+def test_drawing_into_a_range_ends_whatever_was_in_memory():
+    with _NoRandomNumbers():
+        for low, high in ((-2.0, 2.0), (-0.1, 0.1)):
+            drawn = torch.nn.init.trunc_normal_(torch.full((9,), 1e30), a=low, b=high)
+            assert ((drawn >= low) & (drawn <= high)).all()
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_network_without_random_weights_is_the_same_once_it_has_its_own(name):
     network = build_model(name, 1, 3, (64, 64), False)

@@ -385,7 +385,10 @@ def load_predictor(
 
 
 class _NoRandomNumbers(TorchFunctionMode):
-    """Leaves out what fills new weights with random numbers, which takes as long as predicting some images."""
+    """Zeros in the place of a new network's random numbers, which take as long as predicting some images.
+
+    Zeros, since a loop that draws until all numbers lie in a range must end.
+    """
 
     # Of tensors and of torch.nn.init, inside of which this is out of force.
     _RANDOM = ("uniform_", "normal_", "erfinv_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_")
@@ -393,7 +396,9 @@ class _NoRandomNumbers(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in self._RANDOM:
-            return args[0] if args else kwargs["tensor"]
+            tensor: Tensor = args[0] if args else kwargs["tensor"]
+            tensor.detach().zero_()
+            return tensor
         return func(*args, **kwargs)
 
 
