@@ -192,5 +192,5 @@ def test_a_network_without_random_weights_is_the_same_once_it_has_its_own(name):
 def test_weights_of_half_precision_are_those_of_a_network_in_float32(make_checkpoint):
     model = read_model(make_checkpoint())
     half = {name: value.half() for name, value in model.weights[0].items()}
-    (network,) = load_predictor(dataclasses.replace(model, weights=(half,)), CPU).networks
+    (network,) = load_predictor(dataclasses.replace(model, weights=(half,)), CPU, precision="float32").networks
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
