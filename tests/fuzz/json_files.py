@@ -91,6 +91,10 @@ class Target:
         self.contents = {path: path.read_bytes() for path, _ in self.cases}
         for module in pkgutil.walk_packages(preprocessing.__path__, "nnunetv2.preprocessing."):  # plans name some
             importlib.import_module(module.name)
+        for path, readers in self.cases:
+            for read in readers:
+                with contextlib.suppress(UserError, RunError):
+                    read(path)
         for seed in range(150):  # what is imported at first use, is not the files' doing
             with contextlib.suppress(UserError):
                 path = self.make(random.Random(-1 - seed))

@@ -205,10 +205,10 @@ def test_wrong_number_of_stages_is_named(network_class):
 
 def test_stochastic_depth_follows_the_paper(network_class):
     network = network_class(embed_dim=2)
-    encoder = [block.drop_path.drop_prob for stage in network.vssm_encoder.layers for block in stage.blocks]
+    encoder = [block.drop_path.p for stage in network.vssm_encoder.layers for block in stage.blocks]
     torch.testing.assert_close(encoder, [0.2 * i / 14 for i in range(15)])
     if network_class.__name__ == "SwinUMambaD":
-        decoder = [block.drop_path.drop_prob for stage in network.decoder.stages for block in stage.blocks]
+        decoder = [block.drop_path.p for stage in network.decoder.stages for block in stage.blocks]
         torch.testing.assert_close(decoder, [0.2 - 0.2 * i / 7 for i in range(6)])
 
 

@@ -47,7 +47,7 @@ def test_every_parameter_gets_a_gradient_at_any_size():
 
 def test_stochastic_depth_rises_from_nothing_to_its_rate():
     network = VMambaTiny(2, **{**SMALL, "depths": (1, 2, 2, 1)}, drop_path_rate=0.5)
-    rates = [block.drop_path.drop_prob for layer in network.layers for block in layer.blocks]
+    rates = [block.drop_path.p for layer in network.layers for block in layer.blocks]
     assert rates == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
 
 

@@ -25,7 +25,7 @@ class TinySwinUMambaD(nnUNetTrainerSwinUMambaD):
 
 
 def make_trainer(trainer_class, run: Path, dataset: Path, plan=None, **attributes):
-    """An initialised trainer on the preprocessed data of a run; nnU-Net's environment must be set.
+    """An initialised trainer on the preprocessed data of a run, in float32; nnU-Net's environment must be set.
 
     ``plan`` replaces entries of the 2-D configuration in nnU-Net's plans.
     """
@@ -33,7 +33,7 @@ def make_trainer(trainer_class, run: Path, dataset: Path, plan=None, **attribute
     plans["configurations"]["2d"].update(plan or {})
     dataset_json = json.loads((dataset / "dataset.json").read_text())
     trainer = trainer_class({**plans, "continue_training": False}, "2d", 0, dataset_json, torch.device("cpu"))
-    for name, value in {"seed": 0, **attributes}.items():
+    for name, value in {"seed": 0, "amp": "off", **attributes}.items():
         setattr(trainer, name, value)
     trainer.initialize()
     return trainer

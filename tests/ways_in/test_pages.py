@@ -150,7 +150,12 @@ def test_a_connection_is_refused_and_seen(tmp_path):
         run_blocks(page, tmp_path)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name in MAKE], ids=lambda page: page.name)
+def _by_time(page: Path) -> object:
+    is_quick = page.name in ("folders.md", "monai.md")
+    return pytest.param(page, id=page.name, marks=() if is_quick else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("page", [_by_time(page) for page in PAGES if page.name in MAKE])
 def test_commands_run(page, tmp_path):
     if page.name in NEEDS:
         pytest.importorskip(NEEDS[page.name])

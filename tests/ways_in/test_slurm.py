@@ -62,6 +62,7 @@ def submit(script: str, folder: Path, epochs: int) -> tuple[list[int], str]:
     return codes, done.stdout
 
 
+@pytest.mark.slow
 def test_a_training_is_queued_again_until_it_is_done(tmp_path):
     make_raw_discs(tmp_path)
     # More epochs than pass before the signal is there.
