@@ -63,7 +63,7 @@ def source(tmp_path_factory) -> Path:
     subprocess.run([sys.executable, "-c", build, str(folder)], cwd=checkout, capture_output=True, check=True)
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as file:
-        file.extractall(folder / "unpacked", filter="data")
+        file.extractall(folder / "unpacked")
     (unpacked,) = (folder / "unpacked").iterdir()
     return unpacked
 

@@ -24,6 +24,7 @@ def patients(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_folds_record_and_page_are_by_group(train_py, discs, patients, tmp_path):
     done = train_py.run(
         discs, *train_py.tiny, "--group-by", "patients.csv:patient", "--output", "run", cwd=patients.parent

@@ -239,7 +239,7 @@ def test_mixed_precision_computes_in_it_and_the_loss_in_float32(make_trainer, mo
 @pytest.mark.parametrize("has_units", [True, False])
 def test_auto_is_bfloat16_where_the_processor_has_units_for_it(make_trainer, monkeypatch, has_units):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has_units})
-    trainer = make_trainer(TinySwinUMambaD, pretrained=False)
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False, amp="auto")
     assert trainer.precision == ("bfloat16" if has_units else "float32")
     trainer.on_train_epoch_start()
     expected = torch.bfloat16 if has_units else torch.float32

@@ -151,8 +151,7 @@ def test_a_connection_is_refused_and_seen(tmp_path):
 
 
 def _by_time(page: Path) -> object:
-    is_quick = page.name in ("folders.md", "monai.md")
-    return pytest.param(page, id=page.name, marks=() if is_quick else pytest.mark.slow)
+    return pytest.param(page, id=page.name, marks=() if page.name == "monai.md" else pytest.mark.slow)
 
 
 @pytest.mark.parametrize("page", [_by_time(page) for page in PAGES if page.name in MAKE])
