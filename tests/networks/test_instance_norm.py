@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from dynamic_network_architectures.building_blocks.residual import BasicBlockD
 from dynamic_network_architectures.building_blocks.simple_conv_blocks import ConvDropoutNormReLU
 from monai.networks.blocks import UnetResBlock
+from swin_umamba.networks.build import build_model
 from swin_umamba.networks.instance_norm import InstanceNorm2d, fuse_instance_norm
+from swin_umamba.paper.systems import SYSTEMS
 from torch import nn
 
 import swin_umamba_ext
@@ -122,3 +124,17 @@ def test_compiled_norm_is_the_same(image_format):
         output = function(leaf)
         seen.append((output, *torch.autograd.grad(output, [leaf, norm.weight, norm.bias], grad)))
     torch.testing.assert_close(*seen)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_no_network_has_a_block_that_is_not_fused(name):
+    network = build_model(name, 1, 3, (64, 64), False)
+    left = [
+        kind.__name__
+        for module in network.modules()
+        for kind in (nn.InstanceNorm2d, UnetResBlock, BasicBlockD)
+        if type(module) is kind
+    ]
+    activated = [module for module in network.modules() if isinstance(module, ConvDropoutNormReLU)]
+    assert left == []
+    assert not any(hasattr(module, "nonlin") for module in activated)
