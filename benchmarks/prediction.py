@@ -26,7 +26,7 @@ from skimage.io import imsave
 from swin_umamba.prediction.input_cases import find_cases
 from swin_umamba.prediction.output_folder import OutputFolder
 from swin_umamba.prediction.prediction import predict_cases
-from swin_umamba.prediction.predictor import SlidingWindowPredictor
+from swin_umamba.prediction.sliding_window import SlidingWindowPredictor
 
 PATCH = 512
 # side, channels, classes, --probabilities

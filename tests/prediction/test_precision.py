@@ -10,7 +10,7 @@ import torch
 from swin_umamba.common.errors import UserError
 from swin_umamba.common.processors import has_bfloat16_units
 from swin_umamba.prediction import load_predictor, read_model
-from swin_umamba.prediction.predictor import predict_array
+from swin_umamba.prediction.arrays import predict_array
 from swin_umamba.trainers.precision import autocast_dtype, convert_weights, precision_name, prediction_dtype
 
 from .conftest import CPU, nnUNetTrainerTiny

@@ -9,7 +9,8 @@ from ..checkpoints import read_checkpoint
 from ..checkpoints.writing import write_checkpoint
 from ..common.errors import RunError
 from ..datasets import Case
-from ..prediction.predictor import SlidingWindowPredictor, predict_array
+from ..prediction.arrays import predict_array
+from ..prediction.sliding_window import SlidingWindowPredictor
 
 
 def predict_cases(

@@ -16,7 +16,7 @@ from ..common.processors import set_worker_defaults
 
 if TYPE_CHECKING:
     from ..prediction.input_cases import InputCase
-    from ..prediction.predictor import SlidingWindowPredictor
+    from ..prediction.sliding_window import SlidingWindowPredictor
     from ..prediction.trained_model import TrainedModel
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from ..common.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from .predictor import SlidingWindowPredictor, load_predictor, predict_array, predict_arrays
+    from .arrays import predict_array, predict_arrays
+    from .predictor import load_predictor
+    from .sliding_window import SlidingWindowPredictor
     from .trained_model import TrainedModel, read_model
 
 __all__ = ["SlidingWindowPredictor", "TrainedModel", "load_predictor", "predict_array", "predict_arrays", "read_model"]
@@ -18,11 +20,11 @@ __all__ = ["SlidingWindowPredictor", "TrainedModel", "load_predictor", "predict_
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "SlidingWindowPredictor": "predictor",
+        "SlidingWindowPredictor": "sliding_window",
         "TrainedModel": "trained_model",
         "load_predictor": "predictor",
-        "predict_array": "predictor",
-        "predict_arrays": "predictor",
+        "predict_array": "arrays",
+        "predict_arrays": "arrays",
         "read_model": "trained_model",
     },
 )

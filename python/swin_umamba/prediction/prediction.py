@@ -25,8 +25,8 @@ from .input_cases import CaseError, InputCase
 from .input_images import read_image
 from .maps import map_ending, uncertainty, write_map
 from .output_folder import OutputFolder
-from .predictor import SlidingWindowPredictor, WindowOutput, restore
-from .preprocessing import PreparedImage, prepare
+from .preprocessing import PreparedImage, prepare, restore
+from .sliding_window import SlidingWindowPredictor, WindowOutput
 from .statistics import measure_labels, write_rows
 
 _AHEAD = 2

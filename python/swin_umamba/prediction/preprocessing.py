@@ -17,7 +17,7 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 
 if TYPE_CHECKING:
-    from .predictor import SlidingWindowPredictor
+    from .sliding_window import SlidingWindowPredictor, WindowOutput
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,17 @@ def _run_default(
 def label_type(predictor: SlidingWindowPredictor) -> type[np.generic]:
     """The type of label images, as nnU-Net chooses it."""
     return np.uint8 if len(predictor.label_manager.foreground_labels) < 255 else np.uint16
+
+
+def restore(
+    predictor: SlidingWindowPredictor, output: WindowOutput, *, with_probabilities: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Bring what the sliding window gave back to the grid of the image; see `predict_array`."""
+    if output.error is not None:
+        raise output.error
+    if output.logits is None:
+        return restore_labels(predictor, output.labels, output.properties), None
+    return restore_logits(predictor, output.logits, output.properties, with_probabilities=with_probabilities)
 
 
 def restore_labels(predictor: SlidingWindowPredictor, labels: np.ndarray, properties: dict[str, Any]) -> np.ndarray:
