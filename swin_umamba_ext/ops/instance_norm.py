@@ -60,7 +60,8 @@ def instance_norm(
     forbid_forward_mode("instance_norm", x, weight, bias, residual)
     if x.device.type != "cpu" or torch.compiler.is_exporting():
         return _composed(x, weight, bias, residual, eps, negative_slope)
-    channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    # Not by memory_format=torch.channels_last, of which vmap cannot be asked.
+    channels_last = not x.is_contiguous() and x.permute(0, 2, 3, 1).is_contiguous()
 
     def as_data(t: Tensor | None) -> Tensor | None:
         return None if t is None else (t.permute(0, 2, 3, 1) if channels_last else t).to(x.dtype).contiguous()

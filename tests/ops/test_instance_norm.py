@@ -47,6 +47,18 @@ def test_any_memory_formats(batch, image_format, residual_format, grad_format) -
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.parametrize("in_dim", [0, 1, -1])
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_vmap_of_any_memory_format(image_format, in_dim) -> None:
+    """As of an ensemble of networks, whose maps lie channels last."""
+    image, residual = (torch.randn(2, 5, 6, 7, dtype=torch.float64) for _ in range(2))
+    image = image.clone(memory_format=image_format)
+    batched = torch.stack([image, -image, 2 * image], in_dim)
+    seen = torch.vmap(lambda x: swin_umamba_ext.instance_norm(x, None, None, residual), in_dims=in_dim)(batched)
+    wanted = [reference.instance_norm(x, None, None, residual) for x in batched.unbind(in_dim)]
+    torch.testing.assert_close(seen, torch.stack(wanted))
+
+
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("negative_slope", [1.0, 0.1])
 @pytest.mark.parametrize("with_residual", [False, True])
