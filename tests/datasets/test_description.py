@@ -163,13 +163,24 @@ def test_any_value_at_any_depth_is_taken_or_told_in_a_line(tmp_path):
         ('{"a": 1' + "0" * 40 + "}", "an integer of 133 bits"),
         ("[]", "one JSON object, got list"),
         ("{", "cannot read"),
+        (json.dumps(PLAIN).replace('"b": 2', '"b": 1, "b": 2'), "has the key 'b' twice in one object"),
+        (json.dumps(PLAIN)[:-1] + ', "labels": {"background": 0, "c": 1}}', "has the key 'labels' twice in one object"),
+        (json.dumps(PLAIN).encode("utf-8-sig"), r"save it as UTF-8 without one \(no BOM\)"),
+        (json.dumps(PLAIN).encode("utf-16"), "save it as UTF-8"),
+        (b'{"name": "Fu\xdf"}', "no UTF-8 text, from byte 12 on; save it as UTF-8"),
     ],
 )
 def test_what_is_no_description_is_told_in_a_line(tmp_path, text, reason):
-    (tmp_path / "dataset.json").write_text(text)
+    (tmp_path / "dataset.json").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=reason) as caught:
         read_description(tmp_path / "dataset.json")
     assert len(str(caught.value)) <= 300
+
+
+def test_the_number_of_cases_may_be_written_as_a_float(read):
+    assert repr(read(numTraining=5.0)["numTraining"]) == "5"
+    with pytest.raises(UserError, match=r"no valid 'numTraining': got 5\.5"):
+        read(numTraining=5.5)
 
 
 def test_all_faults_of_a_description_are_told_together(read):

@@ -94,6 +94,10 @@ def _unknown_case_in_splits(folder):
     (folder / "splits_final.json").write_text(json.dumps([{"train": ["disc_tr0"], "val": ["disc_tr9"]}]))
 
 
+def _doubled_case_in_splits(folder):
+    (folder / "splits_final.json").write_text(json.dumps([{"train": ["disc_tr0"] * 2, "val": ["disc_tr1"]}]))
+
+
 def _other_size(folder):
     path = folder / "labelsTr" / "disc_tr4.png"
     _write(path, imread(path)[:-1])
@@ -156,6 +160,7 @@ FAULTS = {
     _labels_with_a_gap: r"without gaps, got \[0, 1, 3\]",
     _no_background: "wrong 'labels': Background label not declared",
     _unknown_case_in_splits: "splits_final.json names the case 'disc_tr9'",
+    _doubled_case_in_splits: "names the case 'disc_tr0' more than once in 'train' of the fold 0; name it once",
     _other_size: "disc_tr4_0000.png has size 44×40 but its label .*disc_tr4.png has size 43×40",
     _unknown_label: "disc_tr4.png holds the value 7, which dataset.json does not name",
     _background_alone: "no label of the 6 training cases .* holds any of rim, core",

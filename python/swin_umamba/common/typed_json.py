@@ -6,6 +6,7 @@ from text, other dataclasses, and unions of these.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import functools
 import json
@@ -14,6 +15,7 @@ import re
 import reprlib
 import stat
 import types
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
@@ -37,6 +39,7 @@ _WORDS = {
 }
 # What an XML document may hold, as the charts of a page are, and UTF-8 can write.
 _TEXT = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
+_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _HALVES = re.compile("[\ud800-\udfff]")
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxlong = 60
@@ -86,10 +89,24 @@ def _parsed(path: Path) -> Any:
         raise ValueError("it is no file")
     if status.st_size > _LARGEST_FILE:
         raise ValueError(f"it has more than {_LARGEST_FILE >> 20} MiB")
+    content = path.read_bytes()
+    if content.startswith(_MARKS):
+        raise ValueError("it begins with a mark of the order of bytes; save it as UTF-8 without one (no BOM)")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(content.decode(), object_pairs_hook=_object)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no UTF-8 text, from byte {error.start} on; save it as UTF-8") from error
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of two values with one key, one would be lost without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        doubled = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise ValueError(f"it has the key {shown(doubled)} twice in one object")
+    return found
 
 
 def _check_sane(value: Any, with_nan: bool, depth: int) -> None:

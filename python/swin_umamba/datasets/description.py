@@ -48,6 +48,9 @@ def read_description(path: Path) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise UserError(f"{path} must hold one JSON object, got {type(description).__name__}")
     refuse_former_form(description, path)
+    number = description.get("numTraining")
+    if isinstance(number, float) and number.is_integer():
+        description["numTraining"] = int(number)  # to JSON, 5 and 5.0 are one number
     faults = Faults()
     for key, wanted in _WANTED.items():
         for fault in _faults_of(key, description.get(key)):

@@ -15,6 +15,7 @@ import inspect
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -282,6 +283,11 @@ def _read_splits(path: Path, identifiers: frozenset[str], faults: Faults) -> lis
                 faults.add(
                     f"{path} names the case {shown(unknown)}, which is not in imagesTr; take it out of {part!r} of the "
                     f"fold {number}"
+                )
+            if doubled := sorted(case for case, times in Counter(cases).items() if times > 1):
+                faults.add(
+                    f"{path} names the case {shown(doubled[0])} more than once in {part!r} of the fold {number}; name "
+                    f"it once"
                 )
             if not cases:
                 faults.add(f"{path} has a fold without training or validation cases: {part!r} of the fold {number}")
