@@ -1,11 +1,13 @@
 """Measure the operators on this machine's GPU and print one table. Started by benchmarks/gpu.sh.
 
-    python benchmarks/gpu.py [--quick] [--output FILE]      # the table
+    python benchmarks/gpu.py [--quick] [--output FILE]      # the table of operators
+    python benchmarks/gpu.py --training [--output FILE]     # steps of both networks
     python benchmarks/gpu.py --smoke OPERATOR               # is it right? one operator, so that a crash is only its own
     python benchmarks/gpu.py --kernels --output FILE.csv    # what every kernel takes, by profiler and graph replay
+    python benchmarks/gpu.py --turns FILE.csv               # what a former build takes, of today's
     python benchmarks/gpu.py --one OPERATOR HxWxD BATCH     # twelve times forward and backward, for ncu
 
-With ``--device cpu`` the last three run on the CPU, as a rehearsal.
+With ``--device cpu`` a little of each runs on the CPU, as a rehearsal.
 
 Times are medians of CUDA events. The baselines of ``ss2d`` are compositions as the published code has them: a
 cross-scan that copies the image four times, projections by einsum, mamba-ssm's scan, and a merge; (a) in plain
@@ -15,6 +17,7 @@ PyTorch, (b) with cross-scan and merge under torch.compile (dynamic shapes). Bot
 from __future__ import annotations
 
 import argparse
+import csv
 import functools
 import importlib.util
 import itertools
@@ -130,8 +133,12 @@ def scan_arguments(shape: tuple[int, int, int], batch: int, dtype: torch.dtype, 
     return [t.requires_grad_() for t in data]
 
 
-def median_time(run: Callable[[], object], seconds: float) -> float:
+def median_time(run: Callable[[], object], seconds: float, device: str = "cuda") -> float:
     """Median seconds of one call, by CUDA events, over about ``seconds`` of repetitions."""
+    if device == "cpu":  # a rehearsal
+        begin = time.perf_counter()
+        run()
+        return time.perf_counter() - begin
     for _ in range(3):
         run()
     torch.cuda.synchronize()
@@ -150,28 +157,33 @@ def median_time(run: Callable[[], object], seconds: float) -> float:
     return statistics.median(start.elapsed_time(end) for start, end in times) / 1e3
 
 
+def peak_memory(run: Callable[[], object], device: str) -> float:
+    """Mebibytes that one call takes at most beyond what there is."""
+    if device == "cpu":
+        return 0.0
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    run()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / MEBIBYTE
+
+
 def measure(function: Callable[..., Tensor], arguments: list[Tensor], seconds: float) -> dict[str, float] | None:
     """Seconds forward and forward+backward, and peak mebibytes beyond the arguments; None if memory runs out."""
-    wanted = [a for a in arguments if a.requires_grad]
+    wanted, device = [a for a in arguments if a.requires_grad], arguments[0].device.type
     try:
         with torch.no_grad():
             grad = torch.randn_like(function(*arguments))
-            forward = median_time(lambda: function(*arguments), seconds)
+            forward = median_time(lambda: function(*arguments), seconds, device)
 
         def both() -> None:
             torch.autograd.grad(function(*arguments), wanted, grad)
 
-        total = median_time(both, seconds)
-        torch.cuda.synchronize()
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        both()
-        torch.cuda.synchronize()
-        peak = (torch.cuda.max_memory_allocated() - before) / MEBIBYTE
-    except torch.cuda.OutOfMemoryError:
+        return {"forward": forward, "both": median_time(both, seconds, device), "peak": peak_memory(both, device)}
+    except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
         return None
-    return {"forward": forward, "both": total, "peak": peak}
 
 
 class Table:
@@ -190,7 +202,7 @@ class Table:
 
 
 def row(name: str, shape: str, batch: int, dtype: str, cells: list[str]) -> str:
-    return f"{name:16}{shape:>14}{batch:>6} {dtype:9}" + "".join(f"{cell:>11}" for cell in cells)
+    return f"{name:16}{shape:>14}{batch:>6} {dtype:9}" + "".join(f"{cell:>12}" for cell in cells)
 
 
 def failure(what: str, error: Exception) -> str:
@@ -198,129 +210,144 @@ def failure(what: str, error: Exception) -> str:
 
 
 HEAD = ["forward ms", "fwd+bwd ms", "floor ms", "% of floor", "peak MiB"]
-BASELINES = ["(a) ms", "times (a)", "(a) MiB", "(b) ms", "times (b)"]
+BASELINES = ["(a) fwd ms", "times (a)", "(a) both ms", "times (a)", "(a) MiB", "(b) fwd ms", "(b) both ms", "times (b)"]
 
 
-def operator_rows(table: Table, seconds: float) -> None:
-    compiled = compiled_scan_and_merge()
-    for shape in SHAPES:
-        height, width, dim = shape
-        label = f"{height}x{width}x{dim}"
-        for batch in BATCHES:
-            for dtype_name, dtype in DTYPES.items():
-                problem = Problem(*shape, batch, dtype.itemsize)
-
-                def add(name: str, result: dict | None, floor: float, cells: tuple = ()) -> None:
-                    if result is None:
-                        table.add(row(name, label, batch, dtype_name, ["out of memory"]))  # noqa: B023
-                        return
-                    numbers = [1e3 * result["forward"], 1e3 * result["both"], 1e3 * floor]
-                    own = [f"{n:.4f}" for n in numbers]
-                    own += [f"{100 * floor / result['forward']:.0f}", f"{result['peak']:.0f}"]
-                    table.add(row(name, label, batch, dtype_name, [*own, *cells]))  # noqa: B023
-
-                arguments = image_arguments(shape, batch, dtype)
-                ours = measure(swin_umamba_ext.ss2d, arguments, seconds)
-                cells = []
-                if mamba_scan is not None and ours is not None:
-                    plain = measure(composition(plain_cross_scan, plain_cross_merge), arguments, seconds)
-                    try:
-                        fast = measure(composition(*compiled), arguments, seconds)
-                    except Exception as error:  # torch.compile raises many kinds
-                        table.add(failure("(b)", error))
-                        fast = None
-                    if plain:
-                        cells = [f"{1e3 * plain['both']:.4f}", f"{plain['both'] / ours['both']:.2f}"]
-                        cells += [f"{plain['peak']:.0f}"]
-                    if plain and fast:
-                        cells += [f"{1e3 * fast['both']:.4f}", f"{fast['both'] / ours['both']:.2f}"]
-                add("ss2d", ours, least_ss2d(problem).floor(), tuple(cells))
-                del arguments
-
-                arguments = scan_arguments(shape, batch, dtype)
-
-                def scan(u, delta, A, B, C, D, function=swin_umamba_ext.selective_scan):
-                    return function(u, delta, A, B, C, D, delta_softplus=True)
-
-                ours = measure(scan, arguments, seconds)
-                cells = []
-                if mamba_scan is not None and ours is not None:
-                    plain = measure(lambda *a: scan(*a, function=mamba_scan), arguments, seconds)
-                    if plain:
-                        cells = [f"{1e3 * plain['both']:.4f}", f"{plain['both'] / ours['both']:.2f}"]
-                        cells += [f"{plain['peak']:.0f}"]
-                add("selective_scan", ours, scan_forward(problem).floor(), tuple(cells))
-                del arguments
-
-                x = torch.randn(batch, dim, height, width, device="cuda").to(dtype).requires_grad_()
-                floor = cross_copy(problem).floor()
-                add("cross_scan", measure(swin_umamba_ext.cross_scan, [x], seconds), floor)
-                y = torch.randn(batch, 4, dim, height * width, device="cuda").to(dtype).requires_grad_()
-                merge = functools.partial(swin_umamba_ext.cross_merge, height=height, width=width)
-                add("cross_merge", measure(merge, [y], seconds), floor)
-                del x, y
-                torch.cuda.empty_cache()
+def beside(ours: dict[str, float], plain: dict[str, float] | None, compiled: dict[str, float] | None) -> list[str]:
+    """The cells of the baselines, which end where one has no result."""
+    if plain is None:
+        return []
+    cells = [f"{1e3 * plain['forward']:.4f}", f"{plain['forward'] / ours['forward']:.2f}"]
+    cells += [f"{1e3 * plain['both']:.4f}", f"{plain['both'] / ours['both']:.2f}", f"{plain['peak']:.0f}"]
+    if compiled is not None:
+        cells += [f"{1e3 * compiled[what]:.4f}" for what in ("forward", "both")]
+        cells += [f"{compiled['both'] / ours['both']:.2f}"]
+    return cells
 
 
-def training_step(batch: int, seconds: float) -> dict[str, float] | None:
-    """Seconds and peak mebibytes of a Swin-UMamba training step in bfloat16 autocast, 1 x 320 x 320."""
-    from swin_umamba.networks import SwinUMamba
+def operator_row(table: Table, case: tuple, floor: float, ours: dict | None, *baselines: dict | None) -> None:
+    name, shape, batch, dtype = case
+    label, dtype_name = "x".join(map(str, shape)), str(dtype).removeprefix("torch.")
+    if ours is None:
+        table.add(row(name, label, batch, dtype_name, ["out of memory"]))
+        return
+    own = [f"{1e3 * n:.4f}" for n in (ours["forward"], ours["both"], floor)]
+    own += [f"{100 * floor / ours['forward']:.0f}", f"{ours['peak']:.0f}"]
+    table.add(row(name, label, batch, dtype_name, own + beside(ours, *baselines)))
+
+
+def ss2d_row(
+    table: Table, case: tuple, compiled: tuple[Callable, Callable] | None, seconds: float, device: str
+) -> None:
+    _, shape, batch, dtype = case
+    arguments, plain, fast = image_arguments(shape, batch, dtype, device), None, None
+    ours = measure(swin_umamba_ext.ss2d, arguments, seconds)
+    if mamba_scan is not None and ours is not None:
+        plain = measure(composition(plain_cross_scan, plain_cross_merge), arguments, seconds)
+        try:
+            fast = measure(composition(*compiled), arguments, seconds) if compiled else None
+        except Exception as error:  # torch.compile raises many kinds
+            table.add(failure("(b)", error))
+    floor = least_ss2d(Problem(*shape, batch, dtype.itemsize)).floor()
+    operator_row(table, case, floor, ours, plain, fast)
+
+
+def scan_row(table: Table, case: tuple, seconds: float, device: str) -> None:
+    _, shape, batch, dtype = case
+    arguments, plain = scan_arguments(shape, batch, dtype, device), None
+
+    def scan(u, delta, A, B, C, D, function=swin_umamba_ext.selective_scan):
+        return function(u, delta, A, B, C, D, delta_softplus=True)
+
+    ours = measure(scan, arguments, seconds)
+    if mamba_scan is not None and ours is not None:
+        plain = measure(functools.partial(scan, function=mamba_scan), arguments, seconds)
+    operator_row(table, case, scan_forward(Problem(*shape, batch, dtype.itemsize)).floor(), ours, plain, None)
+
+
+def cross_row(table: Table, case: tuple, seconds: float, device: str) -> None:
+    name, shape, batch, dtype = case
+    function, arguments = problem(name, shape, batch, dtype, device)
+    floor = cross_copy(Problem(*shape, batch, dtype.itemsize)).floor()
+    operator_row(table, case, floor, measure(function, arguments, seconds), None, None)
+
+
+def operator_rows(table: Table, seconds: float, few: bool, device: str) -> None:
+    """The rows that tell most first: a limit of time may end this."""
+    shapes = (SHAPES[0], SHAPES[-1]) if few else SHAPES
+    batches = (8, 1) if few else sorted(BATCHES, key=lambda batch: batch != 8)
+    if device == "cpu":
+        shapes, batches = SHAPES[-1:], (1,)
+    cases = list(itertools.product(batches, shapes, DTYPES.values()))
+    compiled = None if few or device == "cpu" else compiled_scan_and_merge()
+    for batch, shape, dtype in cases:
+        # (b) at one batch: its compilation takes longer than its measurement.
+        ss2d_row(table, ("ss2d", shape, batch, dtype), compiled if batch == 8 else None, seconds, device)
+        scan_row(table, ("selective_scan", shape, batch, dtype), seconds, device)
+        torch.cuda.empty_cache()
+    for batch, shape, dtype in [] if few else cases:
+        for name in ("cross_scan", "cross_merge"):
+            cross_row(table, (name, shape, batch, dtype), seconds, device)
+        torch.cuda.empty_cache()
+
+
+NETWORKS = ("SwinUMamba", "SwinUMambaD")
+
+
+def training_step(name: str, batch: int, seconds: float, device: str, side: int) -> dict[str, float] | None:
+    """Seconds and peak mebibytes of a network's training step in bfloat16 autocast, 1 x side x side."""
+    import swin_umamba.networks
 
     try:
-        network = SwinUMamba(1, 14).cuda().to(memory_format=torch.channels_last)
+        network = getattr(swin_umamba.networks, name)(1, 14).to(device, memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(network.parameters())
-        image = torch.randn(batch, 1, 320, 320, device="cuda").to(memory_format=torch.channels_last)
-        label = torch.randint(14, (batch, 320, 320), device="cuda")
+        image = torch.randn(batch, 1, side, side, device=device).to(memory_format=torch.channels_last)
+        label = torch.randint(14, (batch, side, side), device=device)
 
         def step() -> None:
             optimizer.zero_grad(set_to_none=True)
-            with torch.autocast("cuda", torch.bfloat16):
+            with torch.autocast(device, torch.bfloat16):
                 loss = torch.nn.functional.cross_entropy(network(image), label)
             loss.backward()
             optimizer.step()
 
-        taken = median_time(step, seconds)
-        torch.cuda.reset_peak_memory_stats()
-        step()
-        torch.cuda.synchronize()
-        return {"both": taken, "peak": torch.cuda.max_memory_allocated() / MEBIBYTE}
-    except torch.cuda.OutOfMemoryError:
+        taken = median_time(step, seconds, device)
+        return {"both": taken, "peak": peak_memory(step, device)}
+    except torch.OutOfMemoryError:
         return None
     finally:
         torch.cuda.empty_cache()
 
 
-def training_rows(table: Table, seconds: float) -> None:
-    baselines = []
-    if mamba_scan is not None:
-        baselines = [composition(plain_cross_scan, plain_cross_merge), composition(*compiled_scan_and_merge())]
-    fused = swin_umamba_ext.ss2d
-    for batch in (8, 32):
+def training_rows(table: Table, seconds: float, device: str) -> None:
+    fused, side, batches = swin_umamba_ext.ss2d, 320, (8, 32)
+    if device == "cpu":
+        side, batches = 64, (1,)
+    plain = None if mamba_scan is None else composition(plain_cross_scan, plain_cross_merge)
+    for batch, name in itertools.product(batches, NETWORKS):
         results = []
-        for function in [fused, *baselines]:
+        for function in (fused, plain):
+            if function is None:
+                continue
             swin_umamba_ext.ss2d = function  # the networks call it by this name
             try:
-                results.append(training_step(batch, seconds))
-            except Exception as error:
-                if function is fused:
-                    raise
-                table.add(failure("training step of a baseline", error))
+                results.append(training_step(name, batch, seconds, device, side))
+            except Exception as error:  # the others are measured all the same
+                table.add(failure(f"training step of {name}", error))
                 results.append(None)
             finally:
                 swin_umamba_ext.ss2d = fused
-        ours = results[0]
+        ours, *baseline = results
+        label = f"1x{side}x{side}"
         if ours is None:
-            table.add(row("training step", "1x320x320", batch, "autocast", ["out of memory"]))
+            table.add(row(f"{name} step", label, batch, "autocast", ["no result"]))
             continue
         cells = ["", f"{1e3 * ours['both']:.2f}", "", "", f"{ours['peak']:.0f}"]
-        for number, plain in enumerate(results[1:]):
-            if plain is None:
-                cells += ["no result"]
-                break
-            cells += [f"{1e3 * plain['both']:.2f}", f"{plain['both'] / ours['both']:.2f}"]
-            if number == 0:
-                cells += [f"{plain['peak']:.0f}"]
-        table.add(row("training step", "1x320x320", batch, "autocast", cells))
+        if baseline and baseline[0]:
+            other = baseline[0]
+            cells += ["", "", f"{1e3 * other['both']:.2f}", f"{other['both'] / ours['both']:.2f}"]
+            cells += [f"{other['peak']:.0f}"]
+        table.add(row(f"{name} step", label, batch, "autocast", cells))
 
 
 def head(device: str, multiprocessors: int) -> list[str]:
@@ -428,7 +455,9 @@ def replay_time(run: Callable[[], object]) -> float:
     return 1e6 * median_time(graph.replay, 0.02)
 
 
-def kernels(output: Path | None, device: str, shapes: tuple = SHAPES, batches: tuple = BATCHES) -> None:
+def kernels(
+    output: Path | None, device: str, shapes: tuple = SHAPES, batches: tuple = BATCHES, profiled: bool = True
+) -> None:
     """Write what each kernel of ss2d and selective_scan takes, forward and backward together, as CSV."""
     lines = ["operator,shape,batch,dtype,kernel,microseconds"]
     for operator, shape, batch, (name, dtype) in itertools.product(
@@ -444,7 +473,8 @@ def kernels(output: Path | None, device: str, shapes: tuple = SHAPES, batches: t
             def run() -> None:
                 torch.autograd.grad(function(*leaves), leaves, grad)  # noqa: B023
 
-            lines += [f'{case},"{kernel}",{time:.2f}' for kernel, time in kernel_times(run, device).items()]
+            if profiled:
+                lines += [f'{case},"{kernel}",{time:.2f}' for kernel, time in kernel_times(run, device).items()]
             if device == "cuda":
                 lines.append(f"{case},graph replay,{replay_time(run):.2f}")
         except torch.OutOfMemoryError:
@@ -454,6 +484,24 @@ def kernels(output: Path | None, device: str, shapes: tuple = SHAPES, batches: t
         if output:
             output.write_text(text)  # after each case: a limit of time may end this
     print(text, end="")
+
+
+def turns(path: Path) -> list[str]:
+    """What today's build takes of the time of the one before, from replays measured in turn.
+
+    The file has the columns of ``kernels`` after one that says ``old`` or ``new``; each case's least time counts.
+    """
+    least: dict[tuple[str, ...], dict[str, float]] = {}
+    with path.open(newline="") as file:
+        for build, *case, kernel, time in csv.reader(file):
+            if kernel == "graph replay":
+                times = least.setdefault(tuple(case), {})
+                times[build] = min(times.get(build, float("inf")), float(time))
+    return [
+        f"{' '.join(case):44}{times['old']:12.2f} us old{times['new']:12.2f} us new{times['old'] / times['new']:7.2f}x"
+        for case, times in least.items()
+        if len(times) == 2
+    ]
 
 
 def ceilings(numbers: int = 2**29, side: int = 8192) -> list[str]:
@@ -499,7 +547,10 @@ def sanitize() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="file for the table, written row by row")
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions, no training steps")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions; of --kernels replays alone")
+    parser.add_argument("--few", action="store_true", help="of the table two shapes at batch 1 and 8, without (b)")
+    parser.add_argument("--training", action="store_true", help="measure training steps instead of operators")
+    parser.add_argument("--turns", type=Path, metavar="FILE.csv", help="compare two builds' kernel times, and stop")
     parser.add_argument("--sanitize", action="store_true", help="only run each operator on small inputs")
     parser.add_argument("--smoke", choices=OPERATORS, help="compare one operator with the CPU kernels, and stop")
     parser.add_argument("--kernels", action="store_true", help="write what every kernel takes, and stop")
@@ -507,16 +558,21 @@ def main() -> None:
     parser.add_argument(
         "--one", nargs=3, metavar=("OPERATOR", "HxWxD", "BATCH"), help="run one problem 12 times, and stop"
     )
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a rehearsal of these three")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a rehearsal")
     arguments = parser.parse_args()
+    if arguments.turns:
+        print("\n".join(turns(arguments.turns)))
+        return
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.exit(1, "gpu.py: torch sees no CUDA device; nothing to measure\n")
     if arguments.smoke:
         smoke(arguments.smoke, arguments.device)
         return
     if arguments.kernels:
-        rehearsal = {} if arguments.device == "cuda" else {"shapes": SHAPES[-1:], "batches": BATCHES[:1]}
-        kernels(arguments.output, arguments.device, **rehearsal)
+        which = {"shapes": SHAPES[-1:], "batches": BATCHES[:1]} if arguments.device == "cpu" else {}
+        if arguments.quick and arguments.device == "cuda":
+            which = {"batches": (8, 1), "profiled": False}
+        kernels(arguments.output, arguments.device, **which)
         return
     if arguments.one:
         one(*arguments.one, arguments.device)
@@ -524,22 +580,18 @@ def main() -> None:
     if arguments.ceilings:
         print("\n".join(ceilings() if arguments.device == "cuda" else ["no ceilings of a CPU"]))
         return
-    if arguments.device == "cpu":
-        parser.error("--device cpu is for --smoke, --kernels, --ceilings and --one")
     if arguments.sanitize:
         sanitize()
         return
-    device = torch.cuda.get_device_properties(0)
-    seconds = 0.02 if arguments.quick else 0.1
-    table = Table(arguments.output, head(device.name, device.multi_processor_count))
-    operator_rows(table, seconds)
-    if not arguments.quick:
-        try:
-            import swin_umamba.networks  # noqa: F401
-        except ImportError as error:
-            table.add(f"training step: not measured, {error}")
-        else:
-            training_rows(table, 1.0)
+    name, multiprocessors = "rehearsal on a CPU", 0
+    if arguments.device == "cuda":
+        device = torch.cuda.get_device_properties(0)
+        name, multiprocessors = device.name, device.multi_processor_count
+    table = Table(arguments.output, head(name, multiprocessors))
+    if arguments.training:
+        training_rows(table, 0.3 if arguments.quick else 1.0, arguments.device)
+    else:
+        operator_rows(table, 0.02 if arguments.quick else 0.1, arguments.few, arguments.device)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,6 +61,109 @@ def test_kernel_times_are_written(gpu, tmp_path):
     assert any(
         row.startswith('selective_scan,4x5x32,2,bfloat16,"swin_umamba::selective_scan_backward",') for row in rows
     )
+
+
+def test_former_and_present_kernels_are_compared_by_their_least_times(gpu, tmp_path):
+    path = tmp_path / "turns.csv"
+    rows = [("old", 30), ("new", 20), ("old", 24), ("new", 16)]
+    path.write_text("".join(f"{build},ss2d,80x80x192,8,float32,graph replay,{time}\n" for build, time in rows))
+    (line,) = gpu.turns(path)
+    assert line.split() == ["ss2d", "80x80x192", "8", "float32", "24.00", "us", "old", "16.00", "us", "new", "1.50x"]
+
+
+def test_the_table_has_a_cell_for_each_column(gpu, tmp_path):
+    table, times = gpu.Table(tmp_path / "table", []), {"forward": 2e-3, "both": 6e-3, "peak": 10.0}
+    slower = {name: 2 * value for name, value in times.items()}
+    gpu.operator_row(table, ("ss2d", (4, 5, 32), 8, gpu.torch.float32), 1e-3, times, slower, slower)
+    _, _, _, _, *cells = table.lines[0].split()
+    assert len(cells) == len(gpu.HEAD + gpu.BASELINES)
+    assert cells[gpu.HEAD.index("% of floor")] == "50"
+    assert cells[len(gpu.HEAD) :] == ["4.0000", "2.00", "12.0000", "2.00", "20", "4.0000", "12.0000", "2.00"]
+
+
+# Stands for every program of the machine: it notes how it was called, and fails where FAIL says.
+PRETENDER = """#!/bin/sh
+echo "$0 $*" >>"$CALLS"
+case "$*" in *--help*) echo "  --kernel-name " ;; *--output*--quick*|*--quick*--output*|*--kernels*)
+  for last; do :; done; echo "head
+ss2d,80x80x192,8,float32,graph replay,1" >"$last" ;; esac
+case "$0 $*" in $FAIL) exit 3 ;; esac
+"""
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """gpu.sh on a machine of which every program is a pretender: its status, log, calls and files."""
+    programs, output, wheels = (tmp_path / name for name in ("programs", "output", "wheels"))
+    for name in ("python", "ncu", "compute-sanitizer"):
+        program = programs / name
+        programs.mkdir(exist_ok=True)
+        program.write_text(PRETENDER)
+        program.chmod(0o755)
+    wheels.mkdir()
+    for name in ("swin_umamba_ext-0.whl", "monai-1.whl", "torch-9.whl"):
+        (wheels / name).touch()
+
+    def run(*arguments, fail="-"):
+        calls = tmp_path / "calls"
+        environment = os.environ | {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PYTHON": str(programs / "python"),
+            "CALLS": str(calls),
+            "FAIL": fail,
+        }
+        command = [BENCHMARKS / "gpu.sh", *arguments, "--wheels", wheels, "--output", output]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, calls.read_text().replace(f"{programs}/", ""), sorted(os.listdir(output))
+
+    return run
+
+
+FIRST = ["--smoke ss2d", "--ceilings", "-m pytest -m gpu", "--kernels", "ncu ", "--tool memcheck", "--few --quick"]
+SECOND = ["--smoke ss2d", "-m pytest -m gpu", "--kernels --quick", "--turns", "gpu.py --quick", "--training", "race"]
+
+
+@pytest.mark.parametrize(("plan", "steps"), [("--first", FIRST), ("--second", SECOND)])
+def test_what_tells_most_comes_first_and_in_few_files(run_script, tmp_path, plan, steps):
+    old = [] if plan == "--first" else ["--old", tmp_path / "wheels"]
+    status, log, calls, files = run_script(plan, *old)
+    assert status == 0, log
+    places = [calls.find(step) for step in steps]
+    assert places == sorted(places)
+    assert places[0] >= 0
+    assert "torch-9.whl" not in calls
+    assert len(files) <= 8
+    assert f"gpu_{plan[2:]}.txt" in files
+    if old:
+        assert (tmp_path / "output/gpu_turns.csv").read_text().split(",")[0] == "old"
+        assert calls.count("--kernels --quick") == 4
+
+
+@pytest.mark.parametrize("fail", ["*--ceilings*", "*-m pytest*", "*--smoke cross*", "*ncu*", "*--tool*", "*--kernels*"])
+@pytest.mark.parametrize(("plan", "last"), [("--first", "--few --quick"), ("--second", "--training")])
+def test_a_step_that_fails_stops_no_other(run_script, plan, last, fail):
+    status, log, calls, _ = run_script(plan, fail=fail)
+    assert last in calls
+    assert "== done" in log
+    ran = any(fail.strip("*") in call for call in calls.splitlines())
+    assert status == (1 if ran else 0), log
+    assert ("failed: " in log) == ran
+
+
+@pytest.mark.slow
+def test_the_second_command_is_rehearsed_on_the_cpu(tmp_path):
+    environment = os.environ | {"REHEARSE": "1", "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [BENCHMARKS / "gpu.sh", "--second", "--output", tmp_path],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert sorted(os.listdir(tmp_path)) == ["gpu_second.txt", "gpu_table.txt", "gpu_training.txt"]
+    assert "SwinUMambaD step" in (tmp_path / "gpu_training.txt").read_text()
+    assert "failed" not in done.stdout
 
 
 def test_one_problem_runs(gpu, capsys):
