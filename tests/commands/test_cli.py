@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from swin_umamba.commands import cli
-from swin_umamba.commands.parsing import OneLineParser
+from swin_umamba.commands.one_line_parser import OneLineParser
 
 VERSION = f"swin-umamba {importlib.metadata.version('swin-umamba-ext')}\n"
 
@@ -36,7 +36,7 @@ def test_a_page_of_every_command_has_each_of_its_options(name):
     assert own, f"no page of docs shows swin-umamba {name}"
     parser = OneLineParser()
     shared = set(parser._option_string_actions)
-    cli.COMMANDS[name].add_arguments(parser)
+    cli.command_module(name).add_arguments(parser)
     options = parser._option_string_actions.keys() - shared
     missing = [option for option in options if not any(re.search(rf"{option}(?![\w-])", page) for page in own)]
     assert sorted(missing) == []

@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+from swin_umamba.commands import cli
+
+# Libraries, and what Python's own take the time of a help for.
 SLOW = (
     "torch",
     "numpy",
@@ -15,10 +19,30 @@ SLOW = (
     "skimage",
     "rich",
     "jinja2",
+    "filelock",
+    "tempfile",
+    "logging",
+    "json",
+    "swin_umamba.jobs.training",
 )
 
 
-def test_the_parsers_of_all_commands_load_no_library():
-    program = f"import sys, swin_umamba.commands.cli; print(*(name for name in {SLOW} if name in sys.modules))"
+def loaded(words, names):
+    program = (
+        "import atexit, sys; from swin_umamba.commands import cli; "
+        f"atexit.register(lambda: print(*(name for name in {names} if name in sys.modules), file=sys.stderr)); "
+        f"cli.main({words})"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    assert done.stdout.startswith("usage: swin-umamba")
+    return done.stderr.split()
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_the_help_of_a_command_loads_no_library(name):
+    assert loaded([name, "--help"], SLOW) == []
+
+
+def test_the_help_of_all_loads_no_command():
+    commands = [f"swin_umamba.commands.{name.replace('-', '_')}" for name in cli.COMMANDS]
+    assert loaded(["--help"], [*SLOW, *commands, "dataclasses"]) == []

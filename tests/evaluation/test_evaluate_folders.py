@@ -13,7 +13,7 @@ import pytest
 import SimpleITK
 from skimage import io
 from swin_umamba.commands import evaluate as evaluate_command
-from swin_umamba.commands.parsing import OneLineParser
+from swin_umamba.commands.one_line_parser import OneLineParser
 from swin_umamba.common.exit_codes import execute
 from swin_umamba.evaluation import METRICS, Evaluation, EvaluationError, evaluate_folders
 

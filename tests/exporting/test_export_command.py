@@ -188,7 +188,7 @@ def test_wrong_input_is_told_before_any_work(make_checkpoint, tmp_path, capfd, m
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("CXX", "missing")
     assert "--format aoti needs a C++ compiler" in error(checkpoint, str(tmp_path / "new"), "--format", "aoti")
-    monkeypatch.setattr("swin_umamba.jobs.exporting.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "--format onnx needs onnx, onnxscript, onnxruntime; run pip" in error(checkpoint, str(tmp_path / "new"))
     assert not (tmp_path / "new").exists()
 

@@ -142,7 +142,7 @@ def test_a_finished_run_is_shown_from_a_folder_that_cannot_be_written_to(
     def refuse(*args):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("swin_umamba.common.files.FileLock", refuse)
+    monkeypatch.setattr("filelock.FileLock", refuse)
     assert main([str(discs), *train_py.tiny, "--output", str(finished[0])]) == 0
     assert "nothing was trained" in capfd.readouterr().out
 

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from skimage import io
 from swin_umamba.commands import prepare as prepare_command
-from swin_umamba.commands.parsing import OneLineParser
+from swin_umamba.commands.one_line_parser import OneLineParser
 from swin_umamba.common.exit_codes import execute
 from swin_umamba.datasets import check_cases, open_raw_dataset
 

@@ -1,38 +1,50 @@
 """The console script ``swin-umamba``: one subcommand for one module.
 
-A module of a command has ``SUMMARY``, ``add_arguments(parser)`` and ``run(args)``.
+A module of a command has ``add_arguments(parser)`` and ``run(args)``; it is loaded when its command is named.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
 from ..common.exit_codes import execute
-from . import compare, evaluate, export, nnunet_path, predict, prepare, pretrain, report, table2, train
-from .parsing import OneLineParser
+from .one_line_parser import OneLineParser
 
 COMMANDS = {
-    "prepare": prepare,
-    "pretrain": pretrain,
-    "train": train,
-    "predict": predict,
-    "export": export,
-    "evaluate": evaluate,
-    "report": report,
-    "compare": compare,
-    "table2": table2,
-    "nnunet-path": nnunet_path,
+    "prepare": "turn a folder of images and masks, or the download of one of the paper's data sets, into a data set",
+    "pretrain": "pretrain the encoder as an image classifier, on a folder of images for each class",
+    "train": "train on a data set, predict its held-out cases, score and draw them",
+    "predict": "predict label images with a trained model, by nnU-Net's sliding window",
+    "export": "write a trained model as ONNX, for torch.export, compiled, or for the Hugging Face Hub",
+    "evaluate": "score predictions against references: DSC and NSD of organs, instruments or any labels, F1 of cells",
+    "report": "write the page of a finished run (report.html) again, from its metrics and files",
+    "compare": "train, predict and score several systems under one budget, and make their table and figure",
+    "table2": "parameters and operations of the systems, beside the paper's Table 2",
+    "nnunet-path": "print the folder that makes stock nnU-Net find the trainers, for the variable nnUNet_extTrainer",
 }
+"""What each does, in the words of the help."""
+
+
+def command_module(name: str) -> ModuleType:
+    """The module of a command."""
+    return import_module(f".{name.replace('-', '_')}", __package__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit code; see `swin_umamba.common.exit_codes.execute`."""
+    words = sys.argv[1:] if argv is None else argv
     parser = OneLineParser(prog="swin-umamba", description="Swin-UMamba for medical image segmentation.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in COMMANDS.items():
-        module.add_arguments(commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY))
-    args, unknown = parser.parse_known_args(argv)
+    parsers = {name: commands.add_parser(name, help=does, description=does) for name, does in COMMANDS.items()}
+    # No option before the command takes a value, so the first other word is its name.
+    named = next((word for word in words if not word.startswith("-")), None)
+    if named in COMMANDS:
+        command_module(named).add_arguments(parsers[named])
+    args, unknown = parser.parse_known_args(words)
     if unknown:
         # argparse would name the help of all commands, where none of a command's options are.
-        commands.choices[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
-    return execute(COMMANDS[args.command].run, args, f"{parser.prog} {args.command}")
+        parsers[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    return execute(command_module(args.command).run, args, f"{parser.prog} {args.command}")

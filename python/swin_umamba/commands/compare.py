@@ -13,8 +13,6 @@ from ..paper.systems import SYSTEMS
 from ..runs.settings import SAMPLE_SETTINGS, Settings
 from .parsing import add_settings, add_time_limit, one_of, said_settings
 
-SUMMARY = "train, predict and score several systems under one budget, and make their table and figure"
-
 DESCRIPTION = """\
 Train systems of the paper's Table 2 on one data set under one budget (the same epochs, iterations, batch, patch
 and seed), predict and score its held-out cases, and write the table: parameters, operations, DSC and NSD (F1 for

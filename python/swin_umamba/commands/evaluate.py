@@ -7,8 +7,6 @@ from pathlib import Path
 
 from ..evaluation.measure_names import MEASURES_HELP
 
-SUMMARY = "score predictions against references: DSC and NSD of organs, instruments or any labels, F1 of cells"
-
 
 def _tolerance(text: str) -> tuple[str | None, float]:
     name, separator, value = text.rpartition("=")

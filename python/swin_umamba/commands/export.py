@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..jobs.exporting import NEEDED, ExportRequest, export
-
-SUMMARY = "write a trained model as ONNX, for torch.export, compiled, or for the Hugging Face Hub"
+from ..exporting import NEEDED
 
 EPILOG = """\
 DIR gets the model, checked against the network's own output, and model.json with preprocessing and labels; beside
@@ -36,4 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export by `swin_umamba.jobs.exporting.export`, and raise what that raises."""
+    # Imported late: no help should wait for what a job needs.
+    from ..jobs.exporting import ExportRequest, export
+
     export(ExportRequest(run=args.run, output=args.output, format=args.format))

@@ -6,9 +6,6 @@ import argparse
 import sys
 
 from ..nnunet_plugin import EXT_TRAINER
-from ..nnunet_plugin.lookup import look_up_trainers
-
-SUMMARY = "print the folder that makes stock nnU-Net find the trainers, for the variable nnUNet_extTrainer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +26,8 @@ def run(args: argparse.Namespace) -> None:
         With ``--check``: nnU-Net does not find the trainers.
     """
     if args.check:
+        from ..nnunet_plugin.lookup import look_up_trainers
+
         names = look_up_trainers()
         print(f"nnU-Net finds {len(names)} trainers: {', '.join(names)}", file=sys.stderr)
     print(EXT_TRAINER)

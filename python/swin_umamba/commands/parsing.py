@@ -1,38 +1,14 @@
-"""What every command's parser shares: one-line errors, and options for settings and other checked values."""
+"""Options for settings and other checked values."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
-from ..common.exit_codes import EXIT_WRONG_INPUT
 from ..common.setting_kinds import Choice, Flag, Integer, Several, Text
 from ..common.settings import CheckedSettings, declarations, no_option_of, option_of
-from ..common.text import one_line
 from ..common.time_limit import Duration
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line on stderr, with exit code 2; it knows ``--version``."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.add_argument("--version", action=_Version, help="show the program's version and exit")
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_WRONG_INPUT, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
-
-
-class _Version(argparse.Action):
-    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from importlib.metadata import version  # which takes longer than all the rest of a help
-
-        print(f"swin-umamba {version('swin-umamba-ext')}")
-        parser.exit()
 
 
 def one_of(kind: Text) -> Callable[[str], Any]:

@@ -7,11 +7,7 @@ from pathlib import Path
 
 from ..common.device import DEVICE_HELP
 from ..common.setting_kinds import Integer, Number
-from ..jobs.dicom_prediction import predict_images
-from ..jobs.prediction import PredictionRequest
 from .parsing import one_of
-
-SUMMARY = "predict label images with a trained model, by nnU-Net's sliding window"
 
 EPILOG = """\
 Images are PNG, TIFF, BMP, JPEG, NIfTI, NRRD, MetaImage or GIPL files, CASE.ending or CASE_0000.ending,
@@ -117,6 +113,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Predict by `swin_umamba.jobs.dicom_prediction.predict_images`, and raise what that raises."""
+    # Imported late: no help should wait for what a job needs.
+    from ..jobs.dicom_prediction import predict_images
+    from ..jobs.prediction import PredictionRequest
+
     predict_images(
         PredictionRequest(
             input=args.input,

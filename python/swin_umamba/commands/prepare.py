@@ -6,12 +6,9 @@ import argparse
 from pathlib import Path
 
 from ..common.setting_kinds import Integer, Number
-from ..jobs.folder_preparation import FolderPreparationRequest, prepare_folder
-from ..jobs.preparation import DATASETS, PreparationRequest, prepare
-from ..prepare.folder.options import FolderOptions
+from ..jobs.preparation import DATASETS
 from .parsing import one_of
 
-SUMMARY = "turn a folder of images and masks, or the download of one of the paper's data sets, into a raw data set"
 FOLDER = "folder"
 
 
@@ -103,6 +100,11 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prepare by `swin_umamba.jobs.preparation.prepare` or `prepare_folder`, and raise what that raises."""
+    # Imported late: no help should wait for what a job needs.
+    from ..jobs.folder_preparation import FolderPreparationRequest, prepare_folder
+    from ..jobs.preparation import PreparationRequest, prepare
+    from ..prepare.folder.options import FolderOptions
+
     if args.dataset == FOLDER:
         options = FolderOptions(
             args.image_name,

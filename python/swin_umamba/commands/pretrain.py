@@ -10,9 +10,8 @@ from ..common.device import DEVICE_HELP
 from ..common.exit_codes import execute
 from ..common.setting_kinds import Integer
 from ..pretraining.settings import PretrainingSettings
-from .parsing import OneLineParser, add_settings, one_of, said_settings
-
-SUMMARY = "pretrain the encoder as an image classifier, on a folder of images for each class"
+from .one_line_parser import OneLineParser
+from .parsing import add_settings, one_of, said_settings
 
 DESCRIPTION = """\
 Train VMamba-Tiny, the encoder of Swin-UMamba and Swin-UMamba† with a classification head, on labelled images.

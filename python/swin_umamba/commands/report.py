@@ -7,8 +7,6 @@ from pathlib import Path
 
 from ..common.errors import UserError
 
-SUMMARY = "write the page of a finished run (report.html) again, from its metrics and files"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""

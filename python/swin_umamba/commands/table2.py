@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-SUMMARY = "parameters and operations of the systems, beside the paper's Table 2"
-
 DESCRIPTION = """\
 Count the parameters and the operations of the nine systems of the paper's Table 2 beside what it prints, and of
 the systems that it does not have.

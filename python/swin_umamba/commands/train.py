@@ -12,9 +12,8 @@ from ..common.exit_codes import execute
 from ..common.setting_kinds import Integer
 from ..common.settings import declarations
 from ..runs.settings import SAMPLE_SETTINGS, Settings
-from .parsing import OneLineParser, add_settings, add_time_limit, one_of, said_settings
-
-SUMMARY = "train on a data set, predict its held-out cases, score and draw them"
+from .one_line_parser import OneLineParser
+from .parsing import add_settings, add_time_limit, one_of, said_settings
 
 DESCRIPTION = """\
 Train Swin-UMamba, or another system of the paper's Table 2, with nnU-Net; predict the held-out cases, score

@@ -6,12 +6,9 @@ import contextlib
 import errno
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
-
-from filelock import FileLock, Timeout
 
 from .errors import UserError
 
@@ -72,6 +69,8 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 def try_folder(folder: Path) -> None:
     """Raise `OSError` unless files can be written to a folder; one that is not there is made, and removed again."""
+    import tempfile
+
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,6 +105,8 @@ def lock_folder(folder: Path, advice: str, name: str = LOCK, wait: float = 0) ->
     UserError
         Another process is at work in the folder, or it cannot be written to.
     """
+    from filelock import FileLock, Timeout  # late: no help needs it
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from .errors import UserError, last_line
 from .setting_kinds import Text, spell
 from .text import one_line
-from .typed_json import load_json
 
 _KEY = "setting"
 
@@ -98,6 +97,8 @@ class CheckedSettings:
     @classmethod
     def read(cls: type[S], path: Path) -> S:
         """Read the settings of a former run from a file; raise `UserError` if it holds something else."""
+        from .typed_json import load_json  # late: no help needs it
+
         try:
             return cls.from_json(load_json(path, with_nan=True))
         except (OSError, ValueError) as error:

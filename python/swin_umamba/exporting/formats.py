@@ -77,4 +77,4 @@ FORMATS = {
     "pt2": Format("model.pt2", _write_pt2, _load_pt2),
     "aoti": Format("model.pt2", _write_aoti, _load_aoti),
 }
-"""By the name that the command takes, which `swin_umamba.commands.export` has once more for its help."""
+"""By the name that the command takes, as `NEEDED` of the package."""

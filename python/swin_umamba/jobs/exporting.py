@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.errors import UserError
 from ..common.processors import set_worker_defaults
+from ..exporting import NEEDED
 
 if TYPE_CHECKING:
     from ..runs.record import RunRecord
-
-NEEDED = {
-    "onnx": ("onnx", "onnxscript", "onnxruntime"),
-    "onnx-openvino": ("onnx", "onnxscript", "openvino"),
-    "pt2": (),
-    "aoti": (),
-    "hub": ("huggingface_hub",),
-}
-"""The packages that each format takes beside those of the rest."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +34,11 @@ def export(request: ExportRequest) -> None:
     RunError
         The network cannot be written in this format, or what was written gives other logits.
     """
+    # Imported late, as all below: no help needs it.
+    import shutil
+    import tempfile
+    from importlib.util import find_spec
+
     output = request.output.expanduser()
     missing = [package for package in NEEDED[request.format] if find_spec(package) is None]
     if missing:

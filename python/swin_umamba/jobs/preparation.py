@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.errors import UserError
-from ..common.files import lock_folder
 
 DATASETS = {
     "abdomen-mr": "Dataset702_AbdomenMR (AMOS22)",
@@ -40,6 +39,7 @@ def prepare(request: PreparationRequest) -> None:
     from rich.table import Table
 
     from ..common.console import PlainConsole
+    from ..common.files import lock_folder
     from ..common.progress import progress_bar
     from ..prepare import abdomen_mr, endoscopy, microscopy
     from ..prepare.preparation import check_destination, default_workers, write_dataset

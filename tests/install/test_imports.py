@@ -1,0 +1,30 @@
+"""What an import loads, and so how long it takes (benchmarks/starts.py)."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("matplotlib", "scipy", "nnunetv2", "monai", "skimage", "SimpleITK", "kornia", "nibabel", "pandas")
+OPERATORS = "import swin_umamba_ext"
+
+
+def loaded(code):
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "code", [OPERATORS, "from swin_umamba import SwinUMambaD", "from swin_umamba import VMambaTiny"]
+)
+def test_an_import_loads_no_library_that_only_a_job_needs(code):
+    assert loaded(code).isdisjoint(HEAVY)
+
+
+def test_a_network_loads_einops_beside_what_the_operators_load():
+    assert loaded("import swin_umamba; swin_umamba.SwinUMambaD") - loaded(OPERATORS) == {"swin_umamba", "einops"}
