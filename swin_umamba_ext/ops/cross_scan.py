@@ -40,7 +40,7 @@ def cross_scan(x: Tensor) -> Tensor:
 def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
     """Put four scanned sequences back in place and add them (paper Eq. 3, *scan merge*).
 
-    The adjoint of :func:`cross_scan`; ``cross_merge(cross_scan(x), H, W)`` is ``4 * x``. Half types are
+    The adjoint of `cross_scan`; ``cross_merge(cross_scan(x), H, W)`` is ``4 * x``. Half types are
     added in float32 and rounded once.
 
     Parameters

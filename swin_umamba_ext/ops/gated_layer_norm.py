@@ -11,7 +11,7 @@ from .common import backward_operator, compute_dtype, differentiable, forbid_for
 
 
 def gated_layer_norm(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
-    """``layer_norm(y) * silu(z)`` over the last dimension: what follows :func:`ss2d` in VMamba.
+    """``layer_norm(y) * silu(z)`` over the last dimension: what follows `ss2d` in VMamba.
 
     Layer normalisation (arXiv:1607.06450) with scale and bias, computed in float32 and rounded once. On the CPU
     this is one operator, which saves nothing but its arguments for the backward pass; on other devices, and where

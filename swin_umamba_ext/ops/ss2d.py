@@ -37,7 +37,7 @@ def ss2d(
     x : Tensor of shape (B, H, W, D)
         float32, bfloat16 or float16; float64 if all arguments are. Any strides; contiguous is fastest.
     x_proj_weight : Tensor of shape (4, R+2N, D)
-        Rows: R for dt, N for B, N for C. Directions as in :func:`cross_scan`.
+        Rows: R for dt, N for B, N for C. Directions as in `cross_scan`.
     dt_projs_weight : Tensor of shape (4, D, R)
     dt_projs_bias : Tensor of shape (4, D)
     A_logs : Tensor of shape (4*D, N)

@@ -1,0 +1,57 @@
+"""The notebooks of docs/notebooks run from their first cell to their last."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
+
+
+def program(notebook: str) -> str:
+    """Its code; a line that begins with ``!`` is a command of the shell."""
+    cells = json.loads((FOLDER / notebook).read_text())["cells"]
+    lines = "".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "code").splitlines()
+    return "import subprocess\n" + "\n".join(
+        f"subprocess.run({line[1:]!r}, shell=True, check=True)" if line.startswith("!") else line for line in lines
+    )
+
+
+def run(notebook: str, shown: str, folder: Path) -> str:
+    """Run a notebook in a folder, and return what an expression is at its end."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "nnUNet_def_n_proc": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program(notebook)}\nprint({shown})"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.splitlines()[-1]
+
+
+def test_every_notebook_is_run_here():
+    assert {path.name for path in FOLDER.glob("*.ipynb")} == {
+        "operators_in_your_network.ipynb",
+        "train_on_your_pictures.ipynb",
+    }
+
+
+def test_the_network_with_a_scan_learns_what_convolutions_cannot(tmp_path):
+    scan, convolution = run("operators_in_your_network.ipynb", "*right.values()", tmp_path).split()
+    assert float(scan) > 0.99
+    assert float(convolution) < 0.8
+
+
+@pytest.mark.slow
+def test_training_on_pictures(tmp_path):
+    dsc = float(run("train_on_your_pictures.ipynb", "metrics['held_out']['dsc']['mean']", tmp_path))
+    assert dsc > 0.5
+    assert {path.name for path in (tmp_path / "predictions").glob("*.png")} == {"12.png", "13.png"}
