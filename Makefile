@@ -13,7 +13,7 @@ ifndef OMP_WAIT_POLICY
 export GOMP_SPINCOUNT ?= 4000
 endif
 
-.PHONY: train test test-slow lint types format docs wheel clean
+.PHONY: train test test-slow lint format docs wheel clean
 
 train: $(STAMP)  ## Train Swin-UMamba† on the sample data set, score it and draw the result.
 	$(BIN)/python train.py
@@ -24,20 +24,17 @@ test: $(STAMP)  ## Run the tests.
 test-slow: $(STAMP)  ## Run the tests that take longer than half a minute.
 	$(BIN)/python -m pytest -m slow
 
-lint: $(STAMP)  ## Check style and the layers.
+lint: $(STAMP)  ## Check style, types and the layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PYTHONPATH=python $(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
 	find csrc tests benchmarks -name '*.h' -o -name '*.cpp' -o -name '*.cu' | xargs $(BIN)/clang-format --dry-run --Werror
 
 format: $(STAMP)  ## Put the sources into style.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	find csrc tests benchmarks -name '*.h' -o -name '*.cpp' -o -name '*.cu' | xargs $(BIN)/clang-format -i
-
-types: $(STAMP)  ## Check the types, strictly but for the modules that pyproject.toml lists.
-	$(BIN)/pip install --quiet $(PIN) mypy
-	$(BIN)/mypy
 
 docs: $(STAMP)  ## Build the site into build/site; a dead link is an error.
 	$(BIN)/pip install --quiet $(PIN) mkdocs-material mkdocstrings-python

@@ -19,6 +19,7 @@ gated_layer_norm
 import sys as _sys
 from importlib.machinery import PathFinder as _PathFinder
 from pathlib import Path as _Path
+from typing import NoReturn as _NoReturn
 
 __all__ = ["cross_merge", "cross_scan", "gated_layer_norm", "instance_norm", "selective_scan", "ss2d"]
 
@@ -41,7 +42,7 @@ except (ImportError, OSError) as _error:
     # `python -m swin_umamba_ext` must still be able to say what is wrong.
     _reason = str(_error)
 
-    def __getattr__(name: str):
+    def __getattr__(name: str) -> _NoReturn:
         if name in __all__:
             raise ImportError(f"swin_umamba_ext.{name} is not available: {_reason}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -60,7 +60,7 @@ def _check_operator(device: str) -> str:
     arguments = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
     arguments[4] = torch.arange(1, 17, dtype=torch.float64).log().repeat(80, 1)
 
-    def run(function: Callable, dtype: torch.dtype, where: str) -> list[torch.Tensor]:
+    def run(function: Callable[..., torch.Tensor], dtype: torch.dtype, where: str) -> list[torch.Tensor]:
         inputs = [a.to(where, dtype).requires_grad_() for a in arguments]
         y = function(*inputs)
         return [y, *torch.autograd.grad(y.square().sum(), inputs)]

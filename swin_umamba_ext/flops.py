@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import register_flop_formula
@@ -47,7 +48,8 @@ def selective_scan_operations(u: Shape, A: Shape, D: Shape | None) -> int:
 def ss2d_scan_operations(x: Shape, A_logs: Shape) -> int:
     """Operations of the scans of all directions in `swin_umamba_ext.ss2d`, from the shapes of its arguments."""
     batch, height, width, _ = x
-    return scan_operations(batch, height * width, *A_logs)
+    dim, state = A_logs
+    return scan_operations(batch, height * width, dim, state)
 
 
 def ss2d_projection_multiply_accumulates(x: Shape, x_proj_weight: Shape, dt_projs_weight: Shape) -> int:
@@ -56,41 +58,42 @@ def ss2d_projection_multiply_accumulates(x: Shape, x_proj_weight: Shape, dt_proj
 
 
 @register_flop_formula(torch.ops.swin_umamba.selective_scan)
-def _selective_scan(u, delta, A, B, C, D, *args, out_shape=None, **kwargs) -> int:
+def _selective_scan(u: Shape, delta: Shape, A: Shape, B: Shape, C: Shape, D: Shape | None, *rest: Any, **_: Any) -> int:
     return selective_scan_operations(u, A, D)
 
 
 @register_flop_formula(torch.ops.swin_umamba.selective_scan_backward)
 def _selective_scan_backward(
-    grad_out, grad_last_state, states, u, delta, A, B, C, D, *args, out_shape=None, **kwargs
+    grad_out: Shape, grad_last_state: Shape | None, states: Shape, *inputs: Any, **_: Any
 ) -> int:
-    return BACKWARD_SCANS * selective_scan_operations(u, A, D)
+    return BACKWARD_SCANS * _selective_scan(*inputs)
 
 
 @register_flop_formula(torch.ops.swin_umamba.ss2d)
-def _ss2d(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, *args, out_shape=None, **kwargs) -> int:
+def _ss2d(
+    x: Shape, x_proj_weight: Shape, dt_projs_weight: Shape, dt_projs_bias: Shape, A_logs: Shape, *rest: Any, **_: Any
+) -> int:
     projections = ss2d_projection_multiply_accumulates(x, x_proj_weight, dt_projs_weight)
     return ss2d_scan_operations(x, A_logs) + 2 * projections
 
 
 @register_flop_formula(torch.ops.swin_umamba.ss2d_backward)
 def _ss2d_backward(
-    grad_y,
-    projected_x,
-    states,
-    x,
-    x_proj_weight,
-    dt_projs_weight,
-    dt_projs_bias,
-    A_logs,
-    *args,
-    out_shape=None,
-    **kwargs,
+    grad_y: Shape,
+    projected_x: Shape,
+    states: Shape,
+    x: Shape,
+    x_proj_weight: Shape,
+    dt_projs_weight: Shape,
+    dt_projs_bias: Shape,
+    A_logs: Shape,
+    *rest: Any,
+    **_: Any,
 ) -> int:
     projections = ss2d_projection_multiply_accumulates(x, x_proj_weight, dt_projs_weight)
     return BACKWARD_SCANS * ss2d_scan_operations(x, A_logs) + 4 * projections
 
 
 @register_flop_formula([torch.ops.swin_umamba.gated_layer_norm, torch.ops.swin_umamba.gated_layer_norm_backward])
-def _gated_layer_norm(*args, out_shape=None, **kwargs) -> int:
+def _gated_layer_norm(*_: Any, **__: Any) -> int:
     return 0  # as PyTorch counts norms and activations

@@ -42,7 +42,8 @@ def compiled_backends() -> list[str]:
 def _ask(function: str) -> str:
     call = getattr(ctypes.CDLL(str(CPU_LIBRARY)), function)
     call.restype = ctypes.c_char_p
-    return call().decode()
+    answer: bytes = call()
+    return answer.decode()
 
 
 def available_instruction_sets() -> list[str]:

@@ -11,7 +11,9 @@ adjoint runs from the end (equations in csrc/kernels/cuda/scan_tile_backward.h).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, NoReturn
 
 import torch
@@ -31,6 +33,11 @@ _STEP_NUMBERS = {"cpu": 1 << 14}
 _GROUP_NUMBERS = {"cpu": 1 << 18}
 _STEP_NUMBERS_ELSEWHERE = 1 << 20
 _GROUP_NUMBERS_ELSEWHERE = 1 << 24
+
+
+def _split(m: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    split: Tensor = m.unflatten(dim, sizes)
+    return split
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class _Plan:
     def chunked(self, sequence: Tensor) -> Tensor:
         """(..., L) to (..., chunks, steps), zeros after the end; a view where none are needed."""
         rest = self.chunks * self.steps - sequence.shape[-1]
-        return (F.pad(sequence, (0, rest)) if rest else sequence).unflatten(-1, (self.chunks, self.steps))
+        return _split(F.pad(sequence, (0, rest)) if rest else sequence, -1, (self.chunks, self.steps))
 
     def groups(self) -> list[slice]:
         return [slice(start, min(start + self.group, self.steps)) for start in range(0, self.steps, self.group)]
@@ -100,11 +107,11 @@ class _Scan:
         self.zero = dt.new_zeros(batch, self.groups, state, dim // self.groups)
 
     def _by_group(self, m: Tensor) -> Tensor:
-        return m.unflatten(0, (self.groups, -1)).mT
+        return _split(m, 0, (self.groups, -1)).mT
 
     def by_channel(self, sequence: Tensor, steps: slice) -> Tensor:
         part = sequence[..., steps].movedim((-1, -2), (0, 1)).contiguous()
-        return part.unflatten(-1, (self.groups, 1, -1))
+        return _split(part, -1, (self.groups, 1, -1))
 
     def matrix(self, name: str, steps: slice) -> Tensor:
         m = self.matrices[name]
@@ -129,6 +136,7 @@ class _Scan:
         end = None
         for steps in self.plan.groups():
             end = _run(*self.decay_and_inputs(steps), end)[-1]
+        assert end is not None
         return _carry(self.whole_decay(), end, self.zero)[0]
 
     def join_channels(self, parts: list[Tensor]) -> Tensor:
@@ -187,6 +195,7 @@ def _backward(scan: _Scan, saved: Tensor, grad_y: Tensor, grad_last: Tensor) -> 
             decay = scan.decay(steps)
             outer = scan.by_channel(grad_y, steps) * scan.matrix("C", steps)
             before = decay[0] * _adjoint(decay, outer, before)[0]
+        assert before is not None
         v, _ = _carry(scan.whole_decay(), before, v, reverse=True)
 
     grad_A = torch.zeros_like(scan.A)
@@ -212,7 +221,7 @@ def _backward(scan: _Scan, saved: Tensor, grad_y: Tensor, grad_last: Tensor) -> 
         parts = grads.pop(name)[::-1]
         if name in ("u", "dt"):
             return scan.join_channels(parts)
-        return sum(parts).mT.flatten(0, 1) if scan.constant[name] else scan.join_matrix(parts)
+        return reduce(torch.add, parts).mT.flatten(0, 1) if scan.constant[name] else scan.join_matrix(parts)
 
     return whole("u"), whole("dt"), grad_A.mT.flatten(0, 1), whole("B"), whole("C")
 
@@ -232,7 +241,8 @@ class _Function(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor, grad_last: Tensor, _: Tensor) -> tuple[Tensor, ...]:
         *inputs, saved = ctx.saved_tensors
-        return _Adjoint.apply(saved, grad_y, grad_last, *inputs)
+        grads: tuple[Tensor, ...] = _Adjoint.apply(saved, grad_y, grad_last, *inputs)
+        return grads
 
 
 class _Adjoint(torch.autograd.Function):
@@ -257,7 +267,8 @@ def _scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tenso
     inputs = (u, dt, A, B, C)
     if torch.compiler.is_exporting():
         return _forward(_Scan(*inputs))[:2]
-    return _Function.apply(*inputs)[:2]
+    y, last_state, _ = _Function.apply(*inputs)
+    return y, last_state
 
 
 def _with_groups(matrix: Tensor, groups: int) -> Tensor:
@@ -338,7 +349,7 @@ def _direction(
     y = (y + D[:, None] * u).mT
     if backwards:
         y = y.flip(1)
-    y = y.unflatten(1, image.shape[1:3])
+    y = _split(y, 1, image.shape[1:3])
     return y.transpose(1, 2) if columns else y
 
 
@@ -380,12 +391,16 @@ def ss2d(
         Ds.to(dtype).unflatten(0, (checks.N_DIRECTIONS, -1)),
     )
     wants_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (pixels, *parameters))
-    y = None
-    for direction in range(checks.N_DIRECTIONS):
-        arguments = (pixels, *(p[direction] for p in parameters), direction)
+
+    def part(direction: int) -> Tensor:
+        weight, dt_weight, bias, A_log, D = (p[direction] for p in parameters)
+        arguments = (pixels, weight, dt_weight, bias, A_log, D, direction)
         if wants_grad and not torch.compiler.is_compiling() and not transforms_active():
-            part = checkpoint(_direction, *arguments, use_reentrant=False, preserve_rng_state=False)
-        else:
-            part = _direction(*arguments)
-        y = part if y is None else y + part
+            again: Tensor = checkpoint(_direction, *arguments, use_reentrant=False, preserve_rng_state=False)
+            return again
+        return _direction(*arguments)
+
+    y = part(0)
+    for direction in range(1, checks.N_DIRECTIONS):
+        y = y + part(direction)
     return y.contiguous()

@@ -54,7 +54,8 @@ def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
     folded = y[:, :2] + y[:, 2:].flip(-1)
     rows = folded[:, 0].unflatten(-1, (height, width))
     columns = folded[:, 1].unflatten(-1, (width, height)).transpose(2, 3)
-    return (rows + columns).to(dtype).contiguous()
+    merged: Tensor = (rows + columns).to(dtype)
+    return merged.contiguous()
 
 
 def _expand_input_matrix(value: Tensor, batch: int, dim: int, length: int) -> Tensor:
@@ -175,6 +176,7 @@ def ss2d(
         delta_bias=dt_projs_bias.flatten(),
         delta_softplus=True,
     )
+    assert isinstance(ys, Tensor)  # as no last state was asked for
     y = cross_merge(ys.unflatten(1, (4, -1)), height, width)
     return y.permute(0, 2, 3, 1).contiguous()
 

@@ -44,7 +44,7 @@ def needs_grad(*tensors: Tensor | None) -> bool:
 
 
 def differentiable(
-    name: str, backward: Callable[..., Any], setup_context: Callable | None = None
+    name: str, backward: Callable[..., Any], setup_context: Callable[..., None] | None = None
 ) -> Callable[..., Any]:
     """Give an operator its gradient; the function returned calls it so that torch.func's transforms know it too.
 
@@ -61,7 +61,7 @@ def differentiable(
     """
     operator = getattr(torch.ops.swin_umamba, name).default
     torch.library.register_autograd(f"swin_umamba::{name}", backward, setup_context=setup_context)
-    transformed = type(
+    transformed: Any = type(
         name,
         (torch.autograd.Function,),
         {
@@ -116,7 +116,7 @@ def _has_tangent(tensor: Tensor) -> bool:
 def backward_operator(operator: str) -> Callable[..., Any]:
     """What calls an operator's backward operator; to differentiate that is an error instead of a wrong gradient."""
 
-    def backward(ctx, *grads):
+    def backward(ctx: Any, *grads: Tensor | None) -> NoReturn:
         raise NotImplementedError(
             f"second derivatives of {operator} are not implemented; those of swin_umamba_ext.reference.{operator} are"
         )

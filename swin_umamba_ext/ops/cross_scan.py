@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -79,17 +82,17 @@ def _(y: Tensor, height: int, width: int) -> Tensor:
     return y.new_empty(y.shape[0], y.shape[2], height, width)
 
 
-def _scan_context(ctx, inputs, output) -> None:
+def _scan_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
     ctx.size = inputs[0].shape[2:]
 
 
-def _scan_backward(ctx, grad: Tensor) -> Tensor:
+def _scan_backward(ctx: Any, grad: Tensor) -> Tensor:
     return _merge(grad.contiguous(), *ctx.size)
 
 
-def _merge_backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+def _merge_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
     return _scan(grad.contiguous()), None, None
 
 
-_scan = differentiable("cross_scan", _scan_backward, _scan_context)
-_merge = differentiable("cross_merge", _merge_backward)
+_scan: Callable[[Tensor], Tensor] = differentiable("cross_scan", _scan_backward, _scan_context)
+_merge: Callable[[Tensor, int, int], Tensor] = differentiable("cross_merge", _merge_backward)

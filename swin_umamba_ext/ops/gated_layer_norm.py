@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -53,23 +56,23 @@ def gated_layer_norm(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: fl
 
 
 @torch.library.register_fake("swin_umamba::gated_layer_norm")
-def _(y, z, weight, bias, eps):
+def _(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     return z.new_empty(z.shape)
 
 
 @torch.library.register_fake("swin_umamba::gated_layer_norm_backward")
-def _(grad_out, y, z, weight, bias, eps):
+def _(grad_out: Tensor, y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:
     return tuple(t.new_empty(t.shape) for t in (y, z, weight, bias))
 
 
-def _context(ctx, inputs, output) -> None:
+def _context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     *tensors, ctx.eps = inputs
     ctx.save_for_backward(*tensors)
 
 
-def _backward(ctx, grad_out: Tensor):
+def _backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
     return *_adjoint(grad_out.contiguous(), *ctx.saved_tensors, ctx.eps), None
 
 
-_forward = differentiable("gated_layer_norm", _backward, _context)
+_forward: Callable[..., Tensor] = differentiable("gated_layer_norm", _backward, _context)
 _adjoint = backward_operator("gated_layer_norm")

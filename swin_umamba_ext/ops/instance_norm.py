@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -102,17 +105,35 @@ def _composed(
 
 
 @torch.library.register_fake("swin_umamba::instance_norm")
-def _(x, weight, bias, residual, eps, negative_slope, channels_last):
+def _(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    eps: float,
+    negative_slope: float,
+    channels_last: bool,
+) -> tuple[Tensor, ...]:
     planes = (x.shape[0], x.shape[3 if channels_last else 1])
     return x.new_empty(x.shape), *(x.new_empty(planes, dtype=torch.float64) for _ in range(2))
 
 
 @torch.library.register_fake("swin_umamba::instance_norm_backward")
-def _(grad_y, x, weight, bias, mean, rstd, y, negative_slope, channels_last):
+def _(
+    grad_y: Tensor,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    rstd: Tensor,
+    y: Tensor | None,
+    negative_slope: float,
+    channels_last: bool,
+) -> tuple[Tensor, ...]:
     return tuple(x.new_empty(0) if t is None else t.new_empty(t.shape) for t in (x, weight, bias, y))
 
 
-def _context(ctx, inputs, output) -> None:
+def _context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     x, weight, bias, residual, _, ctx.negative_slope, ctx.channels_last = inputs
     y, mean, rstd = output
     ctx.mark_non_differentiable(mean, rstd)
@@ -123,7 +144,7 @@ def _context(ctx, inputs, output) -> None:
     ctx.save_for_backward(x, weight, bias, mean, rstd, sign)
 
 
-def _backward(ctx, grad_y: Tensor | None, *_):
+def _backward(ctx: Any, grad_y: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
     x, weight, bias, mean, rstd, sign = ctx.saved_tensors
     if grad_y is None:
         return (None,) * 7
@@ -143,5 +164,5 @@ def _backward(ctx, grad_y: Tensor | None, *_):
     )
 
 
-_forward = differentiable("instance_norm", _backward, _context)
+_forward: Callable[..., tuple[Tensor, Tensor, Tensor]] = differentiable("instance_norm", _backward, _context)
 _adjoint = backward_operator("instance_norm")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,11 +88,11 @@ def selective_scan(
     compute = compute_dtype(dtype)
     groups = _common_groups([m.shape[1] for m in (B, C) if m.dim() == 4])
 
-    def as_data(t: Tensor | None) -> Tensor | None:
-        return None if t is None else t.to(dtype).contiguous()
+    def as_data(t: Tensor) -> Tensor:
+        return t.to(dtype).contiguous()
 
-    def as_parameter(t: Tensor | None) -> Tensor | None:
-        return None if t is None else t.to(compute).contiguous()
+    def as_parameter(t: Tensor) -> Tensor:
+        return t.to(compute).contiguous()
 
     def as_coefficient(m: Tensor) -> Tensor:
         if m.dim() == 2:
@@ -103,9 +105,9 @@ def selective_scan(
         as_parameter(A),
         as_coefficient(B),
         as_coefficient(C),
-        as_parameter(D),
-        as_data(z),
-        as_parameter(delta_bias),
+        None if D is None else as_parameter(D),
+        None if z is None else as_data(z),
+        None if delta_bias is None else as_parameter(delta_bias),
     )
     out, last_state, _ = _forward(*arguments, delta_softplus, needs_grad(*arguments))
     out = out.to(u.dtype)
@@ -129,7 +131,18 @@ def _common_groups(groups: list[int]) -> int:
 
 
 @torch.library.register_fake("swin_umamba::selective_scan")
-def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, save_states):
+def _(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    save_states: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
     batch, dim, length = u.shape
     compute = compute_dtype(u.dtype)
     saved = saved_states(length, u.device) if save_states else 0
@@ -141,13 +154,26 @@ def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, save_states):
 
 
 @torch.library.register_fake("swin_umamba::selective_scan_backward")
-def _(grad_out, grad_last_state, states, u, delta, A, B, C, D, z, delta_bias, delta_softplus):
+def _(
+    grad_out: Tensor,
+    grad_last_state: Tensor | None,
+    states: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+) -> tuple[Tensor, ...]:
     inputs = (u, delta, A, B, C, D, z, delta_bias)
     dtypes = (u.dtype, u.dtype, A.dtype, B.dtype, C.dtype, A.dtype, u.dtype, A.dtype)
     return tuple(u.new_empty(0 if t is None else t.shape, dtype=dtype) for t, dtype in zip(inputs, dtypes, strict=True))
 
 
-def _context(ctx, inputs, output) -> None:
+def _context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     *tensors, ctx.delta_softplus, ctx.save_states = inputs
     ctx.mark_non_differentiable(output[2])
     ctx.set_materialize_grads(False)
@@ -155,7 +181,9 @@ def _context(ctx, inputs, output) -> None:
         ctx.save_for_backward(*tensors, output[2])
 
 
-def _backward(ctx, grad_out: Tensor | None, grad_last_state: Tensor | None, _):
+def _backward(
+    ctx: Any, grad_out: Tensor | None, grad_last_state: Tensor | None, _: Tensor | None
+) -> tuple[Tensor | None, ...]:
     if not ctx.save_states:
         raise nothing_saved("selective_scan")
     *tensors, states = ctx.saved_tensors
@@ -167,5 +195,5 @@ def _backward(ctx, grad_out: Tensor | None, grad_last_state: Tensor | None, _):
     return *(None if t is None else g for t, g in zip(tensors, grads, strict=True)), None, None
 
 
-_forward = differentiable("selective_scan", _backward, _context)
+_forward: Callable[..., tuple[Tensor, Tensor, Tensor]] = differentiable("selective_scan", _backward, _context)
 _adjoint = backward_operator("selective_scan")

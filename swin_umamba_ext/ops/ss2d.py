@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -69,7 +72,15 @@ def ss2d(
 
 
 @torch.library.register_fake("swin_umamba::ss2d")
-def _(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds, save_states):
+def _(
+    x: Tensor,
+    x_proj_weight: Tensor,
+    dt_projs_weight: Tensor,
+    dt_projs_bias: Tensor,
+    A_logs: Tensor,
+    Ds: Tensor,
+    save_states: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
     batch, height, width, dim = x.shape
     compute, state = compute_dtype(x.dtype), A_logs.shape[1]
     length = height * width
@@ -87,12 +98,22 @@ def _(x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds, save_states)
 
 
 @torch.library.register_fake("swin_umamba::ss2d_backward")
-def _(grad_y, projected_x, states, x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds):
+def _(
+    grad_y: Tensor,
+    projected_x: Tensor,
+    states: Tensor,
+    x: Tensor,
+    x_proj_weight: Tensor,
+    dt_projs_weight: Tensor,
+    dt_projs_bias: Tensor,
+    A_logs: Tensor,
+    Ds: Tensor,
+) -> tuple[Tensor, ...]:
     inputs = (x, x_proj_weight, dt_projs_weight, dt_projs_bias, A_logs, Ds)
     return tuple(t.new_empty(t.shape) for t in inputs)
 
 
-def _context(ctx, inputs, output) -> None:
+def _context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     *tensors, ctx.save_states = inputs
     _, projected_x, states = output
     ctx.mark_non_differentiable(projected_x, states)
@@ -101,7 +122,7 @@ def _context(ctx, inputs, output) -> None:
         ctx.save_for_backward(*tensors, projected_x, states)
 
 
-def _backward(ctx, grad_y: Tensor | None, *_):
+def _backward(ctx: Any, grad_y: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
     if not ctx.save_states:
         raise nothing_saved("ss2d")
     *tensors, projected_x, states = ctx.saved_tensors
@@ -111,5 +132,5 @@ def _backward(ctx, grad_y: Tensor | None, *_):
     return *grads, None
 
 
-_forward = differentiable("ss2d", _backward, _context)
+_forward: Callable[..., tuple[Tensor, Tensor, Tensor]] = differentiable("ss2d", _backward, _context)
 _adjoint = backward_operator("ss2d")

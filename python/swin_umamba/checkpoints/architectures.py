@@ -16,7 +16,7 @@ SWIN_UMAMBA_D = "Swin-UMamba†"
 VMAMBA = "VMamba"
 UNKNOWN = "unknown"
 
-_VMAMBA_SIZES = {
+_VMAMBA_SIZES: dict[tuple[int | str, tuple[int, ...]], str] = {
     (96, (2, 2, 9, 2)): "VMamba-Tiny",
     (96, (2, 2, 27, 2)): "VMamba-Small",
     (128, (2, 2, 27, 2)): "VMamba-Base",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +24,7 @@ MESSAGE_LENGTH = 260
 """Of what is said of a file that does not fit, after its path."""
 
 
-def load_pretrained(
-    model: nn.Module, path: str | os.PathLike[str], input_channels: InputChannels = "skip"
-) -> LoadReport:
+def load_pretrained(model: nn.Module, path: str | os.PathLike[str], input_channels: str = "skip") -> LoadReport:
     """Put the weights of a file into a network, all that fit or, after an error, none.
 
     Takes the ImageNet weights of VMamba-Tiny, which go into the encoder of Swin-UMamba or Swin-UMamba† (paper,
@@ -76,7 +75,7 @@ def load_pretrained(
     own_names = strip_wrappers(model.state_dict())
     network = {own_names[name]: tensor for name, tensor in model.state_dict().items() if name in own_names}
     source, target = recognize(weights.tensors), recognize(network)
-    match = _match(path, source, target, weights.tensors, network, input_channels)
+    match = _match(path, source, target, weights.tensors, network, cast(InputChannels, input_channels))
     values = {name: _convert(path, name, value, network[name]) for name, value in match.values.items()}
     # Up to here the network is as it was, and from here nothing can fail: the shapes are equal.
     with torch.no_grad():

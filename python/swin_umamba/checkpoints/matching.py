@@ -114,7 +114,7 @@ def _match(
             match.problems.append(f"{name} is there twice, under two names")
         elif tensor.shape == target.shape:
             match.values[own_name] = tensor
-        elif own_name.startswith(input_layers) and _differs_only_in(1, tensor, target):
+        elif channels != "skip" and own_name.startswith(input_layers) and _differs_only_in(1, tensor, target):
             match.values[own_name] = adapt_input_channels(tensor, target.shape[1], channels)
             match.adapted[own_name] = f"{tensor.shape[1]} → {target.shape[1]} input channels, {channels}"
         elif own_name.startswith(_HEADS) and _differs_only_in(0, tensor, target):

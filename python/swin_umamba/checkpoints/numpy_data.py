@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ def make_array(content: Any, array_type: Any, shape: Any, order: Any) -> np.ndar
 
 _MODULES = ("numpy._core", "numpy.core")  # the latter before NumPy 2
 
-NUMPY_BUILDERS = {
+NUMPY_BUILDERS: dict[str, Callable[..., Any]] = {
     "numpy.dtype": make_type,
     **{f"{module}.multiarray.scalar": make_scalar for module in _MODULES},
     **{f"{module}.multiarray._reconstruct": UnfilledArray for module in _MODULES},

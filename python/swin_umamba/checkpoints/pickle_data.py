@@ -63,20 +63,20 @@ def _instance(value: Any, kind: type) -> Any:
     return value
 
 
-def _dict(*arguments: Any) -> dict:
+def _dict(*arguments: Any) -> dict[Any, Any]:
     """A plain dict for those of `collections`, whose only argument of interest is a dict."""
     items = arguments[-1] if arguments else None
     return {_key(key): value for key, value in items.items()} if type(items) is dict else {}
 
 
-def _ordered_dict(items: Any = ()) -> OrderedDict:
+def _ordered_dict(items: Any = ()) -> OrderedDict[Any, Any]:
     """An empty one that is filled by further instructions, or (before Python 3) one with a list of pairs."""
     if type(items) not in (list, tuple):
         raise PickleDataError(f"an OrderedDict is made of {type(items).__name__}")
     return OrderedDict((_key(key), value) for key, value in items)
 
 
-def _set(elements: Any = ()) -> set:
+def _set(elements: Any = ()) -> set[Any]:
     return {_key(element) for element in _instance(elements, list)}
 
 
@@ -173,7 +173,7 @@ class PickleReader:
                 self._execute(opcode.name, argument)
                 if count > INSTRUCTIONS:
                     raise PickleDataError(f"it has more than {INSTRUCTIONS} values beside its tensors")
-                if self._copied > COPIED_BYTES + 4 * position:
+                if self._copied > COPIED_BYTES + 4 * (position or 0):
                     raise PickleDataError("the values beside its tensors are much larger than the file")
             return self._stack.pop()
         except PickleDataError:
@@ -350,6 +350,6 @@ class PickleReader:
         elif type(target) is OrderedDict:
             # The versions of a state dict's modules, which load_state_dict looks at.
             if isinstance(state, dict) and "_metadata" in state:
-                target._metadata = state["_metadata"]
+                target._metadata = state["_metadata"]  # type: ignore[attr-defined] # as Module.state_dict does
         else:
             raise PickleDataError(f"attributes are given to {type(target).__name__}")

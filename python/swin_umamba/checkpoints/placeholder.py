@@ -43,7 +43,7 @@ class Placeholder:
         Its attributes, usually a dict.
     """
 
-    def __init__(self, class_name: str, arguments: tuple = ()) -> None:
+    def __init__(self, class_name: str, arguments: tuple[Any, ...] = ()) -> None:
         self.class_name = class_name
         self.arguments = arguments
         self.mapping: dict[Any, Any] = {}

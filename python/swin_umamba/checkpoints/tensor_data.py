@@ -90,7 +90,8 @@ def _rebuild_from_type(function: Any, _tensor_class: Any, arguments: Any, _state
     builder = _TENSOR_BUILDERS.get(str(function)) if isinstance(function, GlobalName) else None
     if builder is None or builder is _rebuild_from_type or type(arguments) is not tuple:
         return Placeholder(str(function))
-    return builder(*arguments)
+    tensor: Tensor | Placeholder = builder(*arguments)
+    return tensor
 
 
 def _with_bits(tensor: Tensor, bits: Any) -> Tensor:

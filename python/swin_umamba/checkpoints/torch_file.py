@@ -8,7 +8,7 @@ import struct
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 from torch import Tensor
@@ -164,7 +164,7 @@ class _Bounded:
 
 
 class _LegacyFile:
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: io.BufferedReader) -> None:
         self.path = path
         self.file = file
         self.size = os.fstat(file.fileno()).st_size
@@ -192,7 +192,8 @@ class _LegacyFile:
         return content
 
     def _read_pickle(self) -> Any:
-        return PickleReader(_Bounded(self.file, self.size), TORCH_BUILDERS, TORCH_CONSTANTS, self.load_storage).read()
+        bounded = cast(BinaryIO, _Bounded(self.file, self.size))
+        return PickleReader(bounded, TORCH_BUILDERS, TORCH_CONSTANTS, self.load_storage).read()
 
     def load_storage(self, identifier: Any) -> Any:
         if identifier[0] == "module":  # a whole network, with its source
@@ -215,7 +216,7 @@ class _LegacyFile:
         (count,) = struct.unpack("<q", self.file.read(8))
         if count * storage.dtype.itemsize != storage.content.numel():
             raise PickleDataError("a storage has another size than its tensors say")
-        if self.file.readinto(storage.content.numpy()) != storage.content.numel():
+        if self.file.readinto(storage.content.numpy().data) != storage.content.numel():
             raise PickleDataError("the file ends within a storage")
 
 

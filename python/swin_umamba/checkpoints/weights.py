@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -103,7 +103,7 @@ def _state_dict(checkpoint: Any, path: Path) -> Mapping[str, Any]:
     )
 
 
-def _is_state_dict(value: Any) -> bool:
+def _is_state_dict(value: Any) -> TypeGuard[dict[str, Any]]:
     return (
         isinstance(value, dict)
         and all(isinstance(name, str) for name in value)

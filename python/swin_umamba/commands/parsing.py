@@ -51,10 +51,10 @@ def add_settings(
         kind, option = declared.kind, option_of(name)
         meaning, default = settings.describe(name, **examples)
         # What the user does not say is left out of the result.
-        options = {"default": argparse.SUPPRESS, "help": f"{meaning} (default: {default})".strip()}
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": f"{meaning} (default: {default})".strip()}
         if not default:
             options["help"] = meaning
-        without = {"dest": name, "default": argparse.SUPPRESS, "help": declared.without}
+        without: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": declared.without}
         if isinstance(kind, Choice):
             options["choices"] = kind.values
         elif not isinstance(kind, Flag):

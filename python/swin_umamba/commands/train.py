@@ -99,7 +99,8 @@ class _Folds(str):
 def _fold_or_folds(text: str) -> int | str:
     if re.fullmatch(r"\d+[-,][\d,-]*", text):
         return _Folds(text)
-    return one_of(declarations(Settings)["fold"].kind)(text)
+    fold: int | str = one_of(declarations(Settings)["fold"].kind)(text)
+    return fold
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.train") -> int:

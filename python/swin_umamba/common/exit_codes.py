@@ -63,7 +63,7 @@ def execute(run: Callable[[T], None], args: T, prog: str) -> int:
     except Exception as error:
         if (disk := full_disk(error)) is None:
             raise
-        reason = f"{disk.strerror}: {disk.filename}" if disk.filename else disk.strerror
+        reason = f"{disk.strerror}: {disk.filename}" if disk.filename else str(disk.strerror)
         print(f"{prog}: the disk is full ({one_line(reason)}); make room and try again", file=sys.stderr)
         return EXIT_FAILED
     return EXIT_OK

@@ -111,6 +111,7 @@ def lock_folder(folder: Path, advice: str, name: str = LOCK, wait: float = 0) ->
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to the folder {folder}: {error.strerror}; {advice}") from error
+    held: contextlib.AbstractContextManager[object]
     try:
         # Not with filelock's substitute for missing locks: it takes the file of any former process for its lock.
         held = FileLock(folder / name, timeout=wait, fallback_to_soft=False).acquire()

@@ -39,6 +39,7 @@ class Pages:
 
     def source(self, name: str) -> str:
         """The text of a file beside the templates."""
+        assert self._templates.loader is not None
         return self._templates.loader.get_source(self._templates, name)[0]
 
 

@@ -137,7 +137,8 @@ class Processes:
             code, result = pickle.loads(self._store.get(key))
             if code is not None:
                 end_in_silence(code)
-            return result
+            given: T = result
+            return given
         answer: tuple[int | None, Any] = EXIT_FAILED, None
         try:
             answer = None, compute()
@@ -146,7 +147,7 @@ class Processes:
             answer = EXIT_WRONG_INPUT, None
             raise
         finally:
-            self._store.set(key, pickle.dumps(answer))
+            self._store.set(key, pickle.dumps(answer))  # type: ignore[arg-type] # takes bytes as well
 
     def may_report(self) -> bool:
         """Whether this process is the one that tells the user of a failure: the first that asks.

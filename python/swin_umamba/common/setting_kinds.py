@@ -83,7 +83,7 @@ class Choice(Text):
     def check(self, value: Any) -> str:
         if value not in self.values:
             raise ValueError(f"must be one of {', '.join(self.values)}; there is no {self.noun} {value!r}")
-        return value
+        return str(value)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Several(Text):
     item: Text
     count: int
 
-    def check(self, value: Any) -> tuple:
+    def check(self, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)) or len(value) != self.count:
             raise ValueError(f"must be {self.count} values, got {value!r}")
         return tuple(self.item.check(part) for part in value)

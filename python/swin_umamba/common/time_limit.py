@@ -113,7 +113,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
         limit.end()
     # Once is enough: another one would interrupt the ending.
     for other in (signal.SIGALRM, _WARNING):
-        if signal.getsignal(other) is _raise:
+        if other is not None and signal.getsignal(other) is _raise:
             signal.signal(other, signal.SIG_IGN)
     raise OutOfTime
 
@@ -123,7 +123,7 @@ def _guard_forks() -> None:
     """Leave the signal to this process where workers are forked from it."""
 
     def leave() -> None:
-        if signal.getsignal(_WARNING) is _raise:
+        if _WARNING is not None and signal.getsignal(_WARNING) is _raise:
             ignore_warning()
 
     os.register_at_fork(after_in_child=leave)

@@ -127,7 +127,8 @@ def _check_sane(value: Any, with_nan: bool, depth: int) -> None:
 
 def read_json(kind: type[T], path: Path) -> T:
     """Read a file by `from_json`; raise `OSError` if that cannot be done, `ValueError` if it holds something else."""
-    return from_json(kind, _parsed(path))
+    value: T = from_json(kind, _parsed(path))
+    return value
 
 
 def shown(value: Any) -> str:
@@ -154,10 +155,10 @@ def from_json(kind: Any, value: Any, where: str = "") -> Any:
         The value is something else. The message is one line: the key, the value seen, and what is wanted. What
         ``__post_init__`` of a dataclass raises begins with the name of a field, and gets the place before it.
     """
-    arms = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-    if value is None and types.NoneType in arms:
+    of_union = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    if value is None and types.NoneType in of_union:
         return None
-    arms = [arm for arm in arms if arm is not types.NoneType]
+    arms = [arm for arm in of_union if arm is not types.NoneType]
     if len(arms) == 1:
         return _of_one_type(arms[0], value, where)
     for arm in arms:

@@ -39,7 +39,7 @@ class EnergyMeter:
     def __init__(self, device: torch.device, powercap: Path = POWERCAP) -> None:
         self._counters = _processors(powercap)
         self._gpu = _gpu_energy(device)
-        self._last_gpu = None if self._gpu is None else self._gpu()
+        self._last_gpu = 0 if self._gpu is None else self._gpu()
 
     def joules(self) -> float | None:
         """Energy since the last call, or since the construction; ``None`` where nothing tells it."""

@@ -80,7 +80,8 @@ class Measurements:
     def joules(self) -> float | None:
         """Energy of all epochs; ``None`` where some were not measured."""
         joules = [epoch.joules for epoch in self.epochs.values()]
-        return None if None in joules or not joules else sum(joules)
+        measured = [value for value in joules if value is not None]
+        return sum(measured) if measured and len(measured) == len(joules) else None
 
     @classmethod
     def read(cls, run: Path) -> Measurements:

@@ -84,13 +84,14 @@ def _pool_scores(
             of_case.setdefault(case, []).extend([] if value is None else [value])
     cases = {case: float(np.mean(values)) if values else None for case, values in of_case.items()}
     counting = [value for value in cases.values() if value is not None]
-    means = [score.mean for score in scores]
+    means = [score.mean for score in scores if score.mean is not None]
+    all_told = len(means) == len(scores)
     if over_cases:
         mean = float(np.mean(counting)) if counting else None
     else:
-        mean = None if None in means else float(np.mean(means))
+        mean = float(np.mean(means)) if all_told else None
     fold_std, seed_std = None, None
-    if None not in means:
+    if all_told:
         by_seed_and_fold = np.reshape(means, (len(repeats.seeds), len(repeats.folds)))
         fold_std, seed_std = (_sample_deviation(by_seed_and_fold.mean(axis=axis)) for axis in (0, 1))
     return Score(mean, spread(cases, groups), cases, bootstrap_interval(cases, groups), fold_std, seed_std)

@@ -12,7 +12,7 @@ from ..common.typed_json import as_json
 from ..evaluation.measure_names import MEASURES
 from ..evaluation.statistics import group_means
 from ..paper.protocol import RULES
-from ..runs.record import EvaluationSettings
+from ..runs.record import EvaluationSettings, FinishedRun, HeldOutScores
 from ..runs.settings import Settings
 from .paired_test import PairedTest, compare_to_first, needed_cases
 from .repeats import Repeats, repeated
@@ -199,7 +199,7 @@ def make_record(
             outcomes = compare_to_first([group_means(cases, groups) for cases in scores], withheld)
             for name, test in zip(finished[1:], outcomes, strict=True):
                 tests[name][key] = test
-    rows = []
+    rows: list[SystemRow] = []
     for system in systems:
         known = system.name, system.title, system.settings.model, system.settings.pretrained
         if system.name in results:
@@ -240,6 +240,12 @@ def _papers_metric(results: Mapping[str, Result], scores_from: str) -> PaperMetr
     return PaperMetric(evaluation.metric, RULES[scores_from], evaluation.settings)
 
 
+def _held_out(run: FinishedRun) -> HeldOutScores:
+    scores = run.record.held_out
+    assert scores is not None  # or it would not have been read
+    return scores
+
+
 def _finished_row(
     known: tuple[str, str, str, str | None],
     result: Result,
@@ -248,7 +254,7 @@ def _finished_row(
     tests: dict[str, PairedTest],
 ) -> FinishedRow:
     record, measured = result.run.record, result.measurements
-    cases = [case for run in result.runs for case in run.record.held_out.per_case.values()]
+    cases = [case for run in result.runs for case in _held_out(run).per_case.values()]
     folder = result.run.folder.root
     # Several runs of a system lie in its folder.
     above = folder.parent if known[0] == folder.name else folder.parent.parent
@@ -309,7 +315,7 @@ def _cautions(
     if done[0].held_out_from == "validation":
         folds = "folds" if repeats is not None and len(repeats.folds) > 1 else "fold"
         cautions.append(f"The scored cases are the validation cases of the {folds}; there are no labelled test cases.")
-    n_cases = len(done[0].scores[keys[0]].cases) if keys else len(results[done[0].name].run.record.held_out.per_case)
+    n_cases = len(done[0].scores[keys[0]].cases) if keys else len(_held_out(results[done[0].name].run).per_case)
     if n_cases < FEW_CASES:
         cautions.append(f"Few cases ({n_cases}): means and standard deviations of so few say little about others.")
     tests = [row.against_first.get(keys[0]) for row in done] if keys else []

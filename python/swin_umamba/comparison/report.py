@@ -74,7 +74,7 @@ def _csv(record: ComparisonRecord) -> str:
     return text.getvalue()
 
 
-def _column(key: str, rule: str) -> str:
+def _column(key: str, rule: str | None) -> str:
     return f"{key}_{RULES[rule].replace(' ', '_')}" if rule in RULES else key
 
 

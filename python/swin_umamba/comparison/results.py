@@ -82,8 +82,8 @@ class Result:
 
     def prediction(self, case: str, ending: str) -> Path:
         """The predicted label image of a case, of the first run that scored it."""
-        run = next(run for run in self.runs if case in run.record.held_out.per_case)
-        return run.folder.predictions / f"{case}{ending}"
+        run = next(run for run in self.runs if run.record.held_out and case in run.record.held_out.per_case)
+        return Path(run.folder.predictions / f"{case}{ending}")
 
 
 def read_result(folder: RunFolder) -> Result:
@@ -109,7 +109,7 @@ def read_result(folder: RunFolder) -> Result:
         )
     scores = {rule: _paper_scores(found, getattr(folder, rule)) for rule, found in record.evaluations.items()}
     scores[OWN_SCORES] = _own_scores(record.held_out)
-    groups = record.groups and record.groups.of_scored
+    groups = record.groups.of_scored if record.groups is not None else None
     scores = {
         rule: {key: _over_groups(score, groups) for key, score in by_metric.items()}
         for rule, by_metric in scores.items()

@@ -85,7 +85,8 @@ def _multiply_accumulates(network: Any, image: Any) -> Counter[str]:
         }
     )
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
-    return analysis.by_operator()
+    counts: Counter[str] = analysis.by_operator()
+    return counts
 
 
 def _flops(network: Any, image: Any) -> int:
@@ -99,9 +100,9 @@ def _flops(network: Any, image: Any) -> int:
     return int(counter.get_total_flops())
 
 
-def _shape(value: Any) -> tuple[int, ...] | None:
-    """Shape of an argument in fvcore's trace; ``None`` for what is no tensor."""
-    return tuple(value.type().sizes()) if value.type().kind() == "TensorType" else None
+def _shape(value: Any) -> tuple[int, ...]:
+    """Shape of a tensor in fvcore's trace."""
+    return tuple(value.type().sizes())
 
 
 def _attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
@@ -112,14 +113,15 @@ def _attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
 def _selective_scan(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     from swin_umamba_ext import flops
 
-    u, _, A, _, _, D, *_ = (_shape(argument) for argument in inputs)
-    return Counter({SCAN: flops.selective_scan_operations(u, A, D)})
+    u, _, A, _, _, D, *_ = inputs
+    skip = _shape(D) if D.type().kind() == "TensorType" else None
+    return Counter({SCAN: flops.selective_scan_operations(_shape(u), _shape(A), skip)})
 
 
 def _ss2d(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     from swin_umamba_ext import flops
 
-    x, x_proj_weight, dt_projs_weight, _, A_logs, *_ = (_shape(argument) for argument in inputs)
+    x, x_proj_weight, dt_projs_weight, _, A_logs, *_ = (_shape(argument) for argument in inputs[:5])
     return Counter(
         {
             SCAN: flops.ss2d_scan_operations(x, A_logs),

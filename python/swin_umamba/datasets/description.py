@@ -96,11 +96,11 @@ def _faults_of(key: str, value: Any) -> Iterator[str]:
     kind = {"channel_names": dict, "labels": dict, "numTraining": int, "file_ending": str}[key]
     if not isinstance(value, kind) or isinstance(value, bool) or not value:
         yield f"got {shown(value)}"
-    elif key == "numTraining" and value < 1:
+    elif isinstance(value, int) and value < 1:
         yield f"got {value}"
-    elif key == "file_ending" and (not value.startswith(".") or "/" in value or not value.isprintable()):
+    elif isinstance(value, str) and (not value.startswith(".") or "/" in value or not value.isprintable()):
         yield f"got {shown(value)}"
-    elif key == "channel_names":
+    elif key == "channel_names" and isinstance(value, dict):
         wanted = _channel_keys(value)
         if sorted(value) != sorted(wanted):
             yield f"it must have the keys 0, 1, 2, ... without gaps, got {shown(list(value))}"
@@ -108,7 +108,7 @@ def _faults_of(key: str, value: Any) -> Iterator[str]:
         for channel, name in value.items():
             if not isinstance(name, str):
                 yield f"the name of channel {shown(channel)} is {shown(name)}"
-    elif key == "labels":
+    elif key == "labels" and isinstance(value, dict):
         for name, label in value.items():
             try:
                 whole_numbers({name: label})
@@ -180,7 +180,7 @@ def _check_labels(description: dict[str, Any], path: Path) -> None:
             f"{path}: 'labels' must be 0, 1, 2, ... without gaps, got {shown([int(v) for v in values])}; write them "
             f"so in dataset.json and in the label images"
         )
-    if labels.has_regions:
+    if labels.has_regions and order is not None:
         regions = {
             name: np.atleast_1d(value).tolist()
             for name, value in description["labels"].items()

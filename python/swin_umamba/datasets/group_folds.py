@@ -54,11 +54,11 @@ def with_groups(dataset: RawDataset, group_by: str | None) -> RawDataset:
             )
     for number, split in enumerate(dataset.splits or ()):
         of_fold = {groups[case]: case for case in split["train"]}
-        for case in split["val"]:
-            if (other := of_fold.get(groups[case])) is not None and other != case:
+        for name in split["val"]:
+            if (other := of_fold.get(groups[name])) is not None and other != name:
                 raise UserError(
                     f"--group-by {group_by}: fold {number} of splits_final.json trains on {other!r} and validates on "
-                    f"{case!r}, which are of one group, {groups[case]!r}; remove the file to have folds made by group"
+                    f"{name!r}, which are of one group, {groups[name]!r}; remove the file to have folds made by group"
                 )
     splits = dataset.splits
     if splits is None:

@@ -16,7 +16,7 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ class RawDataset:
 
     @property
     def file_ending(self) -> str:
-        return self.description["file_ending"]
+        return str(self.description["file_ending"])
 
     @property
     def n_channels(self) -> int:
@@ -90,13 +90,13 @@ class RawDataset:
         """Channels of a network's output: classes with background, or regions."""
         from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
-        return LabelManager(
-            self.description["labels"], self.description.get("regions_class_order")
-        ).num_segmentation_heads
+        manager = LabelManager(self.description["labels"], self.description.get("regions_class_order"))
+        return int(manager.num_segmentation_heads)
 
     @property
     def ignore_label(self) -> int | None:
-        return self.description["labels"].get("ignore")
+        label: int | None = self.description["labels"].get("ignore")
+        return label
 
 
 def open_raw_dataset(folder: str | os.PathLike[str], faults: Faults | None = None) -> RawDataset:
@@ -466,8 +466,8 @@ def want_one_grid(first: str, a: StoredImage, other: str, b: StoredImage) -> Non
         raise UserError(f"{first} has {a.n_axes} axes but {other} has {b.n_axes}; store both alike")
     if a.spacing is None or b.spacing is None:
         return
-    spacings = [tuple(map(float, image.spacing[::-1])) for image in (a, b)]
-    if not np.allclose(*spacings, rtol=1e-3):
+    spacings = [tuple(map(float, spacing[::-1])) for spacing in (a.spacing, b.spacing)]
+    if not np.allclose(spacings[0], spacings[1], rtol=1e-3):
         raise UserError(f"{first} has spacing {spacings[0]} but {other} has {spacings[1]}; correct the header")
     distance = position_distance(a.values.shape[:0:-1], a.affines, b.affines)
     if distance > 0.5 * min(spacings[0]):
@@ -480,7 +480,7 @@ def want_one_grid(first: str, a: StoredImage, other: str, b: StoredImage) -> Non
 def _read(path: Path, what: str, reader: BaseReaderWriter | None = None) -> StoredImage:
     try:
         image = read_stored(path, labels=what == "label")
-        if hasattr(reader, "fitting"):
+        if reader is not None and hasattr(reader, "fitting"):
             reader.fitting(image)
         elif reader is not None:
             # One that dataset.json names, which nnU-Net will read the data set with.
@@ -501,7 +501,7 @@ def _size(image: StoredImage) -> str:
 
 
 @contextlib.contextmanager
-def _silence():
+def _silence() -> Iterator[None]:
     """Drop what nnU-Net prints while it tries one reader after the other."""
     sink = io.StringIO()
     with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):

@@ -39,7 +39,8 @@ def draw_cells(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
     def texture(sigma: float) -> np.ndarray:
         field = gaussian_filter(rng.normal(size=(SIZE, SIZE)), sigma, mode="reflect")
-        return field / field.std()
+        scaled: np.ndarray = field / field.std()
+        return scaled
 
     rows, columns = np.mgrid[:SIZE, :SIZE] / SIZE - 0.5
     slope = rng.normal(size=2)
@@ -74,7 +75,8 @@ def _ellipse(rng: np.random.Generator) -> np.ndarray:
     rows, columns = np.mgrid[:SIZE, :SIZE]
     y, x = rows - centre[0], columns - centre[1]
     along, across = y * np.cos(angle) + x * np.sin(angle), x * np.cos(angle) - y * np.sin(angle)
-    return (along / radii[0]) ** 2 + (across / radii[1]) ** 2 <= 1
+    inside: np.ndarray = (along / radii[0]) ** 2 + (across / radii[1]) ** 2 <= 1
+    return inside
 
 
 def interior_and_boundary(instances: np.ndarray) -> np.ndarray:

@@ -30,7 +30,8 @@ class MatchCounts:
 
 def label_components(mask: np.ndarray) -> np.ndarray:
     """Number the connected components of a 2-D mask from 1; diagonal neighbours are connected."""
-    return label(mask, connectivity=2)
+    components: np.ndarray = label(mask, connectivity=2)
+    return components
 
 
 def remove_border_cells(instances: np.ndarray, width: int = BORDER_WIDTH) -> np.ndarray:

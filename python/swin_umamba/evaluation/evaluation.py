@@ -133,15 +133,17 @@ def evaluate_folders(
     else:
         pairs, without_reference = pair_cases(reference, prediction, rule.reference_suffix)
     if rule.masks is not None:
-        chosen = {"reference_masks": reference_masks or "instances", "prediction_masks": prediction_masks}
-        rule = replace(rule, masks=tuple(chosen.values()), settings=chosen)
+        kinds = (reference_masks or "instances", prediction_masks)
+        rule = replace(
+            rule, masks=kinds, settings=dict(zip(("reference_masks", "prediction_masks"), kinds, strict=True))
+        )
     if not rule.labels:
         path = Path(dataset_json) if dataset_json else find_dataset_json(reference)
         references = (pair.reference for pair in pairs)
         rule = with_dataset_labels(rule, path) if path else with_labels_found(rule, references)
         tolerances = _tolerances(rule.labels, tolerance, rule.default_tolerance)
-        settings = {"tolerance": tolerances, "dataset_json": str(path) if path else None}
-        rule = replace(rule, tolerances=tolerances, settings=settings)
+        labels_of = str(path) if path else None
+        rule = replace(rule, tolerances=tolerances, settings={"tolerance": tolerances, "dataset_json": labels_of})
 
     cases: dict[str, CaseScores] = {}
     largest_reference = 0

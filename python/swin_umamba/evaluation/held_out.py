@@ -101,7 +101,7 @@ def as_nnunet_reads(image: LabelImage, path: Path, reoriented: bool) -> LabelIma
     if reoriented and labels.ndim == 3 and image.affines:
         orientation = io_orientation(image.affines[0])
         labels = apply_orientation(labels, orientation)
-        spacing = [spacing[int(axis)] for axis in np.argsort(orientation[:, 0])]
+        spacing = tuple(spacing[int(axis)] for axis in np.argsort(orientation[:, 0]))
     return LabelImage(labels.T, tuple(float(size) for size in spacing[::-1]))
 
 

@@ -142,7 +142,7 @@ def _lesion_f1(pair: MaskPair) -> float:
     found_lesions, n_found = ndimage.label(pair.prediction, neighbours)
     true_positives = np.count_nonzero(np.unique(lesions[pair.prediction]))
     false_positives = n_found - np.count_nonzero(np.unique(found_lesions[pair.reference]))
-    return 2 * true_positives / (true_positives + n_lesions + false_positives)
+    return float(2 * true_positives / (true_positives + n_lesions + false_positives))
 
 
 _COMPUTE: dict[str, Callable[[MaskPair], float]] = {

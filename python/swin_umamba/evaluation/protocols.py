@@ -38,7 +38,9 @@ def score_masks(masks: Iterable[Masks], spacing: Sequence[float], rule: Rule) ->
     without a pixel are not scored: NaN. Objects that only one mask has are counted where there are further measures.
     """
     per_class: dict[str, dict[str, float]] = {key: {} for key in rule.keys}
-    absent, missed, invented = [], [], []
+    absent: list[str] = []
+    missed: list[str] = []
+    invented: list[str] = []
     for name, r, p in masks:
         pair = MaskPair(r, p, spacing, rule.tolerances[name])
         counts = r.size > 0 and not (pair.is_absent and np.isnan(rule.absent))
@@ -120,6 +122,7 @@ def score_cells(reference: LabelImage, prediction: LabelImage, rule: Rule) -> Ca
 
     Cells that touch the outer 2 pixels are not scored.
     """
+    assert rule.masks is not None
     r, p = (
         remove_border_cells(cell_instances(image.labels, masks))
         for image, masks in zip((reference, prediction), rule.masks, strict=True)

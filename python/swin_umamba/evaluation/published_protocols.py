@@ -73,6 +73,7 @@ def _count(instances: np.ndarray) -> int:
 
 def score_cells(reference: LabelImage, prediction: LabelImage, rule: Rule) -> CaseScores:
     """F1 of the cells of one image, rounded to 4 digits; images of 25 megapixels and more in tiles."""
+    assert rule.masks is not None
     r = cell_instances(reference.labels, rule.masks[0])
     p = cell_instances(prediction.labels, rule.masks[1])
     tiles = [(slice(None), slice(None))]

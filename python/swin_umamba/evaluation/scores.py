@@ -111,7 +111,8 @@ class Evaluation:
     def class_scores(self, key: str, name: str) -> np.ndarray:
         """Return the scores of one class over the cases in which it counts."""
         scores = np.array([case.per_class[key].get(name, math.nan) for case in self.cases.values()])
-        return scores[~np.isnan(scores)]
+        counting: np.ndarray = scores[~np.isnan(scores)]
+        return counting
 
     def summary(self) -> dict[str, Any]:
         """Return means and standard deviations, in the form of ``summary.json``; one dict, made once.
@@ -187,5 +188,5 @@ def summary_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def _cell(entry: dict) -> str:
+def _cell(entry: dict[str, Any]) -> str:
     return "-" if entry["mean"] is None else f"{entry['mean']:.4f} ± {entry['std']:.4f}"

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from onnxscript import FLOAT, graph, ir, script
-from onnxscript import opset18 as op
+from onnxscript import FLOAT, graph, ir, opset18, script
 
+op: Any = opset18  # its types are those of values in a script
 OPSET = 18
 TO_THE_FIRST = -(2**63)
 
@@ -30,8 +30,8 @@ def _ss2d(
     save_states: bool,
 ) -> tuple[ir.Value, ...]:
     """`swin_umamba_ext.reference.ss2d` of a float32 image, with the four directions as an axis of the batch."""
-    directions, rows, dim = x_proj_weight.shape
-    state = A_logs.shape[1]
+    directions, rows, dim = _sizes(x_proj_weight)
+    _, state = _sizes(A_logs)
     rank = rows - 2 * state
 
     # The image in the four orders: (4, L, B, D), and (4, L*B, D) for the products. Pixels are turned round here, where
@@ -87,7 +87,7 @@ def _selective_scan(
 ) -> tuple[ir.Value, ...]:
     """`swin_umamba_ext.reference.selective_scan` of float32 data; B and C vary with time and have one group."""
     for coefficient in (B, C):
-        if len(coefficient.shape) != 4 or coefficient.shape[1] != 1:
+        if coefficient.shape is None or len(coefficient.shape) != 4 or coefficient.shape[1] != 1:
             raise NotImplementedError("selective_scan with constant B and C or several groups has no ONNX form here")
     if delta_bias is not None:
         delta = op.Add(delta, op.Unsqueeze(delta_bias, _ints(1)))
@@ -96,7 +96,7 @@ def _selective_scan(
     def by_step(array: ir.Value) -> ir.Value:  # (B, D, L) to (L, B, 1, D)
         return op.Unsqueeze(op.Transpose(array, perm=[2, 0, 1]), _ints(2))
 
-    dim, state = A.shape
+    dim, state = _sizes(A)
     first_shape = op.Concat(_part(op.Shape(u), 0, 1), _ints(state, dim), axis=0)
     last, y = _scan(
         op.Transpose(A, perm=[1, 0]),
@@ -112,6 +112,11 @@ def _selective_scan(
     if z is not None:
         y = op.Mul(y, op.Mul(z, op.Sigmoid(z)))
     return y, op.Transpose(last, perm=[0, 2, 1]), _float()
+
+
+def _sizes(parameter: ir.Value) -> list[int]:
+    assert parameter.shape is not None
+    return [int(size) for size in parameter.shape]  # none is open
 
 
 def _softplus(x: ir.Value) -> ir.Value:

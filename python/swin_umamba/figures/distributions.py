@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,8 +33,11 @@ def plot_score_distributions(axes: Axes, scores: dict[str, list[float]], label: 
     rng = np.random.default_rng(0)
     for row, values in enumerate(map(np.array, scores.values())):
         if len(values) > MOST_POINTS:
-            body = axes.violinplot([values], [row], orientation="horizontal", widths=0.8, showextrema=False)["bodies"]
-            body[0].set(facecolor=TRAINING, edgecolor="none", alpha=0.35)
+            bodies: Any = axes.violinplot([values], [row], orientation="horizontal", widths=0.8, showextrema=False)[
+                "bodies"
+            ]
+            for body in bodies:
+                body.set(facecolor=TRAINING, edgecolor="none", alpha=0.35)
         else:
             heights = row + (rng.uniform(-0.2, 0.2, len(values)) if len(values) > 1 else np.zeros(1))
             axes.plot(values, heights, "o", color=TRAINING, markersize=4, alpha=0.5, mew=0, clip_on=False, zorder=3)

@@ -113,7 +113,8 @@ def windowed(picture: np.ndarray) -> np.ndarray:
     """Intensities as [0, 1], the brightest and the darkest half percent clipped."""
     shown = picture.astype(np.float64)
     low, high = np.percentile(shown, (CLIPPED_PERCENT, 100 - CLIPPED_PERCENT))
-    return np.clip((shown - low) / max(high - low, np.finfo(float).tiny), 0, 1)
+    clipped: np.ndarray = np.clip((shown - low) / max(high - low, np.finfo(float).tiny), 0, 1)
+    return clipped
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -89,7 +89,7 @@ def _numbered(picture: np.ndarray, top: np.ndarray, n_classes: int) -> np.ndarra
     font = ImageFont.load_default(NUMBER_SIZE)
     for index in range(n_classes):
         depth = distance_transform_edt(np.pad(top == index, 1))[1:-1, 1:-1]
-        row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
+        row, column = map(int, np.unravel_index(int(np.argmax(depth)), depth.shape))
         if depth[row, column] >= NUMBER_SIZE / 2:
             draw.text(
                 (column, row), str(index + 1), font=font, anchor="mm", fill="white", stroke_width=2, stroke_fill="black"

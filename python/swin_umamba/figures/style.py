@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib
 
@@ -17,7 +18,7 @@ CSS_VARIABLES = {INK: "--ink", GRID: "--grid", TRAINING: "--training", VALIDATIO
 @contextlib.contextmanager
 def figure_style() -> Iterator[None]:
     """Make, lay out and save figures inside this context."""
-    settings = {
+    settings: dict[Any, Any] = {  # of matplotlib, which lists the names in a type
         "text.color": INK,
         "axes.labelcolor": INK,
         "axes.edgecolor": INK,

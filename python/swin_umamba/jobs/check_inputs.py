@@ -93,6 +93,7 @@ def _leak(dataset: RawDataset, fold: int | str) -> str | None:
 
 def try_pretrained(settings: Settings, dataset: RawDataset | None) -> None:
     """Raise `UserError` if the pretrained weights do not fit: better now than after hours of preprocessing."""
+    assert settings.pretrained is not None
     from ..checkpoints import load_pretrained
     from ..networks.build import build_model
 

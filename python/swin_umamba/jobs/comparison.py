@@ -130,8 +130,9 @@ def compare_systems(
     if settings.dataset is None and repeats is not None and len(repeats.folds) > 1:
         raise UserError("several folds: the sample has one split; leave them out")
     dataset = open_checked_dataset(settings, folder.root, needs_held_out=True)
-    for fold in repeats.folds[1:] if repeats else ():
-        check_fold(dataset, fold)
+    if repeats is not None and dataset is not None:
+        for fold in repeats.folds[1:]:
+            check_fold(dataset, fold)
     for system in runs[: len(systems)]:
         if system.settings.pretrained is not None and not folder.run(system).settings.exists():
             try_pretrained(system.settings, dataset)
@@ -193,6 +194,7 @@ def _with_models(request: ComparisonRequest) -> ComparisonRequest:
 
 
 def _choose(request: ComparisonRequest) -> list[ComparedSystem]:
+    assert request.models is not None  # see _with_models
     check_models(request.models)
     said = dict(request.said)
     dataset = said.pop("dataset", None)
@@ -227,6 +229,7 @@ def _command(request: ComparisonRequest, systems: Sequence[ComparedSystem]) -> l
     pretrained = request.pretrained or next((s.settings.pretrained for s in systems if s.settings.pretrained), None)
     paths = {"dataset": request.said.get("dataset"), "pretrained": pretrained}
     settings = {**shared_settings(systems[0].settings), **paths}
+    assert request.models is not None
     if request.folds is not None:
         del settings["fold"]
     command = ["swin-umamba", "compare", *training_arguments(settings)]

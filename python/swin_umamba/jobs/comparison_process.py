@@ -46,6 +46,7 @@ def run_process(run: Path, device: str) -> str | None:
     # A file, not a pipe: workers of a process that was killed may hold the end of a pipe open.
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors)
+        assert process.stdin is not None
         try:
             code = process.wait()
         except KeyboardInterrupt:
@@ -65,6 +66,7 @@ def run_process(run: Path, device: str) -> str | None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
     # A terminal interrupts both processes, `kill` only this one.
     for seconds, tell in zip(GRACE_SECONDS, (process.stdin.close, process.terminate, process.kill), strict=True):
         try:

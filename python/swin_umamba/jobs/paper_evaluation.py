@@ -37,7 +37,9 @@ def evaluate_as_in_paper(dataset: RawDataset, folder: RunFolder, console: PlainC
     """
     entries: dict[str, Any] = {**dict.fromkeys(RULES), "not_evaluated": {}}
     protocol = find_protocol(dataset.name)
-    metric = "cells" if dataset.name == CELLS_NAME else protocol and protocol.metric
+    metric = protocol.metric if protocol is not None else None
+    if dataset.name == CELLS_NAME:
+        metric = "cells"
     if metric is None or not dataset.held_out:
         return entries
     references = dataset.folder / (INSTANCES if metric == "cells" else "labelsTs")

@@ -73,7 +73,7 @@ def _plan_and_preprocess(dataset: RawDataset, folder: RunFolder, settings: Setti
     # Of former versions it is one name.
     finished = [finished] if isinstance(finished, str) else finished
     if plans_file.name in finished:
-        plans = load_json(str(plans_file))
+        plans: dict[str, Any] = load_json(str(plans_file))
         check_batch_size(plans["configurations"][CONFIGURATION]["batch_size"], world_size)
         return plans
     register_readers()

@@ -161,7 +161,7 @@ def _check(job: _Job, resume: bool, world_size: int, locks: contextlib.ExitStack
     if settings.batch_size is not None:
         check_batch_size(settings.batch_size, world_size)
     dataset = open_checked_dataset(settings, folder.root)
-    if job.is_moved:
+    if job.is_moved and dataset is not None:
         from .planning import check_same_cases
 
         check_same_cases(dataset, folder)

@@ -32,6 +32,13 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 class FusedUnetResBlock(nn.Module):
     """MONAI's ``UnetResBlock`` of two convolutions, with its layers and their names."""
 
+    conv1: nn.Module
+    conv2: nn.Module
+    conv3: nn.Module
+    norm1: InstanceNorm2d
+    norm2: InstanceNorm2d
+    norm3: InstanceNorm2d
+
     def __init__(self, block: UnetResBlock) -> None:
         super().__init__()
         _take_layers(self, block, {"lrelu"})
@@ -45,6 +52,10 @@ class FusedUnetResBlock(nn.Module):
 
 class FusedBasicBlock(nn.Module):
     """nnU-Net's residual block (``BasicBlockD`` of dynamic-network-architectures), with its layers and their names."""
+
+    conv1: ConvDropoutNormReLU
+    conv2: ConvDropoutNormReLU
+    skip: nn.Module
 
     def __init__(self, block: BasicBlockD) -> None:
         super().__init__()
@@ -86,6 +97,7 @@ def _with_own_norm(parent: nn.Module, name: str, norm: nn.Module) -> None:
 def _with_activation_in_norm(parent: nn.Module, name: str, layers: nn.Module) -> None:
     if not isinstance(parent, ConvDropoutNormReLU) or name != "all_modules":
         return
+    assert isinstance(layers, nn.Sequential)
     *_, norm, activation = layers
     if isinstance(norm, InstanceNorm2d) and isinstance(activation, nn.LeakyReLU):
         norm.negative_slope = activation.negative_slope

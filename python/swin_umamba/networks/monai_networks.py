@@ -9,7 +9,7 @@ from .instance_norm import fuse_instance_norm
 from .segmentation_network import SegmentationNetwork
 
 
-class SegResNet(SegmentationNetwork, nets.SegResNet):
+class SegResNet(SegmentationNetwork, nets.SegResNet):  # type: ignore[misc] # its forward is not called by others
     """MONAI's SegResNet (arXiv:1810.11654) in 2-D, without the autoencoder branch; no deep supervision.
 
     Parameters
@@ -69,7 +69,8 @@ class UNETR(SegmentationNetwork, nets.UNETR):
     def __init__(
         self, in_channels: int = 1, num_classes: int = 14, *, patch_size: tuple[int, int] = (320, 320)
     ) -> None:
-        size = tuple(extent + -extent % 16 for extent in patch_size)
+        rows, columns = (extent + -extent % 16 for extent in patch_size)
+        size = (rows, columns)
         arguments = {
             "spatial_dims": 2,
             "in_channels": in_channels,

@@ -89,7 +89,9 @@ class TransformerLayer(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         """Map (B, H, W, C), and ``skip`` of the same shape for skip attention, to (B, H, W, C)."""
-        x = x + self.attention(self.norm1(x), None if skip is None else self.skip_norm(skip))
+        if skip is not None and self.skip_norm is not None:
+            skip = self.skip_norm(skip)
+        x = x + self.attention(self.norm1(x), skip)
         return x + self.mlp(self.norm2(x))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
-from torch import Tensor
 
 from .instance_norm import fuse_instance_norm
 from .unet_network import UNetNetwork, stage_arguments
@@ -54,6 +53,3 @@ class NNUNet(UNetNetwork, PlainConvUNet):
         super().__init__(in_channels, num_classes, deep_supervision, topology, arguments)
         self.apply(PlainConvUNet.initialize)
         fuse_instance_norm(self)
-
-    def forward_padded(self, x: Tensor) -> list[Tensor]:
-        return self.decode(self.encoder(x))

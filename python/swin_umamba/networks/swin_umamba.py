@@ -96,7 +96,7 @@ class SwinUMamba(VMambaSegmentationNetwork):
         self.decoder2 = _up_block(dims[0], stem_dim)
         self.decoder1 = _residual_block(stem_dim, stem_dim)
         self.out_layers = nn.ModuleList(UnetOutBlock(2, dim, num_classes) for dim in (stem_dim, *dims[:3]))
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in PyTorch's types
 
     def forward_padded(self, x: Tensor) -> list[Tensor]:
         stem = self.stem(x)

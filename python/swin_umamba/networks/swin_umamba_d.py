@@ -76,6 +76,7 @@ class VSSDecoder(nn.Module):
     def _full_resolution_logits(self, x: Tensor) -> Tensor:
         # The head is pointwise: applied before the pixels are put in their places, it leaves fewer channels to move.
         expand, head = self.expand_layers[-1], self.seg_layers[-1]
+        assert isinstance(expand, PatchExpanding)
         logits = head(rearrange(expand.patches(x), "b h w patch c -> b c h (w patch)"))
         return rearrange(
             logits, "b k h (w row column) -> b k (h row) (w column)", row=expand.scale, column=expand.scale
@@ -136,7 +137,7 @@ class SwinUMambaD(VMambaSegmentationNetwork):
         dims = [embed_dim * 2**i for i in range(4)]
         self.vssm_encoder = VSSMEncoder(in_channels, 4, dims, depths, drop_path_rate, d_state)
         self.decoder = VSSDecoder(dims, num_classes, drop_path_rate, d_state)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in PyTorch's types
 
     def forward_padded(self, x: Tensor) -> list[Tensor]:
         return self.decoder(self.vssm_encoder(x), self.deep_supervision)

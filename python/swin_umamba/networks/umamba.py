@@ -112,9 +112,6 @@ class UMamba(UNetNetwork):
         self.apply(ResidualEncoderUNet.initialize)
         fuse_instance_norm(self)
 
-    def forward_padded(self, x: Tensor) -> list[Tensor]:
-        return self.decode(self.encoder(x))
-
 
 class UMambaEnc(UMamba):
     """U-Mamba_Enc: Mamba after every stage of the encoder; see :class:`UMamba`."""
@@ -136,6 +133,7 @@ class UMambaBot(UMamba):
         patch_size: tuple[int, int] = (320, 320),
     ) -> None:
         super().__init__(in_channels, num_classes, deep_supervision, patch_size=patch_size)
+        assert isinstance(self.encoder, ResidualEncoder)
         dim = self.encoder.output_channels[-1]
         self.ln = nn.LayerNorm(dim)
         self.mamba = Mamba(dim)

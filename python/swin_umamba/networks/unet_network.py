@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dynamic_network_architectures.building_blocks.unet_decoder import UNetDecoder
+from dynamic_network_architectures.building_blocks.unet_residual_decoder import UNetResDecoder
 from torch import Tensor, nn
 
 from .instance_norm import InstanceNorm2d
@@ -14,7 +16,7 @@ from .unet_topology import UNetTopology
 class UNetNetwork(SegmentationNetwork):
     """A network with a ``decoder`` of dynamic-network-architectures, in the topology that nnU-Net plans.
 
-    A subclass sets ``decoder``. Deep supervision works at the map of every stage but the coarsest.
+    A subclass sets ``encoder`` and ``decoder``. Deep supervision works at the map of every stage but the coarsest.
 
     Parameters
     ----------
@@ -29,7 +31,8 @@ class UNetNetwork(SegmentationNetwork):
         As in :class:`SegmentationNetwork`.
     """
 
-    decoder: nn.Module
+    encoder: nn.Module
+    decoder: UNetDecoder | UNetResDecoder
 
     def __init__(
         self,
@@ -40,9 +43,14 @@ class UNetNetwork(SegmentationNetwork):
         library_arguments: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(in_channels, num_classes, deep_supervision, library_arguments)
-        *self.output_strides, self.size_multiple = topology.total_strides
+        *strides, self.size_multiple = topology.total_strides
+        self.output_strides = tuple(strides)
         # Two pixels of the coarsest map, since instance normalisation needs more than one.
-        self.minimum_size = tuple(2 * multiple for multiple in self.size_multiple)
+        rows, columns = self.size_multiple
+        self.minimum_size = (2 * rows, 2 * columns)
+
+    def forward_padded(self, x: Tensor) -> list[Tensor]:
+        return self.decode(self.encoder(x))
 
     def decode(self, skips: list[Tensor]) -> list[Tensor]:
         """Logits from fine to coarse (only the first without deep supervision) of the maps of all stages."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from .segmentation_network import SegmentationNetwork
+from .vssm_encoder import VSSMEncoder
 
 
 class VMambaSegmentationNetwork(SegmentationNetwork):
@@ -31,7 +30,7 @@ class VMambaSegmentationNetwork(SegmentationNetwork):
 
     # The smallest map that instance normalisation sees is at 1/16 of the resolution.
     size_multiple = minimum_size = (32, 32)
-    vssm_encoder: nn.Module
+    vssm_encoder: VSSMEncoder
 
     def __init__(self, in_channels: int, num_classes: int, deep_supervision: bool, embed_dim: int) -> None:
         super().__init__(in_channels, num_classes, deep_supervision)

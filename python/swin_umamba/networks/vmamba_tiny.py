@@ -105,7 +105,7 @@ class VMambaTiny(nn.Module):
         self.norm = nn.LayerNorm(dims[-1])
         self.head = nn.Linear(dims[-1], num_classes)
         self.apply(init_linear_and_norm)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in PyTorch's types
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify a batch of images.

@@ -59,6 +59,7 @@ class WindowAttention(nn.Module):
         self, dim: int, heads: int, window: int | None = None, shifted: bool = False, from_skip: bool = False
     ) -> None:
         super().__init__()
+        self.offsets: Tensor
         self.heads = heads
         self.window = window
         self.shifted = shifted
@@ -79,12 +80,13 @@ class WindowAttention(nn.Module):
         """Map (B, H, W, C), and ``skip`` of the same shape, to (B, H, W, C)."""
         height, width = x.shape[1:3]
         window = (height, width) if self.window is None else (self.window, self.window)
-        shift = tuple(
+        rows, columns = (
             step // 2 if self.shifted and size > step else 0 for size, step in zip((height, width), window, strict=True)
         )
+        shift = (rows, columns)
         key, value = self.key_value(x if skip is None else skip).chunk(2, dim=-1)
         q, k, v = (self._split(self._roll(t, shift, -1), window) for t in (self.query(x), key, value))
-        bias = None if self.window is None else self._bias(height, width, shift).to(q.dtype)
+        bias = None if self.window is None else self._bias(height, width, self.window, shift).to(q.dtype)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         y = rearrange(y, "b (h w) n (row column) d -> b (h row) (w column) (n d)", h=height // window[0], row=window[0])
         return self.proj(self._roll(y, shift, 1))
@@ -100,10 +102,10 @@ class WindowAttention(nn.Module):
             x, "b (h row) (w column) (n d) -> b (h w) n (row column) d", row=rows, column=columns, n=self.heads
         )
 
-    def _bias(self, height: int, width: int, shift: tuple[int, int]) -> Tensor:
+    def _bias(self, height: int, width: int, window: int, shift: tuple[int, int]) -> Tensor:
         """Position bias and mask, of shape (windows or 1, heads, pixels of a window, pixels of a window)."""
         bias = self.position_bias[self.offsets].permute(2, 0, 1)[None]
         if not any(shift):
             return bias
-        mask = shifted_window_mask(height, width, self.window, shift, bias.device)
+        mask = shifted_window_mask(height, width, window, shift, bias.device)
         return bias.masked_fill(mask[:, None], float("-inf"))

@@ -68,7 +68,7 @@ def _check_amos_json(path: Path) -> None:
         raise UserError(f"{path} cannot be read as AMOS22's dataset.json: {last_line(error)}") from error
     for label, organ in enumerate(AMOS_ORGANS, start=1):
         found = labels.get(label)
-        if SPELLINGS.get(found, found) != organ:
+        if found is None or SPELLINGS.get(found, found) != organ:
             raise UserError(f"{path} says that label {label} is {shown(found)}, but in AMOS22 it is {organ!r}")
 
 
@@ -107,21 +107,22 @@ def _check_grids(image: Path, label: Path) -> int:
 
 def _plan_amos(root: Path) -> Preparation:
     _check_amos_json(root / "dataset.json")
-    cases: dict[str, list[Path]] = {}
+    cases: dict[str, tuple[Path, Path]] = {}
     notes = []
     for part in ("Tr", "Va"):
         if part == "Va" and not (root / "imagesVa").is_dir():
             notes.append("imagesVa is missing, whose MR scans belong to the paper's training set")
             continue
-        files = [_mr_scans(root / f"{kind}{part}") for kind in ("images", "labels")]
-        cases |= {case: pair for case, *pair in pair_by_name(*files, AMOS_NAME, AMOS_NAME)}
+        images, labels = (_mr_scans(root / f"{kind}{part}") for kind in ("images", "labels"))
+        cases |= {case: (image, label) for case, image, label in pair_by_name(images, labels, AMOS_NAME, AMOS_NAME)}
     if not cases:
         raise UserError(f"{root} holds no MR scan: no labelled case is numbered above amos_{LAST_CT_ID:04d}")
     notes.append(
         "AMOS22 has no labels for the paper's 50 test scans, which U-Mamba's authors drew themselves; "
         "they are part of U-Mamba's release alone"
     )
-    files, slices = [], 0
+    files: list[OutputFile] = []
+    slices = 0
     for case, (image, label) in sorted(cases.items()):
         slices += _check_grids(image, label)
         files += [copy_of(f"imagesTr/{case}_0000.nii.gz", image), _mapped_label(case, image, label)]

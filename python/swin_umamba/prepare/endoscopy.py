@@ -121,7 +121,7 @@ def merge_masks(masks: list[tuple[int, Path]]) -> np.ndarray:
 
     Where masks overlap, a named instrument is kept over Other, and else the last in the order of the folders' names.
     """
-    types = None
+    types: np.ndarray | None = None
     for label, path in sorted(masks, key=lambda mask: (mask[0] != FOLDER_WORDS["other"], mask[1].parent.name)):
         mask = read_array(path, labels=True)
         # Some videos' masks are stored in colour; any value but black is the instrument's.
@@ -130,6 +130,8 @@ def merge_masks(masks: list[tuple[int, Path]]) -> np.ndarray:
         if inside.shape != types.shape:
             raise UserError(f"{path} has size {inside.shape}, the frame's other masks {types.shape}")
         types[inside] = label
+    if types is None:
+        raise ValueError("a frame without a mask")
     return types
 
 
@@ -254,5 +256,5 @@ def plan(source: Path, *, full_size: bool = False) -> Preparation:
         "training images": len(files) // 2,
         "test images": sum(file.target.startswith("imagesTs/") for file in test),
     }
-    options = {"frames_reduced_by": reduction}
+    options: dict[str, object] = {"frames_reduced_by": reduction}
     return Preparation(ENDOSCOPY, "EndoVis 2017 challenge", files + test, counts, notes, options)

@@ -99,13 +99,14 @@ def pair_by_name(
                 raise UserError(f"two files claim the case {case}: {cases[case]} and {path}")
             cases[case] = path
         found.append(cases)
-    for own, other, kind in ((*found, "label"), (*found[::-1], "image")):
+    of_images, of_labels = found
+    for own, other, kind in ((of_images, of_labels, "label"), (of_labels, of_images, "image")):
         lonely = sorted(set(own) - set(other))
         if lonely:
             raise UserError(
                 f"{len(lonely)} of {len(own)} files have no {kind}, such as {own[lonely[0]]}; is the download whole?"
             )
-    return [(case, found[0][case], found[1][case]) for case in sorted(found[0])]
+    return [(case, of_images[case], of_labels[case]) for case in sorted(of_images)]
 
 
 def unknown_layout(source: Path, dataset: str, expected: str) -> UserError:

@@ -50,7 +50,7 @@ def interior_and_boundary(instances: np.ndarray) -> np.ndarray:
     parts, _ = ndimage.label((instances > 0) & ~boundary)
     large = np.bincount(parts.ravel()) >= SMALLEST_INTERIOR
     large[0] = False
-    labels = large[parts].astype(np.uint8) * MICROSCOPY.labels["interior"]
+    labels: np.ndarray = large[parts].astype(np.uint8) * MICROSCOPY.labels["interior"]
     labels[boundary] = MICROSCOPY.labels["boundary"]
     return labels
 

@@ -42,7 +42,7 @@ def training_transform(name: str, size: int) -> Callable[[Tensor], Tensor]:
         augment.RandomResizedCrop((size, size), scale=LIGHT_SCALE if name == "light" else STRONG_SCALE),
         augment.RandomHorizontalFlip(),
     ]
-    strong = [augment.auto.RandAugment(RANDAUGMENT_OPERATIONS, RANDAUGMENT_MAGNITUDE)]
+    strong: list[nn.Module] = [augment.auto.RandAugment(RANDAUGMENT_OPERATIONS, RANDAUGMENT_MAGNITUDE)]
     # After the normalisation, so that what is erased is the mean.
     erasing = [augment.RandomErasing(p=ERASING_PROBABILITY)]
     return OneImage(light, strong if name == "strong" else [], [Normalize()], erasing if name == "strong" else [])
@@ -60,7 +60,8 @@ class OneImage:
         self.modules = nn.Sequential(*(module for part in modules for module in part))
 
     def __call__(self, image: Tensor) -> Tensor:
-        return self.modules(image[None])[0]
+        augmented: Tensor = self.modules(image[None])[0]
+        return augmented
 
 
 class ResizeAndCrop(nn.Module):

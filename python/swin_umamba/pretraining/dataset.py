@@ -16,7 +16,7 @@ from .images import read_image
 Key = tuple[int, int]
 
 
-class LabelledImages(Dataset):
+class LabelledImages(Dataset[tuple[Tensor, int] | UserError]):
     """Images and the numbers of their classes.
 
     An item is asked for by its epoch and its index, which with the seed decide its augmentation. So neither

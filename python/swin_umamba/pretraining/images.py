@@ -31,7 +31,7 @@ def read_size(path: Path) -> tuple[int, int]:
         return image_size(path)[0]
     try:
         with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
+            page = file.pages.first
             return page.imagelength, page.imagewidth
     except Exception as error:
         raise UserError(f"{path} cannot be read: {error}") from error
@@ -83,4 +83,5 @@ def _scale(array: np.ndarray, white: int | None, path: Path) -> np.ndarray:
     low, high = np.percentile(values, CLIPPED_PERCENTILES).astype(np.float32)
     if low == high:
         low, high = values.min(), values.max()
-    return np.clip((values - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
+    clipped: np.ndarray = np.clip((values - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
+    return clipped

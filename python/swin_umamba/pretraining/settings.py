@@ -105,7 +105,7 @@ def choose_settings(said: Mapping[str, Any], stored: PretrainingSettings | None)
         stored.check_unchanged(said, "leave it out, or start a new run with another --output")
         return stored
     settings = PretrainingSettings(**said).completed()
-    if settings.warmup_epochs > settings.epochs:
+    if settings.warmup_epochs is not None and settings.warmup_epochs > settings.epochs:
         raise UserError(
             f"--warmup-epochs {settings.warmup_epochs:g} is longer than the training of {settings.epochs} epochs"
         )

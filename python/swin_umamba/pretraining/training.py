@@ -72,7 +72,11 @@ class Pretraining:
             depths=settings.depths,
             drop_path_rate=settings.drop_path,
         ).to(self.device)
-        self.optimizer = make_optimizer(self.network, settings.learning_rate, settings.weight_decay)
+        # `PretrainingSettings.completed` has made them numbers.
+        assert settings.learning_rate is not None
+        assert settings.warmup_epochs is not None
+        self._learning_rate, self._warmup_epochs = settings.learning_rate, settings.warmup_epochs
+        self.optimizer = make_optimizer(self.network, self._learning_rate, settings.weight_decay)
         self.averaged = average_weights(self.network, settings.ema_decay)
         self.mix = MixImages(len(images.classes)) if settings.mixing else None
         self.batches = TrainingBatches(
@@ -175,16 +179,16 @@ class Pretraining:
 
     def _train_epoch(self, network: nn.Module, epoch: int, on_step: Callable[[float], object]) -> tuple[float, float]:
         settings, steps = self.settings, self.steps_per_epoch
-        warmup_steps = round(settings.warmup_epochs * steps)
+        warmup_steps = round(self._warmup_epochs * steps)
         network.train()
         self.batches.epoch = epoch
         losses = []
         for step, batch in enumerate(self.training_loader, epoch * steps):
             images, labels = self._to_device(batch)
-            targets = labels if self.mix is None else None
+            targets = labels
             if self.mix is not None:
                 images, targets = self.mix(images, labels)
-            rate = learning_rate_at(step, settings.epochs * steps, warmup_steps, settings.learning_rate)
+            rate = learning_rate_at(step, settings.epochs * steps, warmup_steps, self._learning_rate)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.zero_grad(set_to_none=True)
@@ -230,11 +234,11 @@ class Pretraining:
 
     def _loader(
         self,
-        samples: tuple,
+        samples: tuple[Any, ...],
         transform: Callable[[Tensor], Tensor],
-        batches: Sampler,
+        batches: Sampler[Any],
         workers: int,
-    ) -> DataLoader:
+    ) -> DataLoader[Any]:
         return DataLoader(
             LabelledImages(samples, transform, self.settings.seed),
             batch_sampler=batches,
@@ -252,7 +256,7 @@ class Pretraining:
         images, labels = (tensor.to(self.device, non_blocking=True) for tensor in batch)
         return images.contiguous(memory_format=torch.channels_last), labels
 
-    def _autocast(self) -> contextlib.AbstractContextManager:
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self._amp_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self._amp_dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ def draw_distributions(tables: Sequence[ScoreTable]) -> list[Chart]:
                 f"{name}: median {values.median:.3f}, from {values.min:.3f} to {values.max:.3f}"
                 for name, values in table.per_class.items()
             ),
-            lambda axes, table=table: plot_score_distributions(axes, table.by_class, table.name),
+            partial(plot_score_distributions, scores=table.by_class, label=table.name),
             height=MARGIN_HEIGHT + ROW_HEIGHT * len(table.per_class),
         )
         for table in tables

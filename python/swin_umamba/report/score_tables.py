@@ -113,7 +113,7 @@ def _statistics(values: Sequence[float]) -> Statistics:
 
 def make_intervals(tables: Sequence[ScoreTable], groups: GroupRecord | None) -> dict[str, tuple[float, float]]:
     """The bootstrap interval of the mean of each metric, by its name; see `bootstrap_interval`."""
-    of_scored = groups and groups.of_scored
+    of_scored = groups.of_scored if groups is not None else None
     intervals = {
         table.name: bootstrap_interval({row.identifier: row.mean for row in table.cases}, of_scored) for table in tables
     }
@@ -124,7 +124,10 @@ def make_group_spread(tables: Sequence[ScoreTable], groups: GroupRecord | None) 
     """Standard deviation of the groups' mean scores, by name of the metric; empty without groups."""
     if groups is None:
         return {}
-    return {table.name: spread({row.identifier: row.mean for row in table.cases}, groups.of_scored) for table in tables}
+    spreads = {
+        table.name: spread({row.identifier: row.mean for row in table.cases}, groups.of_scored) for table in tables
+    }
+    return {name: std for name, std in spreads.items() if std is not None}
 
 
 @dataclass(frozen=True)

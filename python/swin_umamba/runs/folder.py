@@ -57,7 +57,7 @@ class ResumableFolder(ResultsFolder):
     @property
     def is_finished(self) -> bool:
         """Whether a run has gone to its end here."""
-        return self.metrics.exists() and self.weights.exists()
+        return bool(self.metrics.exists() and self.weights.exists())
 
     def begin(self, settings: dict[str, Any], locks: contextlib.ExitStack, *, resumed: bool) -> None:
         """Write the settings of a run that has been checked.

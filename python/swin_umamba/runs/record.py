@@ -81,8 +81,8 @@ class HeldOutScores(Sparse):
                     raise ValueError(
                         f"per_case: the case {shown(case)} has the classes {shown(found)}, others have {shown(others)}"
                     )
-        for metric, scores in self.by_metric.items():
-            if set(scores.per_class) != classes:
+        for metric, of_metric in self.by_metric.items():
+            if set(of_metric.per_class) != classes:
                 raise ValueError(f"{metric} has no per_class of the classes {shown(sorted(classes))}")
 
     @property

@@ -188,14 +188,13 @@ def default_settings(dataset: str | None, model: str, pretrained: str | None) ->
     pretrained
         File of the encoder's ImageNet weights, or ``None``.
     """
-    said = {"model": model, "pretrained": pretrained}
     # A network without scans is trained as the one with them.
     trained_as = SYSTEMS[model].twin_of or model
     if dataset is None:
         # The rate of the sample suits AdamW on the Swin-UMambas; the others keep their own.
         rate = SAMPLE_SETTINGS.learning_rate if trained_as in PRETRAINABLE else None
-        return dataclasses.replace(SAMPLE_SETTINGS, learning_rate=rate, **said)
-    settings = Settings(dataset=dataset, **said)
+        return dataclasses.replace(SAMPLE_SETTINGS, learning_rate=rate, model=model, pretrained=pretrained)
+    settings = Settings(dataset=dataset, model=model, pretrained=pretrained)
     protocol = find_protocol(Path(dataset).name, trained_as, pretrained is not None)
     if protocol is None:
         return settings

@@ -35,7 +35,7 @@ def save_step(path: Path, batch: dict[str, Any], network: nn.Module, step: dict[
     str
         What to tell the user about the cause, what to do, and where the step is.
     """
-    bad = {
+    bad: dict[str, list[Any]] = {
         "images": find_bad_images(batch["data"]),
         "parameters": [name for name, value in network.named_parameters() if not _is_finite(value)],
         "gradients": [name for name, value in network.named_parameters() if not _is_finite(value.grad)],
@@ -57,7 +57,7 @@ def save_step(path: Path, batch: dict[str, Any], network: nn.Module, step: dict[
     return f"{_cause(bad, cases)}. {where}"
 
 
-def _cause(bad: dict[str, list], cases: list[str]) -> str:
+def _cause(bad: dict[str, list[Any]], cases: list[str]) -> str:
     if bad["images"]:
         names = [cases[index] if index < len(cases) else f"number {index}" for index in bad["images"]]
         return f"the batch holds NaN or infinite pixels in {_some(names)}: look at these images and their preprocessing"

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -38,6 +38,9 @@ from .nonfinite import find_bad_images, save_step
 from .observer import Observer
 from .precision import autocast_dtype, precision_name
 from .saved_state import check_optimizer, read_state
+
+if TYPE_CHECKING:
+    from ..networks.segmentation_network import SegmentationNetwork
 
 GRADIENT_NORM_LIMIT = 12  # nnU-Net's
 MAX_SKIPPED_STEPS = 30
@@ -79,12 +82,18 @@ class PaperTrainer(nnUNetTrainer):
     deep_supervision_scales: tuple[float, ...] | None = None
     mixed_precision = True
 
+    # nnU-Net's, for who reads or checks the types.
+    network: nn.Module
+    current_epoch: int
+    is_ddp: bool
+    _best_ema: float | None
+
     def __init__(
         self,
-        plans: dict,
+        plans: dict[str, Any],
         configuration: str,
         fold: int | str,
-        dataset_json: dict,
+        dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's signature
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
@@ -221,7 +230,7 @@ class PaperTrainer(nnUNetTrainer):
         wrapped = isinstance(self.network, DistributedDataParallel)
         if wrapped and trained == self._trained_when_wrapped:
             return
-        network = self.network.module if wrapped else self.network
+        network = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
         # The former wrapper takes its hooks off the parameters when it goes.
         self.network = network
         gc.collect()
@@ -236,7 +245,7 @@ class PaperTrainer(nnUNetTrainer):
         )
         self._trained_when_wrapped = trained
 
-    def train_step(self, batch: dict) -> dict:
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         for observer in self.observers:
             observer.step_begins()
         data, target = self._to_device(batch)
@@ -250,7 +259,7 @@ class PaperTrainer(nnUNetTrainer):
             self.grad_scaler.scale(loss).backward()
             self.grad_scaler.unscale_(self.optimizer)
         parameters = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
-        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         value = loss.item()
         self._stop_unless_finite(value, norm.item(), batch)
         nn.utils.clip_grads_with_norm_(parameters, GRADIENT_NORM_LIMIT, norm)
@@ -264,7 +273,7 @@ class PaperTrainer(nnUNetTrainer):
             observer.iteration_done(value)
         return {"loss": np.asarray(value, dtype=np.float32)}
 
-    def _stop_unless_finite(self, loss: float, norm: float, batch: dict) -> None:
+    def _stop_unless_finite(self, loss: float, norm: float, batch: dict[str, Any]) -> None:
         """Before the weights are touched: raise `RunError` where loss or gradient is NaN or infinite."""
         norm_is_bad = not math.isfinite(norm)
         if self.grad_scaler is not None:
@@ -286,7 +295,7 @@ class PaperTrainer(nnUNetTrainer):
             end_in_silence(EXIT_FAILED)
         raise RunError(message)
 
-    def _save_bad_step(self, loss: float, norm: float, batch: dict) -> str:
+    def _save_bad_step(self, loss: float, norm: float, batch: dict[str, Any]) -> str:
         path = Path(self.output_folder, f"nonfinite_epoch{self.current_epoch}_iteration{self._iteration}.pth")
         step = {
             "epoch": self.current_epoch,
@@ -313,7 +322,7 @@ class PaperTrainer(nnUNetTrainer):
         distributed.all_reduce(first, distributed.ReduceOp.MIN)
         return None if first.item() == count else int(first.item())
 
-    def validation_step(self, batch: dict) -> dict:
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         if self.device.type == "cuda":
             result = super().validation_step(batch)
         else:  # where nnU-Net's has no autocast, and with a GPU's the loss in half precision
@@ -333,11 +342,11 @@ class PaperTrainer(nnUNetTrainer):
         """
         log = self.logger
         log.log("epoch_end_timestamps", time(), self.current_epoch)
-        losses = [float(log.get_value(key, step=-1)) for key in ("train_losses", "val_losses")]
+        train_loss, validation_loss = (float(log.get_value(key, step=-1)) for key in ("train_losses", "val_losses"))
         dice = [float(value) for value in log.get_value("dice_per_class_or_region", step=-1)]
         seconds = log.get_value("epoch_end_timestamps", step=-1) - log.get_value("epoch_start_timestamps", step=-1)
         self.print_to_log_file(
-            f"train loss {losses[0]:.4f}, validation loss {losses[1]:.4f}, "
+            f"train loss {train_loss:.4f}, validation loss {validation_loss:.4f}, "
             f"pseudo Dice {[round(value, 4) for value in dice]}, {seconds:.1f} s"
         )
         smoothed = log.get_value("ema_fg_dice", step=-1)
@@ -355,7 +364,7 @@ class PaperTrainer(nnUNetTrainer):
         if not self.observers and self.local_rank == 0:
             log.plot_progress_png(self.output_folder)
         for observer in self.observers:
-            observer.epoch_done(self.current_epoch, *losses, float(np.nanmean(dice)))
+            observer.epoch_done(self.current_epoch, train_loss, validation_loss, float(np.nanmean(dice)))
         self.current_epoch += 1
 
     def on_train_end(self) -> None:
@@ -390,7 +399,7 @@ class PaperTrainer(nnUNetTrainer):
         }
         write_checkpoint(filename, checkpoint)
 
-    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
+    def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
         """Go on after a checkpoint of this class or of nnU-Net's; reading it runs no code from the file.
 
         Raises
@@ -427,19 +436,19 @@ class PaperTrainer(nnUNetTrainer):
         self.current_epoch = checkpoint["current_epoch"]
         self.inference_allowed_mirroring_axes = checkpoint["inference_allowed_mirroring_axes"]
 
-    def _bare_network(self) -> nn.Module:
+    def _bare_network(self) -> SegmentationNetwork:
         """The network without the wrappers of DDP and torch.compile."""
         network = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
-        return network._orig_mod if isinstance(network, OptimizedModule) else network
+        return cast("SegmentationNetwork", network._orig_mod if isinstance(network, OptimizedModule) else network)
 
-    def _to_device(self, batch: dict) -> tuple[torch.Tensor, list[torch.Tensor] | torch.Tensor]:
+    def _to_device(self, batch: dict[str, Any]) -> tuple[torch.Tensor, list[torch.Tensor] | torch.Tensor]:
         data = batch["data"].to(self.device, non_blocking=True)
         target = batch["target"]
         if isinstance(target, list):
             return data, [scale.to(self.device, non_blocking=True) for scale in target]
         return data, target.to(self.device, non_blocking=True)
 
-    def _autocast(self) -> contextlib.AbstractContextManager:
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self._amp_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self._amp_dtype)

@@ -19,18 +19,17 @@ from .swin_umamba_trainers import (
     nnUNetTrainerSwinUMambaScratch,
 )
 
-TRAINER_CLASSES: dict[str, type[PaperTrainer]] = {
-    trainer.__name__: trainer
-    for trainer in (
-        nnUNetTrainerSwinUMamba,
-        nnUNetTrainerSwinUMambaD,
-        nnUNetTrainerSwinUMambaScratch,
-        nnUNetTrainerSwinUMambaDScratch,
-        nnUNetTrainerSwinUMambaNoScan,
-        nnUNetTrainerSwinUMambaDNoScan,
-        *BASELINE_TRAINERS,
-    )
-}
+_TRAINERS: tuple[type[PaperTrainer], ...] = (
+    nnUNetTrainerSwinUMamba,
+    nnUNetTrainerSwinUMambaD,
+    nnUNetTrainerSwinUMambaScratch,
+    nnUNetTrainerSwinUMambaDScratch,
+    nnUNetTrainerSwinUMambaNoScan,
+    nnUNetTrainerSwinUMambaDNoScan,
+    *BASELINE_TRAINERS,
+)
+
+TRAINER_CLASSES = {trainer.__name__: trainer for trainer in _TRAINERS}
 
 
 def register_trainers() -> None:

@@ -10,7 +10,7 @@ import torch
 from ..checkpoints import CheckpointError
 from ..checkpoints.plain_data import read_entries
 
-_KINDS = {
+_KINDS: dict[str, type | tuple[type, ...]] = {
     "network_weights": dict,
     "optimizer_state": dict,
     "grad_scaler_state": (dict, type(None)),

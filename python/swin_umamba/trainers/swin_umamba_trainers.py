@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from batchgenerators.utilities.file_and_folder_operations import join
@@ -27,6 +27,7 @@ from .schedule import CosineEpochSchedule
 
 if TYPE_CHECKING:
     from ..checkpoints import LoadReport
+    from ..networks.vmamba_segmentation_network import VMambaSegmentationNetwork
 
 
 class SwinUMambaTrainer(PaperTrainer):
@@ -54,10 +55,10 @@ class SwinUMambaTrainer(PaperTrainer):
 
     def __init__(
         self,
-        plans: dict,
+        plans: dict[str, Any],
         configuration: str,
         fold: int | str,
-        dataset_json: dict,
+        dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's signature
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
@@ -103,6 +104,9 @@ class SwinUMambaTrainer(PaperTrainer):
         super().initialize()
         self._random_weight = self._encoder_weight().clone()
 
+    def _bare_network(self) -> VMambaSegmentationNetwork:
+        return cast("VMambaSegmentationNetwork", super()._bare_network())
+
     def _encoder_weight(self) -> torch.Tensor:
         return self._bare_network().vssm_encoder.patch_embed.proj.weight.detach()
 
@@ -121,7 +125,7 @@ class SwinUMambaTrainer(PaperTrainer):
         starts = self.current_epoch == 0 and self.pretrained_report is None
         if not (self.pretrained and starts and self.local_rank == 0):
             return
-        if not torch.equal(self._encoder_weight(), self._random_weight):
+        if self._random_weight is None or not torch.equal(self._encoder_weight(), self._random_weight):
             self.print_to_log_file("The network has been given other weights, so no ImageNet weights are read.")
             return
         from ..checkpoints import load_pretrained

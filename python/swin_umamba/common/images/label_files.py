@@ -131,12 +131,13 @@ def read_label_image(path: Path) -> LabelImage:
     except ImageFault as fault:
         raise UserError(fault.of(path)) from fault
     # A 2-D image has rows and columns in every format but NIfTI.
+    spacing = image.spacing or (1.0,) * image.n_axes
     if image.n_axes == 3:
-        labels, spacing = image.values[0].T, image.spacing
+        labels = image.values[0].T
     elif image_ending(path) in NIFTI_ENDINGS:
-        labels, spacing = image.values[0, 0].T, image.spacing
+        labels = image.values[0, 0].T
     else:
-        labels, spacing = image.values[0, 0], (image.spacing or (1.0, 1.0))[::-1]
+        labels, spacing = image.values[0, 0], spacing[::-1]
     return LabelImage(labels, spacing, image.affines)
 
 

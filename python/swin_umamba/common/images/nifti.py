@@ -5,7 +5,9 @@ The rule is written down for users in docs/images.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -42,7 +44,7 @@ def read_nifti(path: Path) -> StoredImage:
     if unit is None:
         raise ImageFault(f"its header counts in the unknown unit {int(header['xyzt_units']) & 7}; set it to mm")
     # nibabel has put 1 in the place of sizes of 0, without a word.
-    with nibabel.openers.ImageOpener(path) as file:
+    with nibabel.openers.ImageOpener(str(path)) as file:
         spacing = _spacing(type(header).from_fileobj(file, check=False), shape)
     forms = _forms(header, shape, spacing)
     n_bytes = float(np.prod(shape, dtype=float)) * header.get_data_dtype().itemsize
@@ -58,8 +60,8 @@ def read_nifti(path: Path) -> StoredImage:
     )
 
 
-def _spacing(header: nibabel.Nifti1Header, shape: tuple[int, ...]) -> tuple[np.float32, ...]:
-    """The sizes of a voxel, in the header's unit."""
+def _spacing(header: nibabel.Nifti1Header, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """The sizes of a voxel, float32 in the header's unit."""
     spacing = list(np.abs(header["pixdim"][1 : len(shape) + 1]))
     for axis, size in enumerate(spacing):
         if size == 0 and shape[axis] == 1:
@@ -70,7 +72,7 @@ def _spacing(header: nibabel.Nifti1Header, shape: tuple[int, ...]) -> tuple[np.f
     return tuple(spacing)
 
 
-def _forms(header: nibabel.Nifti1Header, shape: tuple[int, ...], spacing: tuple[np.float32, ...]) -> list[np.ndarray]:
+def _forms(header: nibabel.Nifti1Header, shape: tuple[int, ...], spacing: tuple[Any, ...]) -> list[np.ndarray]:
     """The places that the header states, sform before qform, in its unit; refused where its voxel size is open."""
     qform = header.get_qform() if header["qform_code"] > 0 else None
     if header["sform_code"] <= 0:
@@ -95,7 +97,7 @@ def _forms(header: nibabel.Nifti1Header, shape: tuple[int, ...], spacing: tuple[
     return [sform] if qform is None else [sform, qform]
 
 
-def _shown(sizes: object) -> str:
+def _shown(sizes: Iterable[float]) -> str:
     return " × ".join(f"{size:.6g}" for size in sizes)
 
 

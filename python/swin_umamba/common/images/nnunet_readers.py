@@ -64,7 +64,7 @@ class _OneRule:
         elif image_ending(path) not in NIFTI_ENDINGS and "sitk_stuff" in properties:
             write_itk_labels(path, labels, properties["sitk_stuff"])
         else:
-            super().write_seg(labels, output_fname, properties)
+            super().write_seg(labels, output_fname, properties)  # type: ignore[misc] # of the class beside this one
 
     def fitting(self, image: StoredImage) -> StoredImage:
         """Return an image; raise `ImageFault` unless it has as many axes as this reader takes."""
@@ -102,7 +102,8 @@ def _packed(labels: np.ndarray) -> np.ndarray:
 
 def _header(content: bytes) -> nibabel.Nifti1Header:
     kind = nibabel.Nifti2Header if len(content) >= nibabel.Nifti2Header.sizeof_hdr else nibabel.Nifti1Header
-    return kind.from_fileobj(io.BytesIO(content), check=False)
+    header: nibabel.Nifti1Header = kind.from_fileobj(io.BytesIO(content), check=False)
+    return header
 
 
 class NaturalImage2DIO(_OneRule, natural_image_reader_writer.NaturalImage2DIO):
@@ -136,8 +137,10 @@ class NibabelIO(_OneRule, nibabel_reader_writer.NibabelIO):
 
     def _kept(self, image: StoredImage) -> dict[str, Any]:
         kept = super()._kept(image)
-        affine = image.affines[0] if image.affines else image.header.get_best_affine()
-        kept["nibabel_stuff"] = {"original_affine": affine}
+        if image.affines:
+            kept["nibabel_stuff"] = {"original_affine": image.affines[0]}
+        elif image.header is not None:
+            kept["nibabel_stuff"] = {"original_affine": image.header.get_best_affine()}
         return kept
 
 
@@ -146,18 +149,18 @@ class _Reoriented:
 
     def read_images(self, image_fnames: Sequence[str]) -> tuple[np.ndarray, dict[str, Any]]:
         images = [read_stored(Path(name)) for name in image_fnames]
-        array, kept = super().read_images(image_fnames)
+        array, kept = super().read_images(image_fnames)  # type: ignore[misc] # of the class beside this one
         self._compare(images[0], array, kept)
         return array, kept
 
     def read_seg(self, seg_fname: str) -> tuple[np.ndarray, dict[str, Any]]:
         image = read_stored_labels(Path(seg_fname))
-        array, kept = super().read_seg(seg_fname)
+        array, kept = super().read_seg(seg_fname)  # type: ignore[misc]
         self._compare(image, array, kept)
         return as_labels(array).astype(np.float32), kept
 
     def _compare(self, image: StoredImage, array: np.ndarray, kept: dict[str, Any]) -> None:
-        sizes = sorted(image.spacing)
+        sizes = sorted(image.spacing or ())
         if not np.isfinite(image.values).all():
             raise ImageFault("it holds NaN or infinite values; replace them")
         same = sorted(array.shape[1:]) == sorted(image.values.shape[1:])
@@ -199,6 +202,6 @@ def _visible_files(*args: Any, **options: Any) -> list[str]:
 class Preprocessor(DefaultPreprocessor):
     """nnU-Net's, whose worker processes begin without these readers."""
 
-    def run_case(self, *args: Any, **options: Any) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    def run_case(self, *args: Any, **options: Any) -> Any:
         register_readers()
         return super().run_case(*args, **options)

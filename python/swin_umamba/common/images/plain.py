@@ -52,8 +52,8 @@ def read_plain(path: Path, *, labels: bool, strict: bool = True) -> StoredImage:
     depth = head[24] if png else 8
     with Image.open(path, formats=PILLOW_FORMATS) as image:
         _check_size(image.width * image.height, path)
-        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-            raise ImageFault(f"it holds {image.n_frames} images; {_ONE_IMAGE}")
+        if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":
+            raise ImageFault(f"it holds {frames} images; {_ONE_IMAGE}")
         if labels and image.format in ("JPEG", "MPO"):
             raise ImageFault(LOSSY)
         orientation = _orientation(image)
@@ -93,7 +93,7 @@ def _check_size(n_pixels: int, path: Path, bytes_each: float = 0.125) -> None:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return image.getexif().get(0x0112, 1)
+        return int(image.getexif().get(0x0112, 1))
     # Damaged notes about an image say nothing about it.
     except Exception:
         return 1

@@ -150,9 +150,12 @@ def open_nifti(path: Path) -> nibabel.Nifti1Image:
         The file is no NIfTI image.
     """
     try:
-        return nibabel.load(path)
+        image = nibabel.load(path)
     except Exception as error:
         raise UserError(f"{path} cannot be read: {last_line(error)}") from error
+    if not isinstance(image, nibabel.Nifti1Image):
+        raise UserError(f"{path} cannot be read: it is no NIfTI file")
+    return image
 
 
 def read_nifti_labels(path: Path, largest: int) -> np.ndarray:
@@ -169,7 +172,8 @@ def read_nifti_labels(path: Path, largest: int) -> np.ndarray:
         raise UserError(fault.of(path)) from fault
     if (highest := int(labels.max())) > largest:
         raise UserError(f"{path} holds the label {highest}; wanted are whole numbers from 0 to {largest}")
-    return labels.astype(np.uint8)
+    as_bytes: np.ndarray = labels.astype(np.uint8)
+    return as_bytes
 
 
 def nifti_bytes(labels: np.ndarray, like: nibabel.Nifti1Image) -> bytes:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import nibabel
 
 
 class ImageFault(Exception):
@@ -48,8 +52,8 @@ class StoredImage:
         hold two. Empty where the file has no position.
     white : int or None
         The largest value that the pixels could have, 255 for 8 bits; ``None`` where that is not told.
-    header : object
-        nibabel's header of a NIfTI file, from which a label image on the same grid gets its own.
+    header : nibabel.Nifti1Header, optional
+        Header of a NIfTI file, from which a label image on the same grid gets its own.
     """
 
     values: np.ndarray
@@ -57,7 +61,7 @@ class StoredImage:
     spacing: tuple[float, ...] | None = None
     affines: tuple[np.ndarray, ...] = ()
     white: int | None = None
-    header: object = None
+    header: nibabel.Nifti1Header | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 4 or self.values.size == 0:

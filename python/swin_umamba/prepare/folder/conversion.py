@@ -69,6 +69,8 @@ def labels_by_file(pair: Pair, labels: Mapping[NameForm, int], threshold: int | 
             inside = codes_of(read_mask(path, threshold=threshold), threshold)[0] != 0
         merged = np.zeros(inside.shape, dtype=np.uint8) if merged is None else merged
         merged[inside] = labels[form]
+    if merged is None:
+        raise ValueError(f"the case {pair.case} has no mask")
     return merged
 
 

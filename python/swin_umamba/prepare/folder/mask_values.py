@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -289,7 +289,7 @@ def _named(
     return labels, {value: labels[name] for value, name in numbers.items() if name != BACKGROUND}
 
 
-def number_labels(names: Sequence[str]) -> dict[str, int]:
+def number_labels(names: Iterable[str]) -> dict[str, int]:
     """Number the names from 1 in their order, without the background; to be ignored comes last, as nnU-Net wants it."""
     kept = sorted(dict.fromkeys(name for name in names if name != BACKGROUND), key=lambda name: name == IGNORE)
     if not [name for name in kept if name != IGNORE]:
@@ -299,7 +299,7 @@ def number_labels(names: Sequence[str]) -> dict[str, int]:
     return {name: label for label, name in enumerate(kept, start=1)}
 
 
-def _several(values: Sequence[int], as_colours: bool) -> str:
+def _several(values: Iterable[int], as_colours: bool) -> str:
     shown = [_shown(value, as_colours) for value in sorted(values)]
     return "the value" + "s" * (len(shown) > 1) + " " + ", ".join(shown[:5]) + ", ..." * (len(shown) > 5)
 

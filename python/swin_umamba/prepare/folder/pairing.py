@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,9 +163,8 @@ def _case_of(stem: str) -> str:
     return stem.removesuffix("_0000").replace("/", "_")
 
 
-def _likely_forms(shared: Iterator[str], masks: list[str]) -> list[NameForm]:
+def _likely_forms(shared: Collection[str], masks: list[str]) -> list[NameForm]:
     """The forms that names of masks have more than the shared parts, those of most masks first."""
-    shared = set(shared)
     step = max(1, len(masks) // _SAMPLE)
     counts: Counter[NameForm] = Counter()
     for stem in masks[::step]:

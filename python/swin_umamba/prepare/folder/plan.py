@@ -160,12 +160,12 @@ def _format_of(kinds: Mapping[str, ImageKind], pairs: Sequence[Pair]) -> tuple[s
     """The ending of all files, the channels of all images, and what is odd about them."""
     paths = {pair.case: pair.image for pair in pairs}
 
-    def one_of(wanted: Callable[[ImageKind], bool]) -> Path:
-        return next(paths[case] for case, kind in kinds.items() if wanted(kind))
+    def one_of(of: Callable[[ImageKind], object], wanted: object) -> Path:
+        return next(paths[case] for case, kind in kinds.items() if of(kind) == wanted)
 
     if len({(kind.n_axes, kind.has_size) for kind in kinds.values()}) > 1:
         first, *others = dict.fromkeys((kind.n_axes, kind.has_size) for kind in kinds.values())
-        shown = [one_of(lambda kind, want=want: (kind.n_axes, kind.has_size) == want) for want in (first, others[0])]
+        shown = [one_of(lambda kind: (kind.n_axes, kind.has_size), want) for want in (first, others[0])]
         raise UserError(
             f"images are of different kinds, 2-D or volumes, with and without a size in mm, such as {shown[0]} and "
             f"{shown[1]}; prepare each kind as a data set of its own"
@@ -176,7 +176,7 @@ def _format_of(kinds: Mapping[str, ImageKind], pairs: Sequence[Pair]) -> tuple[s
     elif len(counts) == 1:
         (n_channels,) = counts
     else:
-        shown = [one_of(lambda kind, want=want: kind.n_channels == want) for want in sorted(counts)[:2]]
+        shown = [one_of(lambda kind: kind.n_channels, want) for want in sorted(counts)[:2]]
         raise UserError(
             f"images have {' and '.join(map(str, sorted(counts)))} channels, such as {shown[0]} and {shown[1]}; give "
             f"all the same"
@@ -189,7 +189,7 @@ def _format_of(kinds: Mapping[str, ImageKind], pairs: Sequence[Pair]) -> tuple[s
         n_grey = sum(kind.is_grey for kind in kinds.values())
         notes.append(f"{n_grey} of {len(kinds)} images are grey, and are stored in colour as the others are")
     if len(types) > 1:
-        shown = [one_of(lambda kind, want=want: kind.dtype == want) for want in types[:2]]
+        shown = [one_of(lambda kind: kind.dtype, want) for want in types[:2]]
         notes.append(
             f"values are of several types ({', '.join(types)}), such as of {shown[0]} and {shown[1]}; they are kept as "
             f"stored, so see that equal values mean the same"

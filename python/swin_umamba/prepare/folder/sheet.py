@@ -23,7 +23,7 @@ def write_sheet(preparation: Preparation, folder: Path) -> Path:
     """Draw eight pairs of a written data set, from the first case to the last, and return the picture's path."""
     labels = sorted(file.target for file in preparation.files if file.target.startswith("labels"))
     chosen = [labels[index] for index in np.unique(np.linspace(0, len(labels) - 1, _N_PAIRS).round().astype(int))]
-    classes = {name: (label,) for name, label in preparation.definition.labels.items()}
+    classes: dict[str, tuple[int, ...]] = {name: (label,) for name, label in preparation.definition.labels.items()}
     title = f"{preparation.definition.name}: {len(chosen)} of {len(labels)} cases"
     draw_contact_sheet(folder / SHEET, [_row(folder, target) for target in chosen], classes, title)
     return folder / SHEET

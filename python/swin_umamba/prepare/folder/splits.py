@@ -31,7 +31,8 @@ def choose_test_cases(groups: Mapping[str, str], share: float) -> set[str]:
         raise UserError(
             f"--test-share needs two groups at least, all {len(groups)} cases are of one, {next(iter(members))}"
         )
-    wanted, chosen = share * len(groups), set()
+    wanted = share * len(groups)
+    chosen: set[str] = set()
     for cases in _shuffled(members)[:-1]:
         # One group at least is taken, and one is left.
         if not chosen or abs(len(chosen) + len(cases) - wanted) < abs(len(chosen) - wanted):

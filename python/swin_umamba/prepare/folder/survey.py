@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from ...datasets.raw_dataset import want_one_grid
 from .mask_values import FoundValues, codes_of, opaque, read_mask, unique_values
 from .pairing import NameForm, Pair, Pairing
 from .reading import reading
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _PNG_KINDS_TO_COPY = {0: 1, 2: 3}
 """PNG's kinds of pixels that every program reads alike, without palette and opacity: their channels."""
@@ -121,7 +125,7 @@ def look_at(
     return survey
 
 
-def _in_order(pool: ThreadPoolExecutor, function: Callable, items: Sequence, ahead: int) -> Iterator:
+def _in_order(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
     """Results in the order of the items, few of them made ahead so that memory does not depend on their number."""
     rest = iter(items)
     pending = [pool.submit(function, item) for item in islice(rest, ahead)]

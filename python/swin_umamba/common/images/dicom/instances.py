@@ -67,6 +67,7 @@ class Instance:
     @property
     def normal(self) -> np.ndarray:
         """The direction that is perpendicular to a slice."""
+        assert self.orientation is not None  # see is_slice
         return np.cross(self.orientation[:3], self.orientation[3:])
 
 

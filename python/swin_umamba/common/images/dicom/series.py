@@ -162,10 +162,15 @@ def _read_slices(instances: tuple[Instance, ...], irregular: bool) -> DicomImage
         if len(instances) == 1:
             found = header.get("SpacingBetweenSlices") or header.get("SliceThickness")
             thickness = float(found) if found else None
-    planes = [Plane(i.orientation, i.position, s) for i, s in zip(instances, spacings, strict=True)]
+    planes = [
+        Plane(i.orientation, i.position, spacing)
+        for i, spacing in zip(instances, spacings, strict=True)
+        if i.orientation is not None and i.position is not None  # as all slices have
+    ]
     stack = stack_of(planes, thickness, irregular)
     files = tuple(instances[index].path for index in stack.order)
-    frames, rules = [], []
+    frames: list[np.ndarray] = []
+    rules = []
     for path in files:
         dataset = pydicom.dcmread(path, force=True)
         frame = read_frames(dataset)
@@ -209,7 +214,8 @@ def _read_enhanced(path: Path, dataset: Dataset, frames: np.ndarray, irregular: 
     def group(frame: Dataset, name: str) -> Dataset | None:
         for holder in (frame, shared):
             if holder is not None and holder.get(name):
-                return holder[name].value[0]
+                found: Dataset = holder[name].value[0]
+                return found
         return None
 
     planes, rules, sources = [], [], set()
