@@ -120,6 +120,7 @@ def write_dicom_seg(
         raise UserError(f"{files[0]} has {n_frames} frames without a place, for which no DICOM-SEG can be written")
     pixels = labels.astype(np.uint8 if len(segments) < 256 else np.uint16)
     if n_frames > 1:
+        assert frames is not None
         # In the order of the source's frames, of which an irregular series may leave out some.
         ordered = np.zeros((n_frames, *pixels.shape[1:]), dtype=pixels.dtype)
         ordered[list(frames)] = pixels
@@ -173,4 +174,5 @@ def _series_number(source: Dataset) -> int:
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
-    return tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return red, green, blue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,6 +127,6 @@ def _split(name: str, channels: dict[int | None, Path], ending: str, n_channels:
     raise CaseError(f"it has the channels {_span(numbers)}, the model wants {_span(range(n_channels))}")
 
 
-def _span(numbers: list[int] | range) -> str:
-    shown = [f"{number:04d}" for number in numbers]
+def _span(numbers: Iterable[int | None]) -> str:
+    shown = [f"{number:04d}" for number in numbers if number is not None]
     return ", ".join(shown if len(shown) <= 4 else [*shown[:2], "...", shown[-1]])

@@ -114,7 +114,8 @@ def read_image(case: InputCase, trained_with: type[BaseReaderWriter], n_channels
 
 def _read_file(reader: BaseReaderWriter, path: Any) -> tuple[np.ndarray, dict[str, Any]]:
     try:
-        return reader.read_images((str(path),))
+        image: tuple[np.ndarray, dict[str, Any]] = reader.read_images((str(path),))
+        return image
     except ImageFault as fault:
         raise CaseError(fault.of(path.name)) from fault
     # A reader of nnU-Net's own raises whatever its library raises, which is no closed list.

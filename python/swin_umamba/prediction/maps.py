@@ -60,10 +60,13 @@ def uncertainty(probabilities: np.ndarray, has_regions: bool) -> np.ndarray:
         float32 (Z, H, W) in [0, 1]: ``-sum(p log p) / log n``; of regions the mean of their binary entropies.
     """
     if not has_regions:
-        return np.clip(_plogp(probabilities).sum(axis=0) / -np.log(len(probabilities)), 0, 1).astype(np.float32)
-    entropies = _plogp(probabilities) + _plogp(1 - probabilities)
-    return np.clip(entropies.mean(axis=0) / -np.log(2), 0, 1).astype(np.float32)
+        entropy = _plogp(probabilities).sum(axis=0) / -np.log(len(probabilities))
+    else:
+        entropy = (_plogp(probabilities) + _plogp(1 - probabilities)).mean(axis=0) / -np.log(2)
+    clipped: np.ndarray = np.clip(entropy, 0, 1).astype(np.float32)
+    return clipped
 
 
 def _plogp(p: np.ndarray) -> np.ndarray:
-    return p * np.log(p, where=p > 0, out=np.zeros_like(p))
+    product: np.ndarray = p * np.log(p, where=p > 0, out=np.zeros_like(p))
+    return product

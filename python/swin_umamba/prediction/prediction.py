@@ -312,12 +312,15 @@ def _write(
     try:
         with output.writing(case) as folder:
             if output.probabilities:
+                assert probabilities is not None
                 np.savez_compressed(folder / f"{case.identifier}.npz", probabilities=probabilities)
                 with open(folder / f"{case.identifier}.pkl", "wb") as file:
                     pickle.dump(loaded.properties, file)
             if output.probability_images or output.uncertainty:
+                assert probabilities is not None
                 _write_maps(predictor, loaded, probabilities, output, folder)
             if output.statistics:
+                assert loaded.pixels is not None  # see OutputFolder.wants_pixels
                 rows = measure_labels(
                     case.identifier,
                     labels,
@@ -329,6 +332,7 @@ def _write(
                 (folder / "statistics").mkdir()
                 write_rows(folder / "statistics" / f"{case.identifier}.csv", rows)
             if output.overlays:
+                assert loaded.pixels is not None
                 # Loads matplotlib.
                 from ..figures import write_overlay
 

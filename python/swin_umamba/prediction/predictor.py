@@ -77,10 +77,13 @@ def load_predictor(
     trainer_class = _find_trainer(model) if system is None else None
 
     def build() -> nn.Module:
-        if system is None:
-            return trainer_class.build_network_architecture(
+        network: nn.Module
+        if trainer_class is not None:
+            network = trainer_class.build_network_architecture(
                 plans, configuration, n_channels, labels.num_segmentation_heads, enable_deep_supervision=False
             )
+            return network
+        assert system is not None
         with _NoRandomNumbers():
             patch_size = tuple(configuration.patch_size)
             return build_model(system.name, n_channels, labels.num_segmentation_heads, patch_size, False)
@@ -111,7 +114,7 @@ def load_predictor(
             batch_size=batch_size,
         )
         _use_plans(predictor)
-    mixed = _mixed_precision(trainer_class) if system is None else system.mixed_precision
+    mixed = system.mixed_precision if system is not None else _mixed_precision(trainer_class)
     if precision != "auto" or mixed is not None:
         predictor.autocast_dtype = prediction_dtype(precision, model.amp, device, mixed is not False) or torch.float32
     if device.type == "cpu" and predictor.autocast_dtype is not None:
@@ -151,11 +154,13 @@ def _laid_out(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tenso
     return result
 
 
-def _mixed_precision(trainer_class: type) -> bool | None:
+def _mixed_precision(trainer_class: type | None) -> bool | None:
     """Whether a trainer of this package computes in mixed precision; ``None`` of another, which is nnU-Net's choice."""
     from ..trainers.paper_trainer import PaperTrainer
 
-    return trainer_class.mixed_precision if issubclass(trainer_class, PaperTrainer) else None
+    if trainer_class is None or not issubclass(trainer_class, PaperTrainer):
+        return None
+    return trainer_class.mixed_precision
 
 
 @contextlib.contextmanager
@@ -212,7 +217,8 @@ def _find_trainer(model: TrainedModel) -> type[nnUNetTrainer]:
         found = recursive_find_trainer_class_by_name(model.trainer_name)
         if not issubclass(found, nnUNetTrainer):
             raise TypeError("it is no trainer")
-        return found
+        trainer: type[Any] = found
+        return trainer
     # The search imports modules of other packages, which raise whatever they like.
     except Exception as error:
         raise UserError(

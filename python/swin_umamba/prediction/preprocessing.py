@@ -103,7 +103,8 @@ def _run_default(
         configuration,
         plans.foreground_intensity_properties_per_channel,
     )
-    return configuration.resampling_fn_data(data, shape, spacing, target)
+    resampled: np.ndarray = configuration.resampling_fn_data(data, shape, spacing, target)
+    return resampled
 
 
 def label_type(predictor: SlidingWindowPredictor) -> type[np.generic]:
@@ -117,8 +118,9 @@ def restore(
     """Bring what the sliding window gave back to the grid of the image; see `predict_array`."""
     if output.error is not None:
         raise output.error
-    if output.logits is None:
+    if output.labels is not None:
         return restore_labels(predictor, output.labels, output.properties), None
+    assert output.logits is not None
     return restore_logits(predictor, output.logits, output.properties, with_probabilities=with_probabilities)
 
 

@@ -103,7 +103,7 @@ class SlidingWindowPredictor:
     @property
     def n_channels(self) -> int:
         """Channels that an image must have."""
-        return determine_num_input_channels(self.plans_manager, self.configuration_manager, self.dataset_json)
+        return int(determine_num_input_channels(self.plans_manager, self.configuration_manager, self.dataset_json))
 
     @property
     def label_values(self) -> dict[str, int | list[int]]:
@@ -171,6 +171,7 @@ class SlidingWindowPredictor:
         (output,) = self.predict([PreparedImage(data, {}, False)], with_logits=True)
         if output.error is not None:
             raise output.error
+        assert output.logits is not None
         return output.logits
 
     def _predict_tiles(self, batch: list[tuple[_Underway, Position]]) -> None:
@@ -202,11 +203,11 @@ class SlidingWindowPredictor:
         tiles = tiles.to(self.device)
         axes = [axis + 2 for axis in self.mirroring_axes]
         mirrorings = [some for n in range(len(axes) + 1) for some in itertools.combinations(axes, n)]
-        n_together = max(1, self.batch_size // len(tiles))
-        outputs = []
+        n_together = max(1, (self.batch_size or 1) // len(tiles))
+        outputs: list[Tensor] = []
         with self.autocast():
             for network in self.networks:
-                total = None
+                total: Tensor | None = None
                 for first in range(0, len(mirrorings), n_together):
                     some = mirrorings[first : first + n_together]
                     mirrored = network(torch.cat([torch.flip(tiles, along) for along in some]) if axes else tiles)
@@ -215,6 +216,7 @@ class SlidingWindowPredictor:
                     for along, output in zip(some, mirrored.split(len(tiles)), strict=True):
                         # The first is not mirrored.
                         total = output if total is None else total.add_(torch.flip(output, along))
+                assert total is not None
                 if axes:
                     total /= len(mirrorings)
                 outputs.append(total)
@@ -245,6 +247,7 @@ class _Underway:
             len(predictor.networks),
             self._keep_logits if with_logits else self._keep_labels,
         )
+        self._result: Any
         if with_logits:
             self._result = torch.empty((n_classes, *image.data.shape[1:]), dtype=torch.half)
         else:
@@ -275,5 +278,6 @@ class _Underway:
     def output(self) -> WindowOutput:
         if self.tiles.error is not None:
             return WindowOutput(self._image.properties, error=self.tiles.error)
-        is_labels = isinstance(self._result, np.ndarray)
-        return WindowOutput(self._image.properties, **{"labels" if is_labels else "logits": self._result})
+        if isinstance(self._result, np.ndarray):
+            return WindowOutput(self._image.properties, labels=self._result)
+        return WindowOutput(self._image.properties, logits=self._result)

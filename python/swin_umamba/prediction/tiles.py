@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
+from typing import Any
 
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
@@ -84,7 +85,8 @@ class ImageInTiles:
         """What the network sees of the image at a position, (C, ...), not copied."""
         z, start = position
         view = self._data[:, z] if self._has_slices else self._data
-        return view[(slice(None), *(slice(s, s + n) for s, n in zip(start, self._patch_size, strict=True)))]
+        tile: Tensor = view[(slice(None), *(slice(s, s + n) for s, n in zip(start, self._patch_size, strict=True)))]
+        return tile
 
     def add(self, position: Position, outputs: Sequence[Tensor]) -> None:
         """Add the outputs of all folds for one tile, (classes, ...) each, which are written over.
@@ -104,7 +106,7 @@ class ImageInTiles:
         self._weights[columns] += self._weight
         self.n_done += 1
         if self.n_done == len(self.positions):
-            self._give(self._patch_size[0])
+            self._give(self._patch_size[0], *self._row)
             self._sums = []
 
     def _go_to(self, z: int, row: int) -> None:
@@ -114,7 +116,7 @@ class ImageInTiles:
         if not self._sums or z != former_z:
             if self._sums:
                 self._give(self._patch_size[0], former_z, former_row)
-            options = {"dtype": torch.half, "device": self._weight.device}
+            options: dict[str, Any] = {"dtype": torch.half, "device": self._weight.device}
             self._sums = [torch.zeros((self._n_classes, *self._strip), **options) for _ in range(self._n_folds)]
             self._weights = torch.zeros(self._strip, **options)
             return
@@ -124,17 +126,16 @@ class ImageInTiles:
             strip[:, :-n_rows] = strip[:, n_rows:].clone()
             strip[:, -n_rows:] = 0
 
-    def _give(self, n_rows: int, z: int | None = None, row: int | None = None) -> None:
-        z, row = self._row if z is None else (z, row)
+    def _give(self, n_rows: int, z: int, row: int) -> None:
         rows, *columns = self._inside
         first, last = max(row, rows.start), min(row + n_rows, rows.stop)
         if first >= last:
             return
         here = (slice(first - row, last - row), *columns)
-        mean = None
-        for sums in self._sums:
-            logits = sums[(slice(None), *here)] / self._weights[here]
-            mean = logits if mean is None else mean.add_(logits)
+        of_first, *of_others = self._sums
+        mean = of_first[(slice(None), *here)] / self._weights[here]
+        for sums in of_others:
+            mean += sums[(slice(None), *here)] / self._weights[here]
         if self._n_folds > 1:
             mean /= self._n_folds
         # nnU-Net looks for infinite values only; of NaN it would make the label 0.
