@@ -117,7 +117,9 @@ inline void on_read(Shadow& s, const char* name, int64_t index) {
   if (!s.initialized) fail_uninitialized(name, index);
   if (s.writer >= 0 && !ordered(s.writer, s.writer / 32, s.writer_epoch, s.writer_warp_epoch))
     fail_race(name, index, "reads", s.writer);
-  if (s.reader_epoch != running.epoch) {
+  // Readers before the barrier of a block or of their own warp need not be known any more.
+  if (s.reader_epoch != running.epoch ||
+      (s.reader_warp == running.warp && s.reader_warp_epoch < running.warp_epoch)) {
     s.reader = running.thread;
     s.reader_warp = running.warp;
     s.reader_warp_epoch = running.warp_epoch;

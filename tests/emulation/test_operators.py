@@ -13,7 +13,7 @@ from swin_umamba_ext import reference
 from ..problems.arrays import DTYPES, ROUNDING, normal, to_numpy, to_torch
 from ..problems.operators import scan_problem, slow_ss2d_problem, ss2d_problem
 from ..problems.problem import Problem, assert_same_bits, relative_error
-from ..problems.strategies import BATCHES, SEEDS, images, scans
+from ..problems.strategies import BATCHES, SEEDS, growing_scans, images, scans
 
 TOLERANCE = {"tolerance": 2e-5, "smallest": 1e-3}
 FEW = settings(max_examples=15, deadline=None, database=None)
@@ -84,6 +84,22 @@ def test_a_growing_decay_leaves_a_zero_state_zero(emulation):
     tensors["u"][..., 15:] = 1
     out = to_torch(emulation.selective_scan(**{n: to_numpy(t) for n, t in tensors.items()})["out"])
     assert relative_error(out, reference.selective_scan(**{n: t.double() for n, t in tensors.items()})) <= 2e-5
+
+
+@settings(FEW, max_examples=25)
+@given(growing_scans(channels=(1, 9, 17)))
+def test_growing_scans_are_finite_where_float64_is(emulation, problem):
+    problem.check_where_it_fits(problem.run_numpy(emulation))
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_growing_scan_over_segments_and_rounds_of_lanes(emulation, constant):
+    """Of the float64 kernels: 300 steps are three segments; 35 channels and 33 states take two rounds of lanes."""
+    problem = scan_problem(2, 1, 35, 300, 33, steps=(0, 1), softplus=False, constant_B=constant, constant_C=constant)
+    problem.inputs["A"] *= 0.1
+    problem.inputs["A"][:, 2] = 60.0  # e^60 a step: infinite over a warp's steps, whose state stays zero
+    problem.inputs["B"][(slice(None), 2) if constant else (..., 2, slice(None))] = 0
+    problem.check_where_it_fits(problem.run_numpy(emulation))
 
 
 def test_selective_scan_over_several_parts_of_channels(emulation):

@@ -127,6 +127,16 @@ class Problem:
                 f"{label}: {name} ({result.dtype}) has relative error {error:.2e}, above {allowed:.2e}"
             )
 
+    def check_where_it_fits(self, seen: Results, label: str = "") -> None:
+        """Every result is finite and within 1e-3 where ``wanted`` is a number of its type."""
+        for name, wanted in self.wanted.items():
+            fits = wanted.abs() < 0.99 * torch.finfo(seen[name].dtype).max
+            result, right = seen[name][fits].double(), wanted[fits]
+            assert result.isfinite().all(), f"{label}: {name} is not finite"
+            if right.numel():
+                error = relative_error(result, right)
+                assert error < 1e-3 + ROUNDING[seen[name].dtype], f"{label}: {name} is off by {error}"
+
 
 def assert_same_bits(seen: Results, wanted: Results, label: str = "") -> None:
     assert seen.keys() == wanted.keys(), label

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from .arrays import DTYPES
+from .arrays import DTYPES, ROUNDING
 from .operators import scan_problem, ss2d_problem
 from .problem import Problem
 
@@ -33,3 +34,28 @@ def images(**given: SearchStrategy) -> SearchStrategy[Problem]:
     sizes = {"batch": BATCHES, "height": SIZES, "width": SIZES, "dim": CHANNELS, "state": STATES}
     others = {"rank": st.integers(1, 9), "multiples": MULTIPLES, "dtype": ANY_DTYPE, "seed": SEEDS}
     return st.builds(ss2d_problem, **(sizes | others | given))
+
+
+@st.composite
+def growing_scans(draw, channels: tuple[int, ...] = (1, 2, 17, 50)) -> Problem:
+    """Decays up to e^130 and products of them up to e^600, beside runs of zeros."""
+    growth = draw(st.sampled_from([0.5, 3.0, 30.0, 88.0, 130.0]))
+    problem = draw(
+        scans(
+            channels=st.sampled_from(channels),
+            length=st.integers(1, min(int(600 / growth), 150)),
+            softplus=st.just(False),
+            steps=st.just((0, 1)),
+            with_bias=st.just(False),
+            dtype=st.sampled_from(list(ROUNDING)),
+        )
+    )
+    generator = torch.Generator().manual_seed(draw(SEEDS))
+    problem.inputs["A"] *= -growth
+    for tensors, name in [(problem.inputs, n) for n in ("A", "u", "B", "C")] + [(problem.grads, "out")]:
+        share = draw(st.sampled_from([0.0, 0.5, 1.0]))  # of each sequence, which starts or ends with zeros
+        x = tensors[name]
+        zeros = torch.rand(x.shape[:-1], generator=generator).mul(share * x.shape[-1])[..., None]
+        steps = torch.arange(x.shape[-1])
+        x[steps < zeros if draw(st.booleans()) else steps >= x.shape[-1] - zeros] = 0
+    return problem

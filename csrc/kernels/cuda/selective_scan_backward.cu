@@ -1,6 +1,7 @@
 // Selective scan, backward. A first pass runs the adjoint alone, from the end, for its values between
 // tiles. Then every tile is on its own: a block has one tile of steps and goes through up to 48 channels,
 // so that the sums over channels of dB and dC stay in registers. Sums over tiles and images follow.
+#include "growing.h"
 #include "scan_tile_backward.h"
 #include "selective_scan_tile.h"
 
@@ -410,7 +411,9 @@ const char* selective_scan_backward(const SelectiveScanBackward& p, Stream strea
   error = sum_parts({p.batch, tiles, rows * p.dim, Type::kFloat32, arguments.tile_rows, arguments.image_rows},
                     stream);
   if (error) return error;
-  return launch(finish_kernel, divide_up(rows * p.dim, kFinishThreads), kFinishThreads, 0, stream, arguments);
+  error =
+      launch(finish_kernel, divide_up(rows * p.dim, kFinishThreads), kFinishThreads, 0, stream, arguments);
+  return error ? error : complete_growing(p, arguments.adjoint, stream);
 }
 
 }  // namespace swin_umamba::cuda

@@ -1,4 +1,5 @@
 // Selective scan, forward. A block goes through the sequences of 8 channels, tile by tile.
+#include "growing.h"
 #include "selective_scan_tile.h"
 
 namespace swin_umamba::cuda {
@@ -116,12 +117,13 @@ const char* selective_scan_forward(const SelectiveScanForward& p, Stream stream)
   if (const char* error = check_length(p)) return error;
   SharedSize size;
   Storage(size, p, padded_states(p.state, false));
-  return for_element(p.type, [&](auto element) {
+  const char* error = for_element(p.type, [&](auto element) {
     return for_groups(p.state, [&](auto one_group) {
       return launch(forward_kernel<decltype(element), one_group>, channel_tiles(p), LongRuns::kThreads,
                     size.bytes(), stream, p);
     });
   });
+  return error ? error : complete_growing(p, stream);
 }
 
 }  // namespace swin_umamba::cuda
