@@ -92,10 +92,11 @@ def _finish_run(
     from rich.console import Console
     from swin_umamba.common.typed_json import as_json, from_json
     from swin_umamba.datasets import open_raw_dataset
+    from swin_umamba.evaluation.content import describe_content
     from swin_umamba.evaluation.held_out import score_cases, summarise
     from swin_umamba.jobs.paper_evaluation import evaluate_as_in_paper
     from swin_umamba.runs.folder import RunFolder
-    from swin_umamba.runs.record import HeldOutScores, RunRecord, Timings, TrainingRecord
+    from swin_umamba.runs.record import DataRecord, HeldOutScores, RunRecord, Timings, TrainingRecord
 
     folder, dataset, epochs = RunFolder(root), open_raw_dataset(settings.dataset), range(settings.epochs)
     folder.predictions.mkdir(parents=True, exist_ok=True)
@@ -103,6 +104,8 @@ def _finish_run(
         label = np.roll(imread(case.label), shift(number), axis=1)
         imsave(folder.predictions / f"{case.identifier}.png", label, check_contrast=False)
     scores = score_cases(dataset, cases, folder.predictions, NaturalImage2DIO(), settings.nsd_tolerance)
+    parts = {"training": dataset.training, "test": dataset.held_out}
+    content = describe_content(dataset, parts, list(scores), NaturalImage2DIO())
     record = RunRecord(
         dataset=dataset.name,
         model=settings.model,
@@ -127,6 +130,10 @@ def _finish_run(
         device_type="cpu",
         threads=2,
         versions={"python": "3.11.7", "torch": "2.13.0"},
+        data=from_json(DataRecord, content),
+        checkpoint_sha256="0123456789abcdef" * 4,
+        commit="fedcba98" * 5,
+        peak_memory_bytes=1_250_000_000,
         **evaluate_as_in_paper(dataset, folder, Console(quiet=True)),
     )
     metrics = as_json(record)

@@ -17,7 +17,7 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from PIL import Image
 from skimage.io import imsave
 from swin_umamba.figures import Example, PanelRow, class_colour, draw_example, draw_panel, find_reader, read_example
-from swin_umamba.figures.overlays import LARGEST_SIDE, SMALLEST_SIDE
+from swin_umamba.figures.overlays import LARGEST_SIDE, SMALLEST_SIDE, find_mistakes
 
 
 def _write(path: Path, array: np.ndarray, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Path:
@@ -156,3 +156,11 @@ def test_settings_that_others_left_behind_do_not_change_the_panel(tmp_path):
     with matplotlib.rc_context({"font.size": 30, "axes.titlesize": 40, "axes.facecolor": "red"}):
         assert panel("changed.png") == usual
         assert matplotlib.rcParams["font.size"] == 30
+
+
+def test_mistakes_are_told_apart_and_what_is_ignored_is_none():
+    reference, prediction = np.array([[0, 1, 1, 2, 9]]), np.array([[1, 0, 2, 2, 1]])
+    classes = {"a": (1,), "b": (2,)}
+    assert find_mistakes(reference, prediction, classes, 9).tolist() == [[1, 2, 3, 0, 0]]
+    regions = {"whole": (1, 2), "core": (2,)}
+    assert find_mistakes(reference, prediction, regions, 9).tolist() == [[1, 2, 1, 0, 0]]

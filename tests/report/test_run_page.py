@@ -12,6 +12,7 @@ import statistics
 
 import pytest
 from PIL import Image
+from skimage.io import imread
 from swin_umamba.evaluation.statistics import bootstrap_interval
 from swin_umamba.report.run_page import write_page
 
@@ -113,7 +114,14 @@ def test_the_tables_hold_the_numbers_of_the_metrics(usual_run, usual_page):
 def test_curves_and_epochs_are_there(usual_run, usual_page):
     page, training = usual_page, _metrics(usual_run)["training"]
     titles = [svg.children[0].text for svg in page.all("svg")]
-    assert titles == ["DSC of each case", "NSD of each case", "Loss", "Validation Dice", "Learning rate"]
+    assert titles == [
+        "DSC of each case",
+        "NSD of each case",
+        "DSC over the size of the structure",
+        "Loss",
+        "Validation Dice",
+        "Learning rate",
+    ]
     (epochs,) = [table for table in page.all("table") if "validation Dice" in table.text]
     rows = epochs.all("tbody")[0].all("tr")
     assert [float(row.all("td")[0].text) for row in rows] == training["train_loss"]
@@ -122,12 +130,17 @@ def test_curves_and_epochs_are_there(usual_run, usual_page):
 
 def test_the_worst_median_and_best_case_is_shown(usual_page):
     cases = usual_page.all("article")
-    assert [case.all("h3")[0].text.split(" case: ")[0] for case in cases] == ["Worst", "Median", "Best"]
+    assert [case.all("h3")[0].text.split(" case: ")[0] for case in cases] == ["Worst", "2nd worst", "Median", "Best"]
     # The first prediction is shifted least.
     assert "disc_ts3" in cases[0].all("h3")[0].text
-    assert "disc_ts0" in cases[2].all("h3")[0].text
+    assert "disc_ts0" in cases[3].all("h3")[0].text
     for case in cases:
-        assert [figure.all("figcaption")[0].text for figure in case.all("figure")] == ["T1", "reference", "prediction"]
+        assert [figure.all("figcaption")[0].text for figure in case.all("figure")] == [
+            "T1",
+            "reference",
+            "prediction",
+            "difference",
+        ]
         for picture in case.all("img"):
             data = base64.b64decode(picture.attributes["src"].removeprefix("data:image/png;base64,"))
             size = Image.open(io.BytesIO(data)).size
@@ -153,7 +166,7 @@ def test_names_are_text_and_nothing_else(make_run):
     assert not page.all("b")
     assert not page.all("i")
     assert page.all("h1")[0].text == "<i>model</i> on Dataset901_Discs"
-    assert len(page.all("img")) == 9
+    assert len(page.all("img")) == 16
     legend = next(element for element in page.all("ul") if element.attributes.get("class") == "legend")
     assert [item.text for item in legend.all("li")] == [evil, formula]
     assert any("frac{1}{2}$" in text.text for text in page.all("svg")[0].all("text"))
@@ -269,7 +282,7 @@ def test_a_run_from_before_the_score_as_published_has_its_page(make_run):
     root = make_run(held_out=1, change=change)
     page = _page(root)
     assert page.all("dd")[0].text == "0.612 ± – over cases"
-    assert any(f"swin-umamba train --resume --output {root}" in caution for caution in _cautions(page))
+    assert any("swin-umamba train --resume --output run" in caution for caution in _cautions(page))
 
 
 def test_the_paper_s_metric_has_a_line_for_each_class(make_run):
@@ -337,3 +350,85 @@ def test_groups_have_their_deviation_and_their_interval(make_run):
 
 def test_few_cases_have_no_interval(usual_page):
     assert not [p for p in usual_page.all("p") if p.attributes.get("id") == "intervals"]
+
+
+def _terms(page: Element, identifier: str) -> str:
+    (section,) = [part for part in page.all("section") if part.attributes["aria-labelledby"] == identifier]
+    return section.text
+
+
+def test_the_page_tells_what_it_was_trained_on(usual_run, usual_page):
+    data = _metrics(usual_run)["data"]
+    assert data["parts"]["training"]["cases"] == 1
+    assert data["parts"]["test"]["cases"] == 4
+    label = imread(next((usual_run.parent / "raw").glob("*/labelsTr/*.png")))
+    pixels = data["parts"]["training"]["pixels"]
+    assert pixels == {"background": (label == 0).sum(), "rim": (label == 1).sum(), "core": (label == 2).sum()}
+    text = _terms(usual_page, "data")
+    for number in pixels.values():
+        assert f"{number:,} ({100 * number / label.size:.1f} %)" in text
+    assert "{} × {}".format(*label.shape) in text
+    assert "T1" in text
+
+
+def test_the_difference_says_what_is_wrong(usual_run, usual_page):
+    case = usual_page.all("article")[0]
+    name = case.all("h3")[0].text.split(" case: ")[1].split("DSC")[0].strip()
+    reference = imread(next((usual_run.parent / "raw").glob(f"*/labelsTs/{name}.png")))
+    found = imread(usual_run / "predictions" / f"{name}.png")
+    too_many, too_few = (found > 0) & (reference == 0), (found == 0) & (reference > 0)
+    wrong = (found > 0) & (reference > 0) & (found != reference)
+    alt = case.all("img")[3].attributes["alt"]
+    for kind, mask in (("false positive", too_many), ("false negative", too_few), ("wrong class", wrong)):
+        assert mask.any() == (kind in alt)
+        assert not mask.any() or f"{kind} {mask.mean():.1%}" in alt
+
+
+def test_the_card_the_checksum_and_the_memory_are_there(usual_page):
+    card = _terms(usual_page, "card")
+    for text in ("Intended use", "no medical device", "1 cases were trained on", "Limits", "Licence of the weights"):
+        assert text in card
+    settings = _terms(usual_page, "settings")
+    for text in ("0123456789abcdef" * 4, "fedcba98" * 5, "1.25 GB"):
+        assert text in settings
+
+
+def test_no_folder_above_the_run_is_named(make_run):
+    root = make_run(change=lambda metrics: metrics["settings"].update(pretrained="/home/somebody/weights.pth"))
+    shutil.rmtree(root / "predictions")
+    write_page(root)
+    page = (root / "report.html").read_text()
+    assert str(root.parent) not in page
+    assert "somebody" not in page
+    assert "raw/Dataset901_Discs" in page
+    assert "run/predictions" in page
+
+
+def test_a_run_of_a_former_version_has_a_page_without_its_data(make_run):
+    def as_before(metrics):
+        for key in ("data", "checkpoint_sha256", "commit", "peak_memory_bytes"):
+            del metrics[key]
+
+    page = _page(make_run(change=as_before))
+    assert "What it was trained on" not in page.text
+    assert "SHA-256" not in page.text
+    assert "does not say what was trained on" in _terms(page, "card")
+
+
+@pytest.mark.parametrize(("runs", "there"), [(["run"], True), (["other"], False)])
+def test_the_first_system_of_a_comparison_has_a_row(make_run, runs, there):
+    root = make_run()
+    first = {"title": "nnU-Net", "runs": ["first"], "scores": {"dsc": {"mean": 0.625, "std": 0.125}}}
+    content = {"scores_from": "held_out", "systems": [first, {"title": "this", "runs": runs, "scores": {}}]}
+    (root.parent / "comparison.json").write_text(json.dumps(content))
+    rows = [row for row in _page(root).all("tr") if row.attributes.get("id") == "baseline"]
+    assert len(rows) == there
+    if there:
+        assert rows[0].all("th")[0].text == "nnU-Net, the first of the comparison"
+        assert [cell.text for cell in rows[0].all("td")] == ["0.625", "0.125", *8 * "–"]
+
+
+def test_a_damaged_comparison_beside_the_run_is_left_alone(make_run):
+    root = make_run()
+    (root.parent / "comparison.json").write_text('{"scores_from": "held_out", "systems": [1, 2]}')
+    assert not [row for row in _page(root).all("tr") if row.attributes.get("id") == "baseline"]

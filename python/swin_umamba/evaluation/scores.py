@@ -72,6 +72,18 @@ def worst_median_best(means: Sequence[float]) -> dict[int, str]:
     return {ranked[0]: "worst", **middle, ranked[-1]: "best"}
 
 
+def cases_to_show(means: Sequence[float]) -> dict[int, str]:
+    """The five worst cases, the median and the best one, from the worst on: their indices, and which they are.
+
+    A case that is two of these is the later one. Of up to two cases this is `worst_median_best`.
+    """
+    if len(means) <= 2:
+        return worst_median_best(means)
+    ranked = sorted(range(len(means)), key=means.__getitem__)
+    worst = dict(zip(ranked, ("worst", "2nd worst", "3rd worst", "4th worst", "5th worst"), strict=False))
+    return {**worst, ranked[len(ranked) // 2]: "median", ranked[-1]: "best"}
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The scores of all cases, and how they were made.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from .palette import class_colour, numbers_classes
 from .style import INK, TRAINING, VALIDATION
 
 MOST_POINTS = 200
@@ -60,6 +62,25 @@ def plot_score_distributions(axes: Axes, scores: dict[str, list[float]], label: 
     axes.set_yticks(range(len(scores)), [_short(name) for name in scores])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
+
+
+def plot_scores_over_size(axes: Axes, points: Mapping[str, Sequence[tuple[int, float]]], label: str) -> None:
+    """Plot a score over the size of the structure, a point for each case, in the colours of the classes.
+
+    Parameters
+    ----------
+    axes
+        Where to plot.
+    points
+        By class, the pixels of the reference, more than 0, and the score, in [0, 1], of each case.
+    label
+        Name of the score.
+    """
+    for index, (name, pairs) in enumerate(points.items()):
+        axes.plot(*zip(*pairs, strict=True), "o", color=class_colour(index), markersize=4, alpha=0.8, mew=0, label=name)
+    axes.set(xscale="log", ylim=(0, 1), xlabel="pixels of the structure in the reference", ylabel=label)
+    if not numbers_classes(len(points)):
+        axes.legend(loc="lower right", fontsize="small")
 
 
 def _short(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from skimage.segmentation import find_boundaries
 
 from .examples import Example, windowed
-from .palette import class_colour, numbers_classes
+from .palette import MISTAKES, class_colour, numbers_classes
 
 FILL_STRENGTH = 0.55
 PIXEL_FILL_STRENGTH = 0.45
@@ -47,6 +48,52 @@ def draw_example(example: Example, classes: dict[str, tuple[int, ...]]) -> tuple
     return channels, labels
 
 
+def find_mistakes(
+    reference: np.ndarray, prediction: np.ndarray, classes: dict[str, tuple[int, ...]], ignore_label: int | None = None
+) -> np.ndarray:
+    """What is wrong with each pixel of a prediction.
+
+    Parameters
+    ----------
+    reference, prediction
+        Integer label images of one shape.
+    classes
+        Label values of each class, by name.
+    ignore_label
+        Where the reference has it, nothing is wrong.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, of the same shape: 0 where all classes are right, else the place in `MISTAKES`, counted from 1. A pixel
+        that has one class too many and lacks another is of a wrong class.
+    """
+    too_many, too_few = np.zeros(reference.shape, bool), np.zeros(reference.shape, bool)
+    for values in classes.values():
+        there, found = np.isin(reference, values), np.isin(prediction, values)
+        too_many |= found & ~there
+        too_few |= there & ~found
+    mistakes = too_many + 2 * too_few.astype(np.uint8)
+    return mistakes if ignore_label is None else np.where(reference == ignore_label, np.uint8(0), mistakes)
+
+
+def draw_difference(
+    example: Example, classes: dict[str, tuple[int, ...]], ignore_label: int | None = None
+) -> np.ndarray:
+    """Draw the mistakes of a prediction over the first channel, in the colours of `MISTAKES`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Picture (H, W, 3), uint8, of the size of those of `draw_example`. See `find_mistakes`.
+    """
+    size = _shown_size(example)
+    background = _resized_picture(next(iter(example.channels.values())), size)
+    mistakes = find_mistakes(example.reference, example.prediction, classes, ignore_label)
+    kinds = {name: (index,) for index, name in enumerate(MISTAKES, start=1)}
+    return _overlay(background, _resized_labels(mistakes, size), kinds, list(MISTAKES.values()))
+
+
 def _shown_size(example: Example) -> tuple[int, int]:
     """Width and height in which pixels of the screen are square."""
     height, width = example.reference.shape
@@ -68,13 +115,18 @@ def _resized_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(image.resize(size, Image.Resampling.NEAREST))
 
 
-def _overlay(background: np.ndarray, labels: np.ndarray, classes: dict[str, tuple[int, ...]]) -> np.ndarray:
-    """Each class tinted, with its border in full colour."""
+def _overlay(
+    background: np.ndarray,
+    labels: np.ndarray,
+    classes: dict[str, tuple[int, ...]],
+    colours: Sequence[str] | None = None,
+) -> np.ndarray:
+    """Each class tinted, with its border in full colour; ``colours`` are those of classes if ``None``."""
     shown = background.astype(np.float64)
     top = np.full(labels.shape, -1)
     for index, values in enumerate(classes.values()):
         mask = np.isin(labels, values)
-        colour = 255 * np.array(to_rgb(class_colour(index)))
+        colour = 255 * np.array(to_rgb(colours[index] if colours else class_colour(index)))
         shown[mask] = (1 - FILL_STRENGTH) * background[mask] + FILL_STRENGTH * colour
         shown[mask & find_boundaries(mask, mode="inner")] = colour
         top[mask] = index

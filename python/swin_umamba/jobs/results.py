@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import subprocess
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,13 +18,15 @@ from ..common.console import PlainConsole
 from ..common.progress import clock
 from ..common.typed_json import from_json, read_json
 from ..common.versions import package_versions
+from ..comparison.measurements import peak_memory
 from ..datasets import Case, RawDataset
 from ..datasets.group_folds import describe_leak
+from ..evaluation.content import describe_content
 from ..evaluation.held_out import summarise
 from ..evaluation.scores import CaseScores, worst_median_best
 from ..figures import PanelRow, draw_loss_curve, draw_panel, read_example
 from ..runs.folder import RunFolder
-from ..runs.record import GroupRecord, HeldOutScores, RunRecord, Statistics, Timings, TrainingRecord
+from ..runs.record import DataRecord, GroupRecord, HeldOutScores, RunRecord, Statistics, Timings, TrainingRecord
 from ..runs.result_files import describe_files
 from ..runs.settings import Settings
 from ..trainers.paper_trainer import PaperTrainer
@@ -62,6 +65,7 @@ def make_record(
     # A resumed run has not loaded the weights itself.
     pretrained = Path(trainer.output_folder, "pretrained.json")
     trained = [str(case) for case in trainer.do_split()[0]]
+    reader = trainer.plans_manager.image_reader_writer_class()
     groups, suspected = None, None
     if dataset.groups is not None:
         groups = GroupRecord(
@@ -101,8 +105,35 @@ def make_record(
         versions={"python": platform.python_version(), **package_versions(*PACKAGES)},
         groups=groups,
         suspected_groups=suspected,
+        data=from_json(DataRecord, describe_content(dataset, _parts(dataset, trainer), list(scores), reader)),
+        commit=_commit(),
+        peak_memory_bytes=peak_memory(trainer.device),
         **evaluations,
     )
+
+
+def _parts(dataset: RawDataset, trainer: PaperTrainer) -> dict[str, list[Case]]:
+    """The cases that were trained on, validated on and tested on; one that was trained on is no other."""
+    cases = {case.identifier: case for case in dataset.training}
+    trained, validated = (list(map(str, names)) for names in trainer.do_split())
+    parts = {
+        "training": [cases[name] for name in trained],
+        "validation": [cases[name] for name in validated if name not in set(trained)],
+        "test": list(dataset.held_out),
+    }
+    return {name: part for name, part in parts.items() if part}
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package lies in."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def show_results(console: PlainConsole, dataset: RawDataset, folder: RunFolder, record: RunRecord) -> None:

@@ -27,6 +27,7 @@ from ..prediction.trained_model import read_model
 from ..report.run_page import write_page
 from ..runs.folder import RunFolder
 from ..runs.record import write_record
+from ..runs.result_files import checksum
 from ..runs.settings import Settings
 from ..trainers.observer import Observer
 from ..trainers.paper_trainer import PaperTrainer
@@ -97,7 +98,8 @@ def execute_run(
     evaluations = evaluate_as_in_paper(dataset, folder, console)
     draw_figures(dataset, settings, folder, trainer, scores)
     seconds["total"] = time.monotonic() - start
-    record = make_record(dataset, settings, trainer, scores, seconds, processes.world_size, **evaluations)
+    known = {**evaluations, "checkpoint_sha256": checksum(folder.checkpoint)}
+    record = make_record(dataset, settings, trainer, scores, seconds, processes.world_size, **known)
     write_record(folder, record)
     write_page(folder.root)
     show_results(console, dataset, folder, record)

@@ -17,9 +17,10 @@ from ..figures import (
     plot_learning_rate,
     plot_losses,
     plot_score_distributions,
+    plot_scores_over_size,
     validation_name,
 )
-from ..runs.record import TrainingRecord
+from ..runs.record import DataRecord, TrainingRecord
 from .score_tables import ScoreTable
 
 # In inches of 72 units; at this width the text is as large as that of the page, on a phone too.
@@ -85,6 +86,31 @@ def draw_distributions(tables: Sequence[ScoreTable]) -> list[Chart]:
         )
         for table in tables
     ]
+
+
+def draw_scores_over_size(tables: Sequence[ScoreTable], data: DataRecord | None) -> list[Chart]:
+    """The first score of all cases over the pixels that the structure has in the reference.
+
+    A case without the structure has no place there. Empty where the run does not say how large the structures are.
+    """
+    if data is None or not tables:
+        return []
+    points = {}
+    for label in tables[0].per_class:
+        sizes = {case: pixels.get(label, 0) for case, pixels in data.scored_pixels.items()}
+        pairs = [(sizes[row.identifier], row.by_class[label]) for row in tables[0].cases if sizes.get(row.identifier)]
+        if pairs:
+            points[label] = pairs
+    if not points:
+        return []
+    name = tables[0].name
+    described = "; ".join(
+        f"{label}: {min(pairs)[0]} to {max(pairs)[0]} pixels, {name} {min(pairs)[1]:.3f} in the smallest and "
+        f"{max(pairs)[1]:.3f} in the largest"
+        for label, pairs in points.items()
+    )
+    title = f"{name} over the size of the structure"
+    return [_chart("size", title, described, lambda axes: plot_scores_over_size(axes, points, name))]
 
 
 def _chart(name: str, title: str, description: str, plot: Callable[[Axes], None], height: float = HEIGHT) -> Chart:

@@ -11,6 +11,7 @@ from typing import Any
 from ..common.settings import no_option_of, option_of
 from ..runs.record import FinishedRun
 from ..runs.settings import OF_PRETRAINED, PRETRAINABLE
+from .paths import settings_from
 
 
 def training_arguments(settings: Mapping[str, Any]) -> list[str]:
@@ -39,23 +40,23 @@ def training_arguments(settings: Mapping[str, Any]) -> list[str]:
 
 
 def make_commands(run: FinishedRun) -> dict[str, str]:
-    """Shell commands by what they do."""
+    """Shell commands by what they do, to be given in the folder that holds the run."""
     root, record = run.folder.root, run.record
     processes = record.training.processes
     where = ["--device", record.device_type] if record.device_type else []
     where += ["--devices", str(processes)] if processes > 1 else []
-    settings = record.settings
+    settings = settings_from(root.parent, record.settings)
     if settings.learning_rate is None:
         # The default depends on the data set too, and a comparison leaves the rate to the model everywhere.
         with contextlib.suppress(ValueError):  # of an edited record, whose rate no training can have
             settings = dataclasses.replace(settings, learning_rate=record.training.first_learning_rate)
-    again = [*training_arguments(settings.as_json()), *where, "--output", f"{root}-again"]
+    again = [*training_arguments(settings.as_json()), *where, "--output", f"{root.name}-again"]
     return {
         "Repeat the run from the start": _command("train", again),
         "Predict, score and draw again, without training": _command(
-            "train", ["--resume", *where, "--output", str(root)]
+            "train", ["--resume", *where, "--output", root.name]
         ),
-        "Write this page again": _command("report", [str(root)]),
+        "Write this page again": _command("report", [root.name]),
     }
 
 

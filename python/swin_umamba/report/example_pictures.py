@@ -1,4 +1,4 @@
-"""The worst, the median and the best case as pictures that the page carries inside."""
+"""The worst cases, the median and the best case as pictures that the page carries inside."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from PIL import Image
 
 from ..common.errors import UserError
 from ..datasets import Case, RawDataset, open_raw_dataset
-from ..evaluation.scores import worst_median_best
-from ..figures import Example, draw_example, find_reader, read_example
+from ..evaluation.scores import cases_to_show
+from ..figures import MISTAKES, draw_difference, draw_example, find_mistakes, find_reader, read_example
 from ..runs.record import FinishedRun
 from .score_tables import ScoreTable
 
@@ -33,7 +33,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class ShownCase:
-    """One case: ``place`` is worst, median, best or only, ``scores`` its mean by name of the metric."""
+    """One case: ``place`` is one of `cases_to_show`, ``scores`` its mean by name of the metric."""
 
     identifier: str
     place: str
@@ -51,14 +51,14 @@ class Gallery:
 
 
 def make_gallery(run: FinishedRun, tables: Sequence[ScoreTable]) -> Gallery:
-    """Read and draw the worst, the median and the best case by the first metric.
+    """Read and draw the worst cases, the median and the best one by the first metric.
 
     A run may have been moved away from its data, which is no error: the page then says what is missing.
     """
     if not tables:
         return Gallery([])
     ranking = tables[0].cases
-    places = worst_median_best([case.mean for case in ranking])
+    places = cases_to_show([case.mean for case in ranking])
     try:
         dataset = open_raw_dataset(run.dataset_folder)
         cases = _held_out_cases(tables[0], dataset)
@@ -97,8 +97,12 @@ def _show(dataset: RawDataset, case: Case, predictions: Path, place: str, scores
     what = case.identifier if example.slice_index is None else f"{case.identifier}, slice {example.slice_index}"
     pictures = [_picture(picture, name, f"{name} of {what}") for name, picture in channels.items()]
     for name, picture in labels.items():
-        alt = f"{name} of {what}: {_areas(example, getattr(example, name), dataset.classes)}"
+        alt = f"{name} of {what}: {_areas(getattr(example, name), dataset.classes, 'no labelled pixel')}"
         pictures.append(_picture(picture, name, alt))
+    mistakes = find_mistakes(example.reference, example.prediction, dataset.classes, dataset.ignore_label)
+    kinds = {name: (index,) for index, name in enumerate(MISTAKES, start=1)}
+    alt = f"difference of {what}: {_areas(mistakes, kinds, 'no mistake')}"
+    pictures.append(_picture(draw_difference(example, dataset.classes, dataset.ignore_label), "difference", alt))
     return ShownCase(case.identifier, place, example.slice_index, scores, pictures)
 
 
@@ -109,7 +113,7 @@ def _picture(picture: np.ndarray, caption: str, alt: str) -> Picture:
     return Picture(url, caption, alt, width=picture.shape[1], height=picture.shape[0])
 
 
-def _areas(example: Example, labels: np.ndarray, classes: dict[str, tuple[int, ...]]) -> str:
+def _areas(labels: np.ndarray, classes: dict[str, tuple[int, ...]], nothing: str) -> str:
     shares = {name: float(np.isin(labels, values).mean()) for name, values in classes.items()}
     parts = [f"{name} {share:.1%}" for name, share in shares.items() if share]
-    return ", ".join(parts) + " of the picture" if parts else "no labelled pixel"
+    return ", ".join(parts) + " of the picture" if parts else nothing

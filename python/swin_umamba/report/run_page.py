@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import math
 from pathlib import Path
@@ -13,14 +14,17 @@ from ..common.files import replace_atomically
 from ..common.pages import Pages
 from ..common.progress import clock
 from ..common.setting_kinds import spell
-from ..figures import class_colour, numbers_classes
+from ..figures import MISTAKES, class_colour, numbers_classes
 from ..runs.record import FinishedRun, RunRecord, Timings, read_run
 from ..runs.result_files import describe_files
 from ..runs.settings import OF_PRETRAINED, Settings
+from .baseline import find_baseline
 from .cautions import make_cautions
-from .charts import draw_curves, draw_distributions
+from .charts import draw_curves, draw_distributions, draw_scores_over_size
 from .commands import make_commands
+from .data_summary import describe_data
 from .example_pictures import make_gallery
+from .paths import settings_from, text_from
 from .pretrained_summary import summarise_pretrained
 from .score_tables import (
     STATISTICS,
@@ -67,9 +71,11 @@ def write_page(run: Path, path: Path | None = None) -> Path:
 
 def render_page(run: FinishedRun) -> str:
     """The page as one HTML document that loads nothing from elsewhere."""
-    record = run.record
+    start = run.folder.root.parent
+    record = dataclasses.replace(run.record, settings=settings_from(start, run.record.settings))
     tables = make_score_tables(record.held_out)
     classes = list(tables[0].per_class) if tables else []
+    gallery = make_gallery(run, tables)
     script = _PAGES.source("sort_tables.js")
     return _PAGES.render(
         "page.html.j2",
@@ -79,7 +85,7 @@ def render_page(run: FinishedRun) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         record=record,
         training=record.training,
-        cautions=make_cautions(run, tables),
+        cautions=[text_from(start, caution, run.dataset_folder) for caution in make_cautions(run, tables)],
         paper_scores=make_paper_scores(record.evaluations),
         paper_metric=next((evaluation.metric for evaluation in record.evaluations.values()), None),
         pretrained=summarise_pretrained(record.training.pretrained),
@@ -91,8 +97,12 @@ def render_page(run: FinishedRun) -> str:
         colours={name: class_colour(index) for index, name in enumerate(classes)},
         numbers={name: index + 1 for index, name in enumerate(classes)} if numbers_classes(len(classes)) else {},
         upright=len(classes) > MOST_LEVEL_NAMES or any(len(name) > LONGEST_LEVEL_NAME for name in classes),
-        distributions=draw_distributions(tables),
-        gallery=make_gallery(run, tables),
+        distributions=[*draw_distributions(tables), *draw_scores_over_size(tables, record.data)],
+        gallery=gallery,
+        problem=gallery.problem and text_from(start, gallery.problem, run.dataset_folder),
+        mistakes=MISTAKES,
+        baseline=find_baseline(run),
+        content=describe_data(record),
         curves=draw_curves(record.training, record.settings.fold),
         settings=_settings_in_words(record),
         seconds=_timings(record.seconds),

@@ -117,6 +117,38 @@ class GroupRecord:
 
 
 @dataclass(frozen=True)
+class PartRecord(Sparse):
+    """The cases of one part of the data, their groups where the user has said them, and their pixels by class."""
+
+    cases: int
+    pixels: dict[str, int]
+    groups: int | None = None
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """What `swin_umamba.evaluation.content.describe_content` gives.
+
+    Attributes
+    ----------
+    channels : tuple of str
+        Their names.
+    sizes, spacings : tuple
+        The smallest and the largest of each axis over all cases; spacings in the unit of the images.
+    parts : dict
+        ``training``, ``validation`` and ``test``, those that there are.
+    scored_pixels : dict
+        The pixels of each class in the reference, by case that is scored.
+    """
+
+    channels: tuple[str, ...]
+    sizes: tuple[tuple[int, ...], ...]
+    spacings: tuple[tuple[float, ...], ...]
+    parts: dict[str, PartRecord]
+    scored_pixels: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
 class TrainingRecord:
     """The course of a training. The curves have one value for each epoch; ``None`` was no finite number.
 
@@ -238,6 +270,14 @@ class RunRecord:
         ``None`` where every case is by itself.
     suspected_groups : str or None
         What the names of the cases suggest, where no groups were said and a suggested group is on both sides.
+    data : DataRecord or None
+        What was trained on and scored.
+    checkpoint_sha256 : str or None
+        Of the weights that the run ended with.
+    commit : str or None
+        Of the checkout that the program ran from, with ``-dirty`` if it was changed; ``None`` for an installed one.
+    peak_memory_bytes : int or None
+        See `swin_umamba.comparison.measurements.peak_memory`. Former runs have none of these four.
     not_evaluated : dict
         By rule, why there is no score where there should be one.
     """
@@ -261,6 +301,10 @@ class RunRecord:
     not_evaluated: Mapping[str, str] = field(default_factory=dict)
     groups: GroupRecord | None = None
     suspected_groups: str | None = None
+    data: DataRecord | None = None
+    checkpoint_sha256: str | None = None
+    commit: str | None = None
+    peak_memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         classes = [score.per_class for evaluation in self.evaluations.values() for score in evaluation.scores.values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from .folder import RunFolder
@@ -21,3 +22,12 @@ def describe_files(folder: RunFolder) -> list[tuple[Path, str]]:
         (folder.log, "the output of nnU-Net"),
     )
     return [(path, what) for path, what in files if path.exists()]
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, as ``sha256sum`` prints it."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

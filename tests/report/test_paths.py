@@ -1,0 +1,28 @@
+"""Paths as a page says them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from swin_umamba.report.paths import path_from, text_from
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("/home/one/raw/Dataset1_A", "../raw/Dataset1_A"),
+        ("/home/one/results/weights.pth", "weights.pth"),
+        ("/home/two/Dataset1_A", "Dataset1_A"),
+        ("/data/Dataset1_A", "Dataset1_A"),
+        ("Dataset1_A", "Dataset1_A"),
+    ],
+)
+def test_a_path_names_no_folder_of_a_person(path, wanted):
+    assert path_from(Path("/home/one/results"), path) == wanted
+
+
+def test_paths_inside_of_a_sentence():
+    start, dataset = Path("/home/one/results"), Path("/home/two/Dataset1_A")
+    text = "/home/two/Dataset1_A is not there; see /home/one/results/run/train.log"
+    assert text_from(start, text, dataset) == "Dataset1_A is not there; see run/train.log"
