@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -46,28 +45,6 @@ def test_one_openmp_runtime_in_a_process():
     assert "torch" in runtimes[0], "it is not the one that torch brings"
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
-    """The source distribution, unpacked."""
-    folder = tmp_path_factory.mktemp("source")
-    build = "import os, sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
-    # A copy: setuptools writes beside its sources what the distribution of another state would be made from.
-    checkout = folder / "checkout"
-    tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    if tracked.returncode:
-        pytest.skip("not a checkout of git")
-    for name in tracked.stdout.splitlines():
-        if (ROOT / name).exists():
-            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-            (checkout / name).write_bytes((ROOT / name).read_bytes())
-    subprocess.run([sys.executable, "-c", build, str(folder)], cwd=checkout, capture_output=True, check=True)
-    (archive,) = folder.glob("*.tar.gz")
-    with tarfile.open(archive) as file:
-        file.extractall(folder / "unpacked")
-    (unpacked,) = (folder / "unpacked").iterdir()
-    return unpacked
-
-
 def test_the_source_distribution_has_every_source(source):
     kinds = {".cpp", ".cu", ".def", ".h", ".j2", ".css", ".js"}
     folders = [ROOT / "csrc", ROOT / "python", ROOT / "swin_umamba_ext"]
@@ -79,19 +56,6 @@ def test_the_source_distribution_has_every_source(source):
 
 
 @pytest.mark.slow
-def test_the_source_distribution_builds(source, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        str(source),
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(tmp_path),
-    ]
-    subprocess.run(command, capture_output=True, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
+def test_the_source_distribution_builds(wheel):
     assert wheel.name.startswith("swin_umamba_ext-")
     assert "-cp310-abi3-" in wheel.name
