@@ -54,6 +54,28 @@ def test_maps_of_a_volume_lie_where_it_does(make_checkpoint, predict, images, tm
             np.testing.assert_allclose(found[:n_axes], (place * [-1, -1, 1])[:n_axes], atol=1e-4)
 
 
+@pytest.mark.parametrize(("unit", "size"), [("mm", 1), ("micron", 1000)])
+def test_maps_lie_at_both_places_of_their_image_also_where_one_is_stretched(
+    make_checkpoint, predict, images, tmp_path, unit, size
+):
+    scanner = np.array([[-1.0, 0, 0, -5], [0, 1.2, 0, 7], [0, 0, 3, 9], [0, 0, 0, 1]])
+    scanner[:3] *= size
+    atlas = scanner @ np.array([[1.3, 0.1, 0, 9], [0, 1.2, 0, 5], [0, 0, 1.1, 3], [0, 0, 0, 1]])
+    image = nibabel.Nifti1Image(random_image(40, 30)[..., None].repeat(2, axis=2), scanner)
+    image.set_sform(atlas, 4)
+    image.set_qform(scanner, 1)
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, images / "v.nii.gz")
+    options = ["--checkpoint", make_checkpoint(reader="SimpleITKIO"), "--probability-images", "--uncertainty"]
+    assert predict(images, tmp_path / "out", *options)[0] == 0
+    for folder in ("probability_images", "uncertainty"):
+        written = nibabel.load(tmp_path / "out" / folder / "v.nii.gz")
+        assert (written.header["sform_code"], written.header["qform_code"]) == (4, 1)
+        assert (written.header.get_xyzt_units()[0], written.get_data_dtype()) == (unit, np.float32)
+        np.testing.assert_allclose(written.get_sform(), atlas, rtol=1e-5, atol=1e-3)
+        np.testing.assert_allclose(written.get_qform(), scanner, rtol=1e-5, atol=1e-3)
+
+
 def test_maps_of_a_plain_image_are_pages(make_checkpoint, predict, images, tmp_path):
     imsave(images / "a.png", random_image(40, 50), check_contrast=False)
     options = ["--checkpoint", make_checkpoint(), "--probability-images", "--uncertainty"]

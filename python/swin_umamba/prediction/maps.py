@@ -9,6 +9,8 @@ import nibabel
 import numpy as np
 import tifffile
 
+from ..common.images.nifti import nifti_maps
+from ..common.images.nnunet_readers import header_of
 from .grid import nifti_affine
 
 MAP_ENDINGS = (".nii.gz", ".tif")
@@ -36,6 +38,10 @@ def write_map(path: Path, values: np.ndarray, properties: dict[str, Any]) -> Non
     if affine is None:
         pages = values.reshape(-1, *values.shape[-2:])
         tifffile.imwrite(path, pages[0] if len(pages) == 1 else pages, photometric="minisblack", compression="zlib")
+        return
+    if "nifti_header" in properties:
+        # A NIfTI image can lie at two places, and stretched, which ITK's way to state one cannot say.
+        nibabel.save(nifti_maps(values, header_of(properties["nifti_header"])), path)
         return
     # From (n, z, y, x) to (x, y, z, n).
     image = nibabel.Nifti1Image(np.ascontiguousarray(values.T), affine)

@@ -106,16 +106,26 @@ def nifti_labels(labels: np.ndarray, header: nibabel.Nifti1Header) -> nibabel.Ni
 
     Both forms, their codes, the unit and the voxel size are the image's; type, scale and description are not.
     """
+    return _with_header(labels.T if header["dim"][0] != 2 else labels[0].T, header)
+
+
+def nifti_maps(values: np.ndarray, header: nibabel.Nifti1Header) -> nibabel.Nifti1Image:
+    """Return maps of an image, (Z, H, W) or (n, Z, H, W), as volumes with its header, see `nifti_labels`."""
+    return _with_header(np.ascontiguousarray(values.T), header)
+
+
+def _with_header(array: np.ndarray, header: nibabel.Nifti1Header) -> nibabel.Nifti1Image:
     header = header.copy()
-    header.set_data_dtype(labels.dtype)
+    header.set_data_dtype(array.dtype)
     header.set_slope_inter(1, 0)
     header.set_intent("none")
     header.extensions.clear()
     header["cal_min"] = header["cal_max"] = 0
     header["descrip"] = b""
+    # Of what follows the three axes of space nothing is kept.
+    header["pixdim"][4:] = 1
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-    n_axes = 2 if header["dim"][0] == 2 else 3
-    return kind(labels.T if n_axes == 3 else labels[0].T, None, header)
+    return kind(array, None, header)
 
 
 def write_nifti_labels(path: Path, labels: np.ndarray, header: nibabel.Nifti1Header) -> None:

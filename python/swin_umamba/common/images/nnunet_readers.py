@@ -60,7 +60,7 @@ class _OneRule:
         labels = _packed(seg)
         path = Path(output_fname)
         if image_ending(path) in NIFTI_ENDINGS and "nifti_header" in properties:
-            write_nifti_labels(path, labels, _header(properties["nifti_header"]))
+            write_nifti_labels(path, labels, header_of(properties["nifti_header"]))
         elif image_ending(path) not in NIFTI_ENDINGS and "sitk_stuff" in properties:
             write_itk_labels(path, labels, properties["sitk_stuff"])
         else:
@@ -100,7 +100,8 @@ def _packed(labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16, copy=False)
 
 
-def _header(content: bytes) -> nibabel.Nifti1Header:
+def header_of(content: bytes) -> nibabel.Nifti1Header:
+    """Return the header that a reader of this module keeps as ``nifti_header``."""
     kind = nibabel.Nifti2Header if len(content) >= nibabel.Nifti2Header.sizeof_hdr else nibabel.Nifti1Header
     header: nibabel.Nifti1Header = kind.from_fileobj(io.BytesIO(content), check=False)
     return header
