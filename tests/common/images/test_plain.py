@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -39,6 +42,17 @@ def test_a_png_of_16_bits_keeps_them(tmp_path, channels):
         np.testing.assert_array_equal(_values(tmp_path / "a.tif"), array)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_colour_that_is_shown_as_transparent_makes_no_channel(tmp_path, bits):
+    array = (np.stack([GREY, GREY // 2, GREY // 3], -1) % (2**bits - 1)).astype(f"uint{bits}")
+    content = bytes(imagecodecs.png_encode(array))
+    note = b"tRNS" + struct.pack(">HHH", *array[0, 0].tolist())
+    # Behind the header, of 8 + 25 bytes.
+    note = struct.pack(">I", 6) + note + struct.pack(">I", zlib.crc32(note))
+    (tmp_path / "a.png").write_bytes(content[:33] + note + content[33:])
+    np.testing.assert_array_equal(_values(tmp_path / "a.png"), array)
+
+
 def test_grey_with_alpha_is_two_channels(tmp_path):
     grey = GREY.astype(np.uint8)
     Image.fromarray(np.stack([grey, 255 - grey], -1), "LA").save(tmp_path / "a.png")
@@ -56,9 +70,6 @@ def test_grey_values_of_few_bits_are_as_stored(tmp_path, bits):
 
 
 def _grey_png(array, bits):
-    import struct
-    import zlib
-
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
@@ -169,6 +180,23 @@ def test_a_smaller_copy_of_an_image_is_no_other_image(tmp_path):
         file.write(LABELS)
         file.write(LABELS[::2, ::2], subfiletype=1)
     np.testing.assert_array_equal(_values(tmp_path / "a.tif"), LABELS)
+
+
+def test_a_mask_of_valid_pixels_is_no_other_image(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(GREY, photometric="minisblack")
+        file.write(GREY > 9, photometric="mask", subfiletype=4)
+    np.testing.assert_array_equal(_values(tmp_path / "a.tif"), GREY)
+
+
+def test_pages_of_colour_are_refused_however_they_were_written(tmp_path):
+    pages = np.zeros((3, 20, 30, 3), np.uint8)
+    for page in pages:
+        tifffile.imwrite(tmp_path / "a.tif", page, photometric="rgb", append=True)
+    tifffile.imwrite(tmp_path / "b.tif", pages, photometric="rgb")
+    for name in ("a.tif", "b.tif"):
+        with pytest.raises(ImageFault, match="into its own file"):
+            read_stored(tmp_path / name)
 
 
 @pytest.mark.parametrize("shape", [(1, 40, 30), (1, 1, 40, 30), (40, 30, 1)])

@@ -20,7 +20,9 @@ LARGEST_PIXELS = 2**32
 Image.MAX_IMAGE_PIXELS = None
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_PNG_GREY = 0
+_PNG_GREY, _PNG_COLOUR = 0, 2
+_TIFF_MASK = 4
+"""In the kind of a page: which pixels of another page are valid."""
 PILLOW_FORMATS = ("PNG", "BMP", "DIB", "JPEG")
 """For others, as PostScript, Pillow would start another program."""
 
@@ -63,7 +65,9 @@ def read_plain(path: Path, *, labels: bool, strict: bool = True) -> StoredImage:
             # Pillow gives the upper eight bits of colours alone.
             import imagecodecs
 
-            return _image(imagecodecs.png_decode(path.read_bytes()), 2**16 - 1)
+            array = imagecodecs.png_decode(path.read_bytes())
+            # A colour that is to be shown as transparent makes no fourth channel of it, as with 8 bits.
+            return _image(array[..., :3] if head[25] == _PNG_COLOUR else array, 2**16 - 1)
         if labels and image.mode in ("P", "1", "L"):
             array = np.asarray(image)
         elif image.mode == "P":
@@ -109,7 +113,7 @@ def _turned(orientation: int) -> str:
 def _read_tiff(path: Path, labels: bool, strict: bool) -> StoredImage:
     _want_whole_tiff(path)
     with tifffile.TiffFile(path) as file:
-        series = [one for one in file.series if not one.keyframe.is_reduced]
+        series = [one for one in file.series if not (one.keyframe.is_reduced or one.keyframe.subfiletype & _TIFF_MASK)]
         if not series:
             raise ImageFault("it holds no image")
         for one in series:
@@ -126,6 +130,8 @@ def _read_tiff(path: Path, labels: bool, strict: bool) -> StoredImage:
                 raise ImageFault("it is cut off: pixels are missing")
         # Pages that were appended one by one make a stack, as those do that were written at once.
         array = _ordered(first) if len(series) == 1 else np.concatenate([_ordered(one) for one in series], axis=1)
+        if len(series) > 1 and len(array) > 1:
+            raise ImageFault(f"it holds {len(series)} images of {len(array)} channels each; {_ONE_IMAGE}")
         keyframe = first.keyframe
     white = 2**keyframe.bitspersample - 1 if array.dtype.kind in "bu" else None
     if strict and keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE and not labels:
