@@ -55,3 +55,14 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path, name, share):
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(ImageFault):
         read_stored(path)
+
+
+def test_another_unit_of_a_metaimage_is_refused(tmp_path):
+    content = _write(tmp_path / "a.mha").read_bytes()
+    for unit in (b"um", b"cm", b"mm", b"?"):
+        (tmp_path / "b.mha").write_bytes(content.replace(b"DimSize", b"DistanceUnits = " + unit + b"\nDimSize", 1))
+        if unit in (b"um", b"cm"):
+            with pytest.raises(ImageFault, match="which ITK takes for mm"):
+                read_stored(tmp_path / "b.mha")
+        else:
+            np.testing.assert_array_equal(read_stored(tmp_path / "b.mha").values[0], VALUES)

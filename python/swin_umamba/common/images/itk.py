@@ -25,7 +25,7 @@ def read_itk(path: Path) -> StoredImage:
     if path.name.lower().endswith(".nrrd"):
         _want_millimetres(path)
     else:
-        _want_axes(path)
+        _want_followed(path)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
@@ -57,18 +57,27 @@ def _want_millimetres(path: Path) -> None:
     with open(path, "rb") as file:
         head = file.read(1 << 16).partition(b"\n\n")[0].decode("latin-1")
     stated = re.search(r"^(?:space )?units:(.*)$", head, re.MULTILINE)
-    others = [unit for unit in re.findall(r'"([^"]*)"', stated[1]) if unit not in ("mm", "")] if stated else []
+    others = (
+        [unit for unit in re.findall(r'"([^"]*)"', stated[1]) if unit not in ("mm", "millimeter", "")] if stated else []
+    )
     if others:
-        raise ImageFault(f"its header counts in {others[0]!r}, which ITK takes for mm; convert it to mm")
+        raise _other_unit(others[0])
 
 
-def _want_axes(path: Path) -> None:
-    """Refuse a number of axes in a MetaImage that ITK dies of."""
+def _other_unit(unit: str) -> ImageFault:
+    return ImageFault(f"its header counts in {one_line(unit, 40)!r}, which ITK takes for mm; convert it to mm")
+
+
+def _want_followed(path: Path) -> None:
+    """Refuse a number of axes in a MetaImage that ITK dies of, and a unit that it passes over."""
     with open(path, "rb") as file:
         head = file.read(1 << 16).partition(b"ElementDataFile")[0]
     for stated in re.findall(rb"NDims *[=:] *(\S*)", head):
         if not re.fullmatch(rb"[1-9]", stated):
             raise ImageFault(f"its header states {one_line(stated.decode('latin-1'), 40)} for NDims")
+    for unit in re.findall(rb"^DistanceUnits *[=:] *(\S+)", head, re.MULTILINE):
+        if unit not in (b"mm", b"?"):
+            raise _other_unit(unit.decode("latin-1"))
 
 
 def write_itk_labels(path: Path, labels: np.ndarray, geometry: dict[str, tuple[float, ...]]) -> None:
