@@ -274,3 +274,42 @@ def test_other_images_beside(tmp_path):
     (tmp_path / "a.png").touch()
     with pytest.raises(UserError, match=r"holds DICOM, such as .* and other images, such as .*a\.png"):
         holds_dicom(tmp_path)
+
+
+def test_files_named_by_numbers_behind_dots_keep_their_names(tmp_path):
+    names = ("1.2.840.1", "1.2.840.2", "IM.0001", "IM.0002.dcm")
+    series = {"SeriesInstanceUID": "1.2.3", "PixelSpacing": [0.2, 0.2]}
+    for index, name in enumerate(names):
+        pixels = np.full((4, 5), index, np.uint16)
+        make_object(pixels, DX, "DX", **series).save_as(tmp_path / name, enforce_file_format=True)
+    with staged(tmp_path, tmp_path / "out" / "x") as found:
+        assert [one.case for one in found.series] == ["1.2.840.1", "1.2.840.2", "IM.0001", "IM.0002"]
+        for index, one in enumerate(found.series):
+            assert read_stored(found.folder / f"{one.case}.nii.gz").values.max() == index
+
+
+def test_series_that_would_be_one_case_are_refused(tmp_path):
+    for folder in (tmp_path / "p0" / "1", tmp_path / "p0_1"):
+        save(folder, make_stack(random_values()))
+    refusal = pytest.raises(UserError, match="would both be p0_1; rename a folder")
+    with refusal, staged(tmp_path, tmp_path / "out" / "x"):
+        pass
+
+
+def test_folders_behind_links_are_read_once(tmp_path):
+    save(tmp_path / "elsewhere", make_stack(random_values()))
+    save(tmp_path / "in" / "p1", make_stack(random_values()))
+    (tmp_path / "in" / "p0").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "p1" / "up").symlink_to(tmp_path / "in")
+    assert [one.name for one in find_series(tmp_path / "in")[0]] == ["p0", "p1"]
+
+
+def test_an_object_without_the_part_that_states_its_encoding(tmp_path):
+    values = random_values(1)[0]
+    ds = make_object(values, DX, "DX", PixelSpacing=[0.2, 0.2])
+    ds.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+    pydicom.dcmwrite(tmp_path / "a.dcm", ds, implicit_vr=True, little_endian=True, enforce_file_format=False)
+    content = (tmp_path / "a.dcm").read_bytes()
+    # The first element of the object itself, the SOP class.
+    (tmp_path / "a.dcm").write_bytes(content[content.index(b"\x08\x00\x16\x00") :])
+    np.testing.assert_array_equal(read_one(tmp_path).image.values[0, 0], values)

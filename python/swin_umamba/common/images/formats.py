@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
@@ -23,3 +25,14 @@ def image_ending(path: Path, endings: tuple[str, ...] = ENDINGS) -> str | None:
 def is_hidden(path: Path) -> bool:
     """Tell whether a path is of the kind that systems leave beside data and in archives."""
     return path.name.startswith(".") or path.name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files in and below a folder in the order of their names, also behind links, each folder once."""
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(root)
+        folders[:] = [] if place in seen else sorted(name for name in folders if not is_hidden(Path(name)))
+        paths = [] if place in seen else [Path(root, name) for name in sorted(names)]
+        seen.add(place)
+        yield from (path for path in paths if not is_hidden(path) and path.is_file())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...common.errors import UserError
-from ...common.images.formats import ENDINGS, JPEG_ENDINGS, image_ending, is_hidden
+from ...common.images.formats import ENDINGS, JPEG_ENDINGS, files_below, image_ending
 from ...common.text import one_line
 
 _SAMPLE = 60
@@ -87,17 +86,14 @@ def list_images(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; give the folder of the images and that of their masks")
     found: dict[str, Path] = {}
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_hidden(Path(name)))
-        for name in sorted(names):
-            path = Path(root, name)
-            ending = image_ending(path, ENDINGS + JPEG_ENDINGS)
-            if ending is None or is_hidden(path):
-                continue
-            stem = path.relative_to(folder).as_posix()[: -len(ending)]
-            if stem in found:
-                raise UserError(f"{found[stem]} and {path} have one name; keep one, or rename one")
-            found[stem] = path
+    for path in files_below(folder):
+        ending = image_ending(path, ENDINGS + JPEG_ENDINGS)
+        if ending is None:
+            continue
+        stem = path.relative_to(folder).as_posix()[: -len(ending)]
+        if stem in found:
+            raise UserError(f"{found[stem]} and {path} have one name; keep one, or rename one")
+        found[stem] = path
     return found
 
 

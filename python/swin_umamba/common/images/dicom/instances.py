@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import UserError, last_line
-from ..formats import ENDINGS, JPEG_ENDINGS, image_ending, is_hidden
+from ..formats import ENDINGS, JPEG_ENDINGS, files_below, image_ending
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -108,12 +107,7 @@ def dicom_files(location: Path) -> list[Path]:
     """Return the DICOM files in and below a folder, sorted, or the one file that is given."""
     if location.is_file():
         return [location] if is_dicom(location) else []
-    found = []
-    for root, folders, names in os.walk(location):
-        folders[:] = sorted(name for name in folders if not is_hidden(Path(name)))
-        paths = [Path(root, name) for name in sorted(names)]
-        found += [path for path in paths if not is_hidden(path) and path.is_file() and is_dicom(path)]
-    return found
+    return [path for path in files_below(location) if is_dicom(path)]
 
 
 def read_instances(paths: list[Path]) -> tuple[list[Instance], int]:

@@ -48,7 +48,15 @@ def read_frames(dataset: Dataset) -> np.ndarray:
 
 
 def _decode(dataset: Dataset, n_frames: int) -> np.ndarray:
-    syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) if hasattr(dataset, "file_meta") else ""
+    if not hasattr(dataset, "file_meta") or not dataset.file_meta.get("TransferSyntaxUID"):
+        # Without the part of a file that says so: unpacked, in the encoding by which its elements were read.
+        from pydicom.dataset import FileMetaDataset
+        from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+        dataset.file_meta = FileMetaDataset()
+        is_implicit = dataset.original_encoding[0]
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
+    syntax = str(dataset.file_meta.TransferSyntaxUID)
     if syntax in _LOSSLESS_JPEG or (syntax == _EXTENDED_JPEG and int(dataset.BitsStored) > 8):
         # The decoders that pydicom finds in Python's usual packages do not know them.
         import imagecodecs

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import UserError, last_line
 from ..stored import ImageFault, StoredImage
-from .instances import Instance, dicom_files, numbers, quiet, read_instances
+from .instances import ENDINGS_OF_DICOM, Instance, dicom_files, numbers, quiet, read_instances
 from .pixels import read_frames, rescale_of, rescaled
 from .spacing import pixel_spacing
 from .stack import ADVICE, Plane, stack_of
@@ -88,7 +88,7 @@ def find_series(location: Path) -> tuple[list[Series], int]:
     for group in sorted(groups.values(), key=lambda group: (group[0].number, str(group[0].path))):
         name = _folder_of(group, root)
         if not group[0].is_slice or location.is_file() or (name == "" and len(groups) > 1 and len(group) == 1):
-            name = group[0].path.relative_to(root).with_suffix("").as_posix()
+            name = _without_ending(group[0].path.relative_to(root).as_posix())
         elif whole_folders[name] > 1 or name == "":
             number = str(group[0].number or group[0].series)
             name = root.resolve().name if len(groups) == 1 else f"{name}/{number}".strip("/")
@@ -98,6 +98,11 @@ def find_series(location: Path) -> tuple[list[Series], int]:
             raise UserError(f"{found[name].shown} and {group[0].path} have one name; move one into a folder of its own")
         found[name] = Series(name, tuple(group))
     return [found[name] for name in sorted(found)], others
+
+
+def _without_ending(name: str) -> str:
+    """Without what names DICOM: the end of ``IM.0001``, or of a UID, tells files apart."""
+    return next((name[: -len(ending)] for ending in ENDINGS_OF_DICOM if name.lower().endswith(ending)), name)
 
 
 def _folder_of(group: list[Instance], root: Path) -> str:

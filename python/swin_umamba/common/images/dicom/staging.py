@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import Faults, UserError
 from ..encoding import encoded, nifti_of
-from ..formats import ENDINGS, JPEG_ENDINGS, image_ending, is_hidden
+from ..formats import ENDINGS, JPEG_ENDINGS, files_below, image_ending
 from ..stored import ImageFault, StoredImage
 from .instances import dicom_files
 from .series import DicomImage, Series, find_series, read_series
@@ -62,8 +62,8 @@ def holds_dicom(location: Path) -> bool:
     dicom = dicom_files(location)
     if not dicom or location.is_file():
         return bool(dicom)
-    for path in location.rglob("*"):
-        if image_ending(path, ENDINGS + JPEG_ENDINGS) and not is_hidden(path) and path.is_file():
+    for path in files_below(location):
+        if image_ending(path, ENDINGS + JPEG_ENDINGS):
             raise UserError(
                 f"{location} holds DICOM, such as {dicom[0]}, and other images, such as {path}; divide them"
             )
@@ -96,6 +96,10 @@ def staged(location: Path, near: Path, *, irregular: bool = False) -> Iterator[S
     try:
         result = Staged(folder)
         faults, without_size = Faults(), 0
+        cases: dict[str, Series] = {}
+        for one in series:
+            if (other := cases.setdefault(_case_of(one), one)) is not one:
+                raise UserError(f"{other.shown} and {one.shown} would both be {_case_of(one)}; rename a folder")
         for one in series:
             with faults.caught():
                 read = _read(one, irregular)
@@ -111,6 +115,10 @@ def staged(location: Path, near: Path, *, irregular: bool = False) -> Iterator[S
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _case_of(series: Series) -> str:
+    return series.name.replace("/", "_")
+
+
 def _read(series: Series, irregular: bool) -> DicomImage:
     try:
         return read_series(series, irregular=irregular)
@@ -119,7 +127,7 @@ def _read(series: Series, irregular: bool) -> DicomImage:
 
 
 def _stage(series: Series, read: DicomImage, folder: Path) -> StagedSeries:
-    image, case = read.image, series.name.replace("/", "_")
+    image, case = read.image, _case_of(series)
     values = image.values
     if len(values) == 3 and (values[1:] == values[:1]).all():
         # Screens and ultrasound store grey as colours.
