@@ -48,12 +48,15 @@ def test_a_page_of_every_command_has_each_of_its_options(name):
         (["train", "--bogus\nx"], "swin-umamba train: error: unrecognized arguments: --bogus x"),
         (["predict"], "swin-umamba predict: error: the following arguments are required: INPUT, OUTPUT, --checkpoint"),
         (["train", "--epochs", "0"], "swin-umamba train: error: argument --epochs: must be"),
+        (["train", "--model", "bogus"], "swin-umamba train: error: argument --model: invalid choice: 'bogus'"),
+        (["train", "--epochs", "9" * 4000], "swin-umamba train: error: argument --epochs: must be between 1 and"),
         (["bogus"], "swin-umamba: error: argument COMMAND: invalid choice: 'bogus'"),
     ],
 )
 def test_an_error_names_the_help_that_has_the_answer(capsys, words, error):
     code, out, err = run(capsys, *words)
     assert (code, out, err.count("\n")) == (2, "", 1)
+    assert len(err) <= 300
     assert err.startswith(error)
     name = "swin-umamba train" if words[0] == "train" else error.partition(":")[0]
     assert err.endswith(f"(see {name} --help)\n")

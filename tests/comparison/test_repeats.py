@@ -195,5 +195,5 @@ def test_folds_are_read_as_a_range_or_a_list():
     for text in ("4-0", "", "1-", "a"):
         with pytest.raises(UserError, match="must be like 0-4"):
             parse_folds(text)
-    with pytest.raises(UserError, match="names a fold twice"):
-        parse_folds("0-2,1")
+    with pytest.raises(UserError, match="--fold 0-2,1 names a fold twice"):
+        parse_folds("0-2,1", "--fold")

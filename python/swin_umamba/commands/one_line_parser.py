@@ -18,7 +18,8 @@ class OneLineParser(argparse.ArgumentParser):
         self.add_argument("--version", action=_Version, help="show the program's version and exit")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_WRONG_INPUT, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
+        # The help has all of what is left out, as of a long list of choices.
+        self.exit(EXIT_WRONG_INPUT, f"{self.prog}: error: {one_line(message, 200)} (see {self.prog} --help)\n")
 
 
 class _Version(argparse.Action):

@@ -23,8 +23,8 @@ class Repeats:
         return [(fold, seed) for seed in self.seeds for fold in self.folds]
 
 
-def parse_folds(text: str) -> tuple[int, ...]:
-    """Read ``0-4`` or ``0,2,3``.
+def parse_folds(text: str, option: str = "--folds") -> tuple[int, ...]:
+    """Read ``0-4`` or ``0,2,3``; ``option`` is what the user gave it to.
 
     Raises
     ------
@@ -35,10 +35,10 @@ def parse_folds(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", part)
         if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise UserError(f"--folds {text}: must be like 0-4, or 0,2,3")
+            raise UserError(f"{option} {text}: must be like 0-4, or 0,2,3")
         folds += range(int(match[1]), int(match[2] or match[1]) + 1)
     if len(set(folds)) < len(folds):
-        raise UserError(f"--folds {text} names a fold twice")
+        raise UserError(f"{option} {text} names a fold twice")
     return tuple(folds)
 
 

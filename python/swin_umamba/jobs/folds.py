@@ -36,7 +36,7 @@ def train_folds(request: TrainingRequest, folds: str) -> None:
     if request.devices > 1:
         raise UserError(f"--fold {folds}: folds are trained one after the other, by one process; leave --devices out")
     settings: Settings = settings_of(request)
-    repeats = Repeats(parse_folds(folds), (settings.seed,))
+    repeats = Repeats(parse_folds(folds, "--fold"), (settings.seed,))
     output = request.output or Path(f"{default_output(request)}-folds")
     with end_in_time(request.time_limit):
         compare_systems([name_system(settings)], repeats, output, request.device, _command(request, folds, output))
