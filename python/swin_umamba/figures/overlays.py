@@ -90,7 +90,7 @@ def draw_difference(
     size = _shown_size(example)
     background = _resized_picture(next(iter(example.channels.values())), size)
     mistakes = find_mistakes(example.reference, example.prediction, classes, ignore_label)
-    kinds = {name: (index,) for index, name in enumerate(MISTAKES, start=1)}
+    kinds: dict[str, tuple[int, ...]] = {name: (index,) for index, name in enumerate(MISTAKES, start=1)}
     return _overlay(background, _resized_labels(mistakes, size), kinds, list(MISTAKES.values()))
 
 

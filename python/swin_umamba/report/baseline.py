@@ -50,4 +50,5 @@ def _read(content: Mapping[str, Any], run: str) -> Baseline | None:
     if content["scores_from"] != "held_out" or not any(run in row.get("runs", ()) for row in others):
         return None
     known = {key: {"mean": score["mean"], "std": score["std"]} for key, score in first["scores"].items()}
-    return from_json(Baseline, {"title": first["title"], "scores": known})
+    baseline: Baseline = from_json(Baseline, {"title": first["title"], "scores": known})
+    return baseline

@@ -100,7 +100,7 @@ def _show(dataset: RawDataset, case: Case, predictions: Path, place: str, scores
         alt = f"{name} of {what}: {_areas(getattr(example, name), dataset.classes, 'no labelled pixel')}"
         pictures.append(_picture(picture, name, alt))
     mistakes = find_mistakes(example.reference, example.prediction, dataset.classes, dataset.ignore_label)
-    kinds = {name: (index,) for index, name in enumerate(MISTAKES, start=1)}
+    kinds: dict[str, tuple[int, ...]] = {name: (index,) for index, name in enumerate(MISTAKES, start=1)}
     alt = f"difference of {what}: {_areas(mistakes, kinds, 'no mistake')}"
     pictures.append(_picture(draw_difference(example, dataset.classes, dataset.ignore_label), "difference", alt))
     return ShownCase(case.identifier, place, example.slice_index, scores, pictures)
