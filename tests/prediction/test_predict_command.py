@@ -149,7 +149,7 @@ def test_bad_images_are_named_and_the_others_predicted(make_checkpoint, predict,
     [
         ({"size": (30, 40)}, "different sizes: v_0000.nii.gz 2×30×44, v_0001.nii.gz 2×30×40"),
         ({"spacing": (1.5, 0.9, 5.0)}, "lie elsewhere: v_0000.nii.gz has spacing"),
-        ({"origin": (-10.0, 20.0, 6.0)}, "has origin [-10.0, 20.0, 5.0], v_0001.nii.gz [-10.0, 20.0, 6.0]"),
+        ({"origin": (-10.0, 20.0, 6.0)}, "v_0000.nii.gz and v_0001.nii.gz are up to 1 mm apart"),
     ],
 )
 def test_channels_that_do_not_match_are_not_predicted(make_checkpoint, predict, images, tmp_path, change, message):
@@ -160,6 +160,21 @@ def test_channels_that_do_not_match_are_not_predicted(make_checkpoint, predict, 
     code, out, _ = predict(images, tmp_path / "out", "--checkpoint", checkpoint)
     assert code == 1
     assert message in out
+
+
+@pytest.mark.parametrize("place", ["rounded", "none", "two"])
+def test_channels_at_one_place_to_half_a_voxel_are_predicted(make_checkpoint, predict, images, tmp_path, place):
+    affine = np.diag([1.0, 1.2, 3.0, 1.0])
+    values = np.stack([random_image(30, 44)] * 2).T.astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(values, affine), images / "v_0000.nii.gz")
+    elsewhere = affine.copy()
+    elsewhere[:3, 3] = 0.02 if place == "rounded" else 90
+    other = nibabel.Nifti1Image(values, elsewhere)
+    other.set_sform(elsewhere, 0 if place == "none" else 1)
+    other.set_qform(affine, 1 if place == "two" else 0)
+    nibabel.save(other, images / "v_0001.nii.gz")
+    checkpoint = make_checkpoint(n_channels=2, reader="SimpleITKIO")
+    assert predict(images, tmp_path / "out", "--checkpoint", checkpoint)[0] == 0
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd"])

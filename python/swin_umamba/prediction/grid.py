@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..common.images.nifti import nifti_places
+from ..common.images.nnunet_readers import header_of
+
 _NO_SIZE = (999, 1, 1)
 """nnU-Net's spacing of images without a size in mm."""
 
@@ -22,6 +25,16 @@ def nifti_affine(properties: dict[str, Any]) -> np.ndarray | None:
     affine[:n, 3] = place["origin"]
     # ITK's axes go to the left and to the back.
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+
+
+def places(properties: dict[str, Any]) -> list[np.ndarray]:
+    """The matrices (4, 4) of `nifti_affine` of all places that an image states; none where it states no place."""
+    if "nifti_header" in properties:
+        return nifti_places(header_of(properties["nifti_header"]))
+    affine = nifti_affine(properties)
+    if affine is None and "nibabel_stuff" in properties:
+        affine = properties["nibabel_stuff"]["original_affine"]
+    return [] if affine is None else [affine]
 
 
 def pixel_size(properties: dict[str, Any]) -> tuple[float, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +10,10 @@ from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
 from ..common.errors import last_line
 from ..common.images.formats import PLAIN_ENDINGS
+from ..common.images.geometry import position_distance
 from ..common.images.nnunet_readers import READERS, NaturalImage2DIO, SimpleITKIO
 from ..common.images.stored import ImageFault
+from .grid import places
 from .input_cases import CaseError, InputCase
 
 
@@ -95,12 +96,18 @@ def read_image(case: InputCase, trained_with: type[BaseReaderWriter], n_channels
                 f"its channels have different sizes: {case.files[0].name} {_size(arrays[0])}, "
                 f"{path.name} {_size(array)}"
             )
-        for (name, value), (_, first) in zip(_numbers(geometry), _numbers(geometries[0]), strict=True):
-            if not np.allclose(value, first, rtol=1e-3, atol=1e-3):
-                raise CaseError(
-                    f"its channels lie elsewhere: {case.files[0].name} has {name} {np.round(first, 4).tolist()}, "
-                    f"{path.name} {np.round(value, 4).tolist()}; resample them to one grid"
-                )
+        spacing, first = np.array(geometry["spacing"], float), np.array(geometries[0]["spacing"], float)
+        if not np.allclose(spacing, first, rtol=1e-3, atol=0):
+            raise CaseError(
+                f"its channels lie elsewhere: {case.files[0].name} has spacing {np.round(first, 4).tolist()}, "
+                f"{path.name} {np.round(spacing, 4).tolist()}; resample them to one grid"
+            )
+        distance = position_distance(array.shape[:0:-1], places(geometries[0]), places(geometry))
+        if distance > 0.5 * first.min():
+            raise CaseError(
+                f"its channels lie elsewhere: {case.files[0].name} and {path.name} are up to {distance:.4g} mm apart "
+                f"(another origin or direction); resample them to one grid"
+            )
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     if len(array) != n_channels:
         files = f" in {len(case.files)} files" if len(case.files) > 1 else ""
@@ -121,15 +128,6 @@ def _read_file(reader: BaseReaderWriter, path: Any) -> tuple[np.ndarray, dict[st
     # A reader of nnU-Net's own raises whatever its library raises, which is no closed list.
     except Exception as error:
         raise CaseError(f"{path.name} cannot be read: {last_line(error)}") from error
-
-
-def _numbers(properties: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
-    """The numbers of a reader's properties by name, which are all about geometry."""
-    for name, value in properties.items():
-        if isinstance(value, dict):
-            yield from _numbers(value)
-        elif not isinstance(value, (str, bytes)):
-            yield name, np.asarray(value, dtype=float)
 
 
 def _size(array: np.ndarray) -> str:

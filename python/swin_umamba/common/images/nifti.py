@@ -101,6 +101,13 @@ def _shown(sizes: Iterable[float]) -> str:
     return " × ".join(f"{size:.6g}" for size in sizes)
 
 
+def nifti_places(header: nibabel.Nifti1Header) -> list[np.ndarray]:
+    """Return the matrices (4, 4), from (x, y, z) to mm, of both places that the header of an image may state."""
+    unit = _MILLIMETRES[int(header["xyzt_units"]) & 7]
+    codes = ("sform_code", header.get_sform), ("qform_code", header.get_qform)
+    return [np.diag([unit, unit, unit, 1.0]) @ form() for code, form in codes if header[code] > 0]
+
+
 def nifti_labels(labels: np.ndarray, header: nibabel.Nifti1Header) -> nibabel.Nifti1Image:
     """Return labels, integer (Z, H, W), with the header of their image, so that every program sees both at one place.
 
