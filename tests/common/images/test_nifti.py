@@ -49,6 +49,28 @@ def test_sizes_and_places_are_in_mm_whatever_the_header_counts_in(tmp_path, unit
     assert nibabel.load(_predicted(tmp_path / "a.nii.gz")).header.get_xyzt_units()[0] == unit
 
 
+@pytest.mark.parametrize("sform", [0, 1])
+def test_a_quaternion_that_was_rounded_is_a_turn(tmp_path, sform):
+    # By 180° about the diagonal of x and y: both are exchanged, and z is mirrored.
+    affine = np.array([[0, 0.5, 0, 1], [0.5, 0, 0, 2], [0, 0, -4, 3], [0, 0, 0, 1.0]])
+    path = _write(tmp_path / "a.nii", affine=affine, sform=sform)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<3f", content, 256, 0.70711, 0.70711, 0.001)
+    path.write_bytes(content)
+    np.testing.assert_allclose(read_stored(path).affines[-1], affine, atol=0.02)
+    np.testing.assert_allclose(nibabel.load(_predicted(path)).get_qform(), read_stored(path).affines[-1], atol=1e-6)
+
+
+@pytest.mark.parametrize(("form", "at"), [("qform", 268), ("sform", 292)])
+def test_a_place_that_is_not_finite_is_refused(tmp_path, form, at):
+    path = _write(tmp_path / "a.nii")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, at, np.nan)
+    path.write_bytes(content)
+    with pytest.raises(ImageFault, match=f"not finite \\({form}\\)"):
+        read_stored(path)
+
+
 @pytest.mark.parametrize("shape", [(4, 5, 3), (4, 5, 3, 1), (4, 5, 3, 1, 1), (4, 5, 1), (4, 5)])
 def test_trailing_axes_of_length_1_are_none(tmp_path, shape):
     values = VALUES if 3 in shape else VALUES[..., :1]

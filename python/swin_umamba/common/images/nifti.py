@@ -17,6 +17,10 @@ from .stored import ImageFault, StoredImage, want_whole
 _MILLIMETRES = {0: 1, 1: 1000, 2: 1, 3: 0.001}
 """By the header's code of the unit: not told, m, mm, µm."""
 
+# Quaternions of four or five digits can be a little too long; ITK and FSL take them, nibabel bears float32's last bit.
+nibabel.Nifti1Header.quaternion_threshold = np.float32(1e-3)
+nibabel.Nifti2Header.quaternion_threshold = np.float64(1e-3)
+
 _LARGEST_SHEAR = np.sin(np.radians(10))
 _SIZE_TOLERANCE = 0.01
 
@@ -74,6 +78,9 @@ def _spacing(header: nibabel.Nifti1Header, shape: tuple[int, ...]) -> tuple[Any,
 
 def _forms(header: nibabel.Nifti1Header, shape: tuple[int, ...], spacing: tuple[Any, ...]) -> list[np.ndarray]:
     """The places that the header states, sform before qform, in its unit; refused where its voxel size is open."""
+    for name in ("qform", "sform"):
+        if header[f"{name}_code"] > 0 and not np.isfinite(getattr(header, f"get_{name}")()).all():
+            raise ImageFault(f"its header states a place that is not finite ({name}); set it, or its code to 0")
     qform = header.get_qform() if header["qform_code"] > 0 else None
     if header["sform_code"] <= 0:
         return [] if qform is None else [qform]
