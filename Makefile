@@ -13,13 +13,20 @@ ifndef OMP_WAIT_POLICY
 export GOMP_SPINCOUNT ?= 4000
 endif
 
-.PHONY: train test test-slow lint format docs wheel clean
+.PHONY: train test coverage test-slow lint format docs wheel clean
 
 train: $(STAMP)  ## Train Swin-UMamba† on the sample data set, score it and draw the result.
 	$(BIN)/python train.py
 
 test: $(STAMP)  ## Run the tests.
 	$(BIN)/python -m pytest
+
+coverage: $(STAMP)  ## Run the tests and list the lines of the packages that they leave out; below 95 % is an error.
+	$(BIN)/pip install --quiet $(PIN) coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-slow: $(STAMP)  ## Run the tests that take longer than half a minute.
 	$(BIN)/python -m pytest -m slow
