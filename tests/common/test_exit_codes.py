@@ -28,6 +28,22 @@ def run(args):
 
 sys.exit(execute(run, None, "command"))
 """
+CLOSED = """
+import os, sys
+from pathlib import Path
+from swin_umamba.common.console import capture_output
+from swin_umamba.common.exit_codes import execute
+
+def run(folder):
+    with open(folder / "data", "w") as file, capture_output(folder / "log") as console:
+        console.print("shown")
+        print("printed")
+        file.write("written")
+    print("printed")
+    print("printed", file=sys.stderr)
+
+os._exit(execute(run, Path(sys.argv[1]), "command"))
+"""
 POOL = """
 import multiprocessing, sys, time
 from swin_umamba.common.exit_codes import execute
@@ -152,3 +168,12 @@ def test_a_file_that_could_not_be_written_leaves_nothing(tmp_path):
         write()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x").read_text() == "former"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_nobody_who_listens(tmp_path, closed):
+    """And no file gets its number, and with it what is printed."""
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", CLOSED, tmp_path]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert (tmp_path / "data").read_text() == "written"
+    assert (tmp_path / "log").read_text() == "printed\n"

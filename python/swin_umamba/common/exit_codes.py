@@ -39,6 +39,7 @@ def execute(run: Callable[[T], None], args: T, prog: str) -> int:
         0; 1 for a run that failed or whose output nobody read to its end; 2 for wrong input; 75 for a run whose time
         was up; 130 after Ctrl-C, SIGTERM or SIGHUP.
     """
+    _open_closed_streams()
     _end_as_by_ctrl_c()
     try:
         run(args)
@@ -67,6 +68,20 @@ def execute(run: Callable[[T], None], args: T, prog: str) -> int:
         print(f"{prog}: the disk is full ({one_line(reason)}); make room and try again", file=sys.stderr)
         return EXIT_FAILED
     return EXIT_OK
+
+
+def _open_closed_streams() -> None:
+    """Put the null device in the place of standard streams that are closed, as after ``>&-`` and in some services.
+
+    The next file that is opened would otherwise get the number of one, and in it what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
 def _end_as_by_ctrl_c() -> None:
