@@ -1,6 +1,8 @@
 """How commands end."""
 
+import contextlib
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from swin_umamba.common.console import capture_output
-from swin_umamba.common.errors import RunError, UserError
+from swin_umamba.common.errors import OutOfTime, RunError, UserError
 from swin_umamba.common.exit_codes import execute
 from swin_umamba.common.failures import explain_failures
 from swin_umamba.common.files import replace_atomically
@@ -177,3 +179,28 @@ def test_a_closed_stream_is_nobody_who_listens(tmp_path, closed):
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert (tmp_path / "data").read_text() == "written"
     assert (tmp_path / "log").read_text() == "printed\n"
+
+
+@pytest.mark.parametrize("in_a_training", [False, True])
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (OutOfTime, 75)])
+def test_an_interruption_while_a_checkpoint_is_written_is_one(tmp_path, capsys, stop, code, in_a_training):
+    """PyTorch's archive, which is left half written, then ends with a RuntimeError of its own."""
+
+    class Stopped:
+        def write(self, data):
+            raise stop
+
+        def flush(self):
+            pass
+
+    console = Console(file=io.StringIO())
+
+    def run(_):
+        import torch
+
+        with explain_failures(tmp_path / "log", console) if in_a_training else contextlib.nullcontext():
+            torch.save(torch.ones(1000), Stopped())
+
+    assert execute(run, None, "command") == code
+    assert ("stopped; go on" in console.file.getvalue()) == in_a_training
+    assert "failed" not in capsys.readouterr().err

@@ -92,10 +92,21 @@ def last_line(error: BaseException) -> str:
 
 def full_disk(error: BaseException | None) -> OSError | None:
     """The error of a full disk or quota behind an error, which libraries like to put others in front of."""
+    for found in _chain(error):
+        if isinstance(found, OSError) and found.errno in (errno.ENOSPC, errno.EDQUOT):
+            return found
+    return None
+
+
+def interruption(error: BaseException) -> KeyboardInterrupt | None:
+    """What has interrupted the work that an error ended: ``torch.save`` puts one of its own in front of Ctrl-C."""
+    return next((found for found in _chain(error) if isinstance(found, KeyboardInterrupt)), None)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it was raised from or beside."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return error
+        yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return None

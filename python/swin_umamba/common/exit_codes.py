@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import FrameType
 from typing import TypeVar
 
-from .errors import OutOfTime, RunError, UserError, full_disk
+from .errors import OutOfTime, RunError, UserError, full_disk, interruption
 from .text import one_line
 
 EXIT_OK, EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -42,7 +43,8 @@ def execute(run: Callable[[T], None], args: T, prog: str) -> int:
     _open_closed_streams()
     _end_as_by_ctrl_c()
     try:
-        run(args)
+        with _interruptions_in_front():
+            run(args)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output has gone, as `| head` does; Python would flush it once more when it ends.
@@ -68,6 +70,19 @@ def execute(run: Callable[[T], None], args: T, prog: str) -> int:
         print(f"{prog}: the disk is full ({one_line(reason)}); make room and try again", file=sys.stderr)
         return EXIT_FAILED
     return EXIT_OK
+
+
+@contextlib.contextmanager
+def _interruptions_in_front() -> Iterator[None]:
+    """Let an interruption through that a library has put an error of its own in front of."""
+    try:
+        yield
+    except (UserError, RunError):
+        raise
+    except Exception as error:
+        if (stopped := interruption(error)) is not None:
+            raise stopped from None
+        raise
 
 
 def _open_closed_streams() -> None:
