@@ -51,6 +51,16 @@ def test_ss2d_with_slow_decays():
     check(slow_ss2d_problem(80, 80, 192))
 
 
+def test_growing_scan_is_finite_where_float64_is():
+    """Decays of e^60: infinite over a warp's steps, of a state that stays zero."""
+    problem = scan_problem(2, 1, 35, 300, 33, steps=(0, 1), softplus=False)
+    problem.inputs["A"] *= 0.1
+    problem.inputs["A"][:, 2] = 60.0
+    problem.inputs["B"][..., 2, :] = 0
+    problem = problem.to("cuda")
+    problem.check_where_it_fits(problem.run())
+
+
 def image_arguments(*sizes: int, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
     return ss2d_problem(*sizes, dtype=dtype).to("cuda").arguments
 
