@@ -243,7 +243,8 @@ def table(architecture: str) -> str:
 
 
 def totals(text: str) -> dict[str, float]:
-    return {row[:56].strip(): float(row[56:63]) for row in text.splitlines()[2:]}
+    rows = [row.rsplit(maxsplit=10) for row in text.splitlines()[2:]]  # names may be longer than their column
+    return {name.strip(): float(every) for name, every, *_ in rows}
 
 
 def main() -> None:
