@@ -186,12 +186,14 @@ def test_a_closed_stream_is_nobody_who_listens(tmp_path, closed):
 def test_an_interruption_while_a_checkpoint_is_written_is_one(tmp_path, capsys, stop, code, in_a_training):
     """PyTorch's archive, which is left half written, then ends with a RuntimeError of its own."""
 
-    class Stopped:
-        def write(self, data):
-            raise stop
+    class Stopped(io.BytesIO):
+        writes = 0
 
-        def flush(self):
-            pass
+        def write(self, data):
+            self.writes += 1
+            if self.writes == 3:
+                raise stop
+            return super().write(data)
 
     console = Console(file=io.StringIO())
 
