@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 from swin_umamba_ext import cross_merge, cross_scan, reference
+from tests.problems.gated_layer_norm import gated_layer_norm_problem
+from tests.problems.instance_norm import instance_norm_problem
 from tests.problems.operators import scan_problem, ss2d_problem
 from tests.problems.problem import Problem
 
@@ -21,7 +23,7 @@ SMALLEST, LARGEST = 1e-15, 1e30
 
 
 class Target:
-    """Problems of the two scans, of moderate and of any values, and of the copies along the four directions."""
+    """Problems of the scans and the norms, of moderate and of any values, and the copies along four directions."""
 
     def __init__(self, _folder: Path) -> None:
         torch.set_num_threads(1)
@@ -36,6 +38,8 @@ class Target:
     def make(self, generator: random.Random) -> Problem:
         dtype = generator.choice([torch.float32, torch.float32, torch.float64, torch.bfloat16, torch.float16])
         seed, self.generator = generator.randrange(2**31), generator
+        if generator.random() < 0.3:
+            return self.norm(generator, dtype, seed)
         if generator.random() < 0.7:
             names = ("constant_B", "constant_C", "with_D", "with_z", "with_bias", "with_grad_last_state")
             options = {name: generator.random() < 0.5 for name in names}
@@ -62,6 +66,28 @@ class Target:
                     tensor *= generator.choice(SCALES)
         return problem
 
+    def norm(self, generator: random.Random, dtype: torch.dtype, seed: int) -> Problem:
+        """Of planes and rows whose squares float32 holds, also constant and of one number."""
+        if generator.random() < 0.3:
+            problem = gated_layer_norm_problem(
+                generator.choice(SIZES), generator.choice(LENGTHS), dtype=dtype, seed=seed
+            )
+        else:
+            names = ("channels_last", "with_weight", "with_bias", "with_residual")
+            problem = instance_norm_problem(
+                *(generator.choice(SIZES) for _ in range(4)),
+                dtype=dtype,
+                negative_slope=generator.choice([0.0, 0.01, 1.0, 1.5]),
+                offset=generator.choice([0.0, 1.0, 30.0]),
+                seed=seed,
+                **{name: generator.random() < 0.5 for name in names},
+            )
+        if dtype in (torch.float32, torch.float64):
+            name = generator.choice(list(problem.inputs))
+            if problem.inputs[name] is not None:
+                problem.inputs[name] *= generator.choice(SCALES)
+        return problem
+
     def definition(self, problem: Problem) -> None:
         """Finite where the definition is, and near it."""
         seen, wanted = problem.run(), problem.run(reference, torch.float64)
@@ -79,7 +105,8 @@ class Target:
         """NaN, infinite and largest numbers: it ends, with results of the right shapes."""
         for tensor in problem.inputs.values():
             if tensor is not None and self.generator.random() < 0.4:
-                tensor.view(-1)[self.generator.randrange(tensor.numel())] = self.generator.choice(ODD)
+                place = tuple(self.generator.randrange(size) for size in tensor.shape)
+                tensor[place] = self.generator.choice(ODD)
         for name, result in problem.run().items():
             assert not name.startswith("grad ") or result.shape == problem.inputs[name.removeprefix("grad ")].shape
 
