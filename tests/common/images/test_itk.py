@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import SimpleITK
@@ -66,3 +68,27 @@ def test_another_unit_of_a_metaimage_is_refused(tmp_path):
                 read_stored(tmp_path / "b.mha")
         else:
             np.testing.assert_array_equal(read_stored(tmp_path / "b.mha").values[0], VALUES)
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd"])
+@pytest.mark.parametrize(("skew", "is_read"), [(0.1, True), (0.3, False)])
+def test_axes_that_are_sheared_are_refused(tmp_path, name, skew, is_read):
+    path = _write(tmp_path / name)
+    content = path.read_bytes()
+    upright = (1 - skew**2) ** 0.5
+    content = re.sub(rb"(TransformMatrix = 1 0 0) 0 1 0", f"\\1 {skew} {upright} 0".encode(), content)
+    content = re.sub(rb"\(0,0\.[67]\d*,0\)", f"({0.7 * skew},{0.7 * upright},0)".encode(), content)
+    assert content != path.read_bytes()
+    path.write_bytes(content)
+    if is_read:
+        np.testing.assert_allclose(read_stored(path).spacing, (0.5, 0.7, 4), rtol=1e-5)
+    else:
+        with pytest.raises(ImageFault, match="17° off from perpendicular \\(direction\\)"):
+            read_stored(path)
+
+
+def test_a_direction_that_is_longer_than_1_is_a_second_size(tmp_path):
+    path = _write(tmp_path / "a.mha")
+    path.write_bytes(path.read_bytes().replace(b"TransformMatrix = 1 0 0", b"TransformMatrix = 2 0 0"))
+    with pytest.raises(ImageFault, match="two sizes of a voxel"):
+        read_stored(path)

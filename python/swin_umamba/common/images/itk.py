@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK
 
 from ..text import one_line
-from .stored import ImageFault, StoredImage, want_whole
+from .stored import ImageFault, StoredImage, want_grid, want_whole
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -20,7 +20,7 @@ def read_itk(path: Path) -> StoredImage:
     Raises
     ------
     ImageFault
-        It is no image of 2 or 3 axes with one number a voxel, or counts in another unit than mm.
+        It is no image of 2 or 3 axes with one number a voxel, counts in another unit than mm, or its axes are no grid.
     """
     if path.name.lower().endswith(".nrrd"):
         _want_millimetres(path)
@@ -45,6 +45,7 @@ def read_itk(path: Path) -> StoredImage:
     affine = np.eye(4)
     affine[:n_axes, :n_axes] = np.reshape(image.GetDirection(), (n_axes, n_axes)) * image.GetSpacing()
     affine[:n_axes, 3] = image.GetOrigin()
+    want_grid(affine[:n_axes, :n_axes], image.GetSpacing(), image.GetSize(), "spacing", "direction")
     array = SimpleITK.GetArrayFromImage(image)
     if path.name.lower().endswith(".gipl"):
         # ITK does not say that such a file, a header of 256 bytes and voxels, is cut off.

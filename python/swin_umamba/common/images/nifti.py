@@ -5,14 +5,13 @@ The rule is written down for users in docs/images.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 
-from .stored import ImageFault, StoredImage, want_whole
+from .stored import ImageFault, StoredImage, want_grid, want_whole
 
 _MILLIMETRES = {0: 1, 1: 1000, 2: 1, 3: 0.001}
 """By the header's code of the unit: not told, m, mm, µm."""
@@ -20,9 +19,6 @@ _MILLIMETRES = {0: 1, 1: 1000, 2: 1, 3: 0.001}
 # Quaternions of four or five digits can be a little too long; ITK and FSL take them, nibabel bears float32's last bit.
 nibabel.Nifti1Header.quaternion_threshold = np.float32(1e-3)
 nibabel.Nifti2Header.quaternion_threshold = np.float64(1e-3)
-
-_LARGEST_SHEAR = np.sin(np.radians(10))
-_SIZE_TOLERANCE = 0.01
 
 
 def read_nifti(path: Path) -> StoredImage:
@@ -87,25 +83,8 @@ def _forms(header: nibabel.Nifti1Header, shape: tuple[int, ...], spacing: tuple[
     sform = header.get_sform()
     # Beside a qform, an sform in another space than the scanner's may stretch the grid.
     if qform is None or header["sform_code"] == 1:
-        long = [axis for axis, size in enumerate(shape) if size > 1]
-        columns = sform[:3, long]
-        sizes = np.linalg.norm(columns, axis=0)
-        if not np.allclose(sizes, [spacing[axis] for axis in long], rtol=_SIZE_TOLERANCE, atol=0):
-            raise ImageFault(
-                f"its header states two sizes of a voxel, {_shown(spacing[axis] for axis in long)} (pixdim) and "
-                f"{_shown(sizes)} (sform); set the wrong one right"
-            )
-        cosines = np.abs((columns / sizes).T @ (columns / sizes) - np.eye(len(long)))
-        if cosines.max(initial=0) > _LARGEST_SHEAR:
-            raise ImageFault(
-                f"its axes are {np.degrees(np.arcsin(min(1.0, cosines.max()))):.0f}° off from perpendicular (sform); "
-                f"resample it to a grid without shear"
-            )
+        want_grid(sform[:3, :3], spacing, shape, "pixdim", "sform")
     return [sform] if qform is None else [sform, qform]
-
-
-def _shown(sizes: Iterable[float]) -> str:
-    return " × ".join(f"{size:.6g}" for size in sizes)
 
 
 def nifti_places(header: nibabel.Nifti1Header) -> list[np.ndarray]:

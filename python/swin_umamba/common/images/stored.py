@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,44 @@ def want_whole(path: Path, n_bytes: float, *, packed: bool = True) -> None:
     size = os.path.getsize(path)
     if n_bytes > (_DENSEST * size + 4096 if packed else size):
         raise ImageFault(f"it claims {n_bytes:.4g} bytes of pixels, more than its {size} bytes can hold")
+
+
+_LARGEST_SHEAR = np.sin(np.radians(10))
+_SIZE_TOLERANCE = 0.01
+
+
+def want_grid(
+    axes: np.ndarray, spacing: Sequence[float], shape: Sequence[int], size_field: str, place_field: str
+) -> None:
+    """Raise `ImageFault` if the axes that a header states have other lengths than its spacing, or are sheared.
+
+    Parameters
+    ----------
+    axes : numpy.ndarray
+        Steps to the next voxel along x, y (and z), as columns. Those along which there is one voxel are free.
+    spacing, shape : sequence
+        Size of a voxel in the unit of ``axes``, and number of voxels, along the same.
+    size_field, place_field : str
+        What the format calls the two.
+    """
+    long = [axis for axis, size in enumerate(shape) if size > 1]
+    wanted, columns = [spacing[axis] for axis in long], axes[:, long]
+    sizes = np.linalg.norm(columns, axis=0)
+    if not np.allclose(sizes, wanted, rtol=_SIZE_TOLERANCE, atol=0):
+        raise ImageFault(
+            f"its header states two sizes of a voxel, {_shown(wanted)} ({size_field}) and {_shown(sizes)} "
+            f"({place_field}); set the wrong one right"
+        )
+    cosines = np.abs((columns / sizes).T @ (columns / sizes) - np.eye(len(long)))
+    if cosines.max(initial=0) > _LARGEST_SHEAR:
+        angle = np.degrees(np.arcsin(min(1.0, cosines.max())))
+        raise ImageFault(
+            f"its axes are {angle:.0f}° off from perpendicular ({place_field}); resample it to a grid without shear"
+        )
+
+
+def _shown(sizes: Iterable[float]) -> str:
+    return " × ".join(f"{size:.6g}" for size in sizes)
 
 
 @dataclass(frozen=True)
