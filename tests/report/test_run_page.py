@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from skimage.io import imread
 from swin_umamba.evaluation.statistics import bootstrap_interval
+from swin_umamba.figures import class_colour
 from swin_umamba.report.run_page import write_page
 
 from .parsed_page import Element, parse_page
@@ -432,3 +433,11 @@ def test_a_damaged_comparison_beside_the_run_is_left_alone(make_run):
     root = make_run()
     (root.parent / "comparison.json").write_text('{"scores_from": "held_out", "systems": [1, 2]}')
     assert not [row for row in _page(root).all("tr") if row.attributes.get("id") == "baseline"]
+
+
+def test_points_over_the_size_have_the_colours_of_their_classes(usual_page):
+    chart = next(svg for svg in usual_page.all("svg") if "over the size" in svg.children[0].text)
+    styles = " ".join(element.attributes.get("style", "") for element in chart.all())
+    assert class_colour(0) in styles
+    assert class_colour(1) in styles
+    assert not [text for text in chart.all("text") if "$" in text.text]

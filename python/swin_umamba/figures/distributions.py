@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .palette import class_colour, numbers_classes
 from .style import INK, TRAINING, VALIDATION
@@ -79,6 +80,10 @@ def plot_scores_over_size(axes: Axes, points: Mapping[str, Sequence[tuple[int, f
     for index, (name, pairs) in enumerate(points.items()):
         axes.plot(*zip(*pairs, strict=True), "o", color=class_colour(index), markersize=4, alpha=0.8, mew=0, label=name)
     axes.set(xscale="log", ylim=(0, 1), xlabel="pixels of the structure in the reference", ylabel=label)
+    # Powers would be written as formulas, which charts do not parse.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda pixels, _: f"{pixels:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     if not numbers_classes(len(points)):
         axes.legend(loc="lower right", fontsize="small")
 

@@ -37,6 +37,8 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
     root = ElementTree.fromstring(buffer.getvalue())
     elements = list(root.iter())
     used = {match for element in elements for value in element.attrib.values() for match in _REFERENCE.findall(value)}
+    # Colours look like references, too.
+    used &= {element.attrib["id"] for element in elements if "id" in element.attrib}
     for element in elements:
         element.tag = _bare(element.tag)
         element.attrib = {_bare(key): value for key, value in element.attrib.items()}

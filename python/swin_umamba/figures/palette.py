@@ -22,7 +22,7 @@ CLASS_COLOURS = (
     "#b4b478",
 )
 
-MISTAKES = {"false positive": "#d55e00", "false negative": "#56b4e9", "wrong class": "#f0e442"}
+MISTAKES = {"false positive": "#d55e00", "false negative": "#00fff0", "wrong class": "#f0e442"}
 """What can be wrong with a pixel, and its colour: three that are far apart for all readers."""
 
 # With more classes than these, colours alone are hard to look up in a legend; the pictures then number the classes.
