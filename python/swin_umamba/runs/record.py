@@ -147,6 +147,11 @@ class DataRecord:
     parts: dict[str, PartRecord]
     scored_pixels: dict[str, dict[str, int]]
 
+    @property
+    def labels(self) -> list[str]:
+        """The classes of all parts, in their order."""
+        return list(dict.fromkeys(name for part in self.parts.values() for name in part.pixels))
+
 
 @dataclass(frozen=True)
 class TrainingRecord:
