@@ -111,8 +111,9 @@ def test_the_record_of_the_first_version_is_read(tmp_path):
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, message):
-    # Of two equal keys JSON has the last.
-    (tmp_path / "metrics.json").write_text(json.dumps(_usual())[:-1] + f", {text}}}")
+    metrics = _usual()
+    del metrics[text.split('"')[1]]
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics)[:-1] + f", {text}}}")
     with pytest.raises(UserError) as error:
         read_run(tmp_path)
     assert f"metrics.json is damaged: {message}" in str(error.value)
