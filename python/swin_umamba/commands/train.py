@@ -41,6 +41,7 @@ examples:
   %(prog)s 702 --model swin-umamba --device cuda
   %(prog)s nnUNet_raw/Dataset101_Liver --device cuda --devices 2
   %(prog)s nnUNet_raw/Dataset101_Liver --fold 0-4
+  %(prog)s pictures masks
   torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m swin_umamba.train 702
 """
 
@@ -53,6 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # The processes that --devices starts speak to the user by the same name.
     parser.set_defaults(prog=parser.prog)
     add_settings(parser, Settings, types={"fold": _fold_or_folds}, sample=SAMPLE_SETTINGS)
+    parser.add_argument(
+        "masks",
+        nargs="?",
+        type=Path,
+        metavar="MASKS",
+        help="folder of masks; DATASET is then a folder of images, and their data set is made first, in nnUNet_raw "
+        "beside the results folder, as by prepare folder",
+    )
     parser.add_argument("--device", default="auto", metavar="DEVICE", help=DEVICE_HELP)
     parser.add_argument(
         "--devices",
@@ -86,6 +95,10 @@ def run(args: argparse.Namespace) -> None:
     said = said_settings(args, Settings)
     folds = said.pop("fold") if isinstance(said.get("fold"), _Folds) else None
     request = TrainingRequest(said, args.output, args.resume, args.device, args.devices, args.prog, args.time_limit)
+    if args.masks is not None:
+        from ..jobs.folder_training import made_of_folders
+
+        request = made_of_folders(request, args.masks)
     if folds is None:
         train(request)
     else:

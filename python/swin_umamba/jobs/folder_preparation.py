@@ -9,17 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.errors import UserError
-from ..common.files import lock_folder
+from ..common.files import lock_folder, write_json
 from ..common.text import one_line
 from ..prepare.folder.options import FolderOptions
 
 if TYPE_CHECKING:
     from ..common.console import PlainConsole
 
+SOURCES_FILE = "sources.json"
+"""In a data set that a training has made: the folders of which."""
+
 
 @dataclass(frozen=True)
 class FolderPreparationRequest:
-    """What the user asks of ``swin-umamba prepare folder``, whose help says what each field is."""
+    """What the user asks of ``swin-umamba prepare folder``, whose help says what each field is.
+
+    ``for_training``: the user has seen nothing of it yet, so what is left to be decided is refused.
+    """
 
     images: Path
     masks: Path
@@ -27,6 +33,12 @@ class FolderPreparationRequest:
     workers: int | None = None
     irregular: bool = False
     options: FolderOptions = field(default_factory=FolderOptions)
+    for_training: bool = False
+
+
+def sources_of(images: Path, masks: Path) -> dict[str, str]:
+    """Content of `SOURCES_FILE`."""
+    return {"images": str(images.resolve()), "masks": str(masks.resolve())}
 
 
 def prepare_folder(request: FolderPreparationRequest) -> None:
@@ -83,6 +95,8 @@ def _prepare(request: FolderPreparationRequest, images: Path, folder: Path, cons
             on_pairs=lambda n: bar.update(task, total=n),
             on_pair_done=lambda: bar.advance(task),
         )
+    if request.for_training and preparation.questions:
+        raise UserError(preparation.questions[0])
     n_cases = sum(file.target.startswith("labels") for file in preparation.files)
     console.print(f"found {n_cases} pairs: {preparation.layout}", soft_wrap=True)
     for source in (request.images, request.masks):
@@ -92,6 +106,8 @@ def _prepare(request: FolderPreparationRequest, images: Path, folder: Path, cons
         for source in (request.images, request.masks):
             check_destination(preparation, source, folder)
         task = bar.add_task("writing", total=len(preparation.files))
+        if request.for_training:
+            write_json(folder / SOURCES_FILE, sources_of(request.images, request.masks))
         written = write_dataset(preparation, folder, workers, on_file_done=lambda: bar.advance(task))
         sheet = write_sheet(preparation, folder)
     definition = preparation.definition
@@ -102,5 +118,8 @@ def _prepare(request: FolderPreparationRequest, images: Path, folder: Path, cons
         console.print(f"note: {note}" if not note.startswith("labels") else note, soft_wrap=True)
     console.print(f"{written} files written, {len(preparation.files) - written} were there", soft_wrap=True)
     console.print(f"look at {sheet}: do the labels lie on what they name?", soft_wrap=True)
+    if request.for_training:
+        console.print(f"made {folder}, which is trained on now", soft_wrap=True)
+        return
     grouped = " --group-by prepared" if preparation.groups else ""
     console.print(f"then: swin-umamba train {folder}{grouped}", soft_wrap=True)

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from ..trainers.observer import Observer
 
 
+DEFAULT_RESULTS = Path("results")
+"""Holds the results folders of runs for which none was said."""
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingRequest:
     """What the user asks of ``swin-umamba train``, whose help says what each field is.
@@ -280,7 +284,7 @@ def _execute(
 def _default_output(said: Mapping[str, Any]) -> Path:
     name = Path(said["dataset"]).name if "dataset" in said else SAMPLE_NAMES[said.get("sample", "brain")]
     scratch = "-scratch" if "pretrained" in said and said["pretrained"] is None else ""
-    return Path("results") / f"{name}-{said.get('model', SAMPLE_SETTINGS.model)}{scratch}"
+    return DEFAULT_RESULTS / f"{name}-{said.get('model', SAMPLE_SETTINGS.model)}{scratch}"
 
 
 def _check_devices(name: str, count: int) -> None:

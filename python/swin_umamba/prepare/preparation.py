@@ -67,6 +67,8 @@ class Preparation:
         The folds of ``splits_final.json``, where it has any.
     groups : dict or None
         The group of each case for ``groups.csv``, where they are known.
+    questions : list of str
+        What was decided without the user's word, and might be meant otherwise.
     """
 
     definition: DatasetDefinition
@@ -77,6 +79,7 @@ class Preparation:
     options: dict[str, object] = field(default_factory=dict)
     splits: list[dict[str, list[str]]] | None = None
     groups: Mapping[str, str] | None = None
+    questions: list[str] = field(default_factory=list)
 
     @property
     def settings(self) -> dict[str, object]:

@@ -70,12 +70,14 @@ def plan(
     survey = look_at(pairing, options.threshold, palette_as_colours, workers or default_workers(), on_pair_done)
     ending, n_channels, notes = _format_of(survey.kinds, pairing.pairs)
 
+    questions = []
     if len(pairing.mask_forms) > 1:
         classes = mask_forms_by_class(pairing.mask_forms)
         labels, by_form = _class_labels(classes, names)
         said = {str(form): label for form, label in by_form.items()}
         if survey.n_overlapping:
             notes.append(f"classes overlap in {survey.n_overlapping} cases; there the later one of the list is kept")
+            questions.append(f"classes overlap in {survey.n_overlapping} cases; say which is kept")
 
         def make_labels(pair: Pair) -> np.ndarray:
             return labels_by_file(pair, by_form, options.threshold)
@@ -83,6 +85,8 @@ def plan(
         mask_rule, more = resolve_rule(survey.values, names, options.threshold, palette_as_colours)
         labels, said = mask_rule.labels, _said_values(mask_rule)
         notes += more
+        if mask_rule.as_colours and names is None:
+            questions.append(f"masks hold colours, such as {next(iter(said))}; name them")
 
         def make_labels(pair: Pair) -> np.ndarray:
             return labels_by_value(pair, mask_rule)
@@ -97,6 +101,9 @@ def plan(
     splits = group_folds(training)
     if rule is None:
         notes.append(_about_patients(cases))
+        if named := suggested_groups(cases):
+            patients = len(set(named.values()))
+            questions.append(f"names suggest {patients} patients or so, such as {next(iter(named.values()))!r}")
     if not splits:
         notes.append("one group alone makes no folds; train with --fold all")
     channels = RGB if n_channels == 3 else {str(n): f"channel {n}" for n in range(n_channels)}
@@ -117,6 +124,7 @@ def plan(
         },
         splits or None,
         None if rule is None else groups,
+        questions,
     )
 
 
