@@ -1,5 +1,6 @@
 """No help waits for what a job needs."""
 
+import os
 import subprocess
 import sys
 
@@ -33,7 +34,9 @@ def loaded(words, names):
         f"atexit.register(lambda: print(*(name for name in {names} if name in sys.modules), file=sys.stderr)); "
         f"cli.main({words})"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    # Coverage would load modules of its own in the process.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.startswith("usage: swin-umamba")
     return done.stderr.split()
 
