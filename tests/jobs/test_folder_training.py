@@ -24,6 +24,7 @@ def folders(discs, tmp_path, monkeypatch, environment):
     return tmp_path / "scans", tmp_path / "outlines"
 
 
+@pytest.mark.slow
 def test_folders_are_trained_on_and_the_data_set_is_used_again(folders, train_py, discs, tmp_path):
     done = train_py.run("scans", "outlines", *train_py.tiny, "--output", "out/run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
