@@ -178,6 +178,15 @@ def test_values_that_are_not_finite_stay(tmp_path):
     assert np.isnan(read_stored(_write(tmp_path / "a.nii.gz", values)).values[0, 1, 2, 1])
 
 
+def test_labels_that_were_stretched_are_refused(tmp_path):
+    """As nibabel writes labels held in floating point into uint8: of 0...7, 3 comes back as 2.992."""
+    image = nibabel.Nifti1Image(np.arange(8.0).reshape(2, 2, 2), np.eye(4))
+    image.set_data_dtype(np.uint8)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    with pytest.raises(ImageFault, match="integer type"):
+        read_stored_labels(tmp_path / "a.nii.gz")
+
+
 def test_a_slope_of_0_is_no_scale(tmp_path):
     path = _scale(_write(tmp_path / "a.nii.gz"), 0.0, -10.0)
     np.testing.assert_array_equal(read_stored(path).values[0].T, VALUES)

@@ -131,7 +131,9 @@ def as_labels(values: np.ndarray) -> np.ndarray:
         # A cast would make other labels of resampled (interpolated) masks without a word.
         odd = ~finite | ~(np.abs(values - whole) <= tolerance)
         if odd.any():
-            raise ImageFault(f"it holds the label {values[odd][0]}; labels are whole numbers of at least 0")
+            raise ImageFault(
+                f"it holds the label {values[odd][0]}; labels are whole numbers of at least 0, of an integer type"
+            )
         values = whole.astype(np.int64)
     if values.min() < 0:
         raise ImageFault(f"it holds the label {values.min()}; labels are whole numbers of at least 0")
