@@ -10,6 +10,7 @@ from pickle import UnpicklingError
 import numpy as np
 import pytest
 import torch
+from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from swin_umamba.common.errors import RunError, UserError
@@ -387,6 +388,46 @@ def test_the_checkpoint_of_the_papers_epoch_is_kept(make_trainer):
     assert (kept["current_epoch"], final["current_epoch"]) == (2, 3)
     name = "decoder.seg_layers.3.weight"
     assert not torch.equal(kept["network_weights"][name], final["network_weights"][name])
+
+
+def test_a_resumed_training_knows_the_best_score_so_far(make_trainer, monkeypatch):
+    """nnU-Net's forgets that of the last epoch, and takes a worse one for the best."""
+
+    def scored(trainer, batch):
+        dice = (0.5, 0.9, 0.3)[trainer.current_epoch]  # smoothed 0.5, 0.54, 0.516
+        return {
+            "loss": np.float32(0),
+            "tp_hard": np.array([dice]),
+            "fp_hard": np.array([2 - 2 * dice]),
+            "fn_hard": np.array([0.0]),
+        }
+
+    monkeypatch.setattr(TinySwinUMambaD, "validation_step", scored)
+    epochs = {"num_iterations_per_epoch": 1, "num_val_iterations_per_epoch": 1, "num_epochs": 3}
+    trainer = make_trainer(TinySwinUMambaD, pretrained=False, **epochs)
+    folder = Path(trainer.output_folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer, "on_epoch_start", lambda: _interrupt_at(trainer, 2))
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run_training()
+    resumed = make_trainer(TinySwinUMambaD, pretrained=False, **epochs)
+    resumed.load_checkpoint(str(folder / "checkpoint_latest.pth"))
+    resumed.run_training()
+    best = torch.load(folder / "checkpoint_best.pth", weights_only=True)
+    assert best["current_epoch"] == 2
+    assert best["_best_ema"] == pytest.approx(0.54)
+
+
+def _interrupt_at(trainer, epoch):
+    if trainer.current_epoch == epoch:
+        raise KeyboardInterrupt
+    type(trainer).on_epoch_start(trainer)
+
+
+def test_no_blur_is_chosen_by_the_clock():
+    transforms = TinySwinUMambaD.get_training_transforms((32, 32), (-3.0, 3.0), None, (0, 1), False).transforms
+    blurs = [getattr(transform, "transform", transform) for transform in transforms]
+    assert [blur.benchmark for blur in blurs if isinstance(blur, GaussianBlurTransform)] == [False]
 
 
 def test_every_resumed_epoch_has_an_augmentation_of_its_own(make_trainer, monkeypatch):
