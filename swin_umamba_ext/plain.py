@@ -1,6 +1,6 @@
 """The scans in plain torch operations, for devices that have no kernels: fast where the reference is slow.
 
-The functions have the names, arguments and results of the fast ones in :mod:`swin_umamba_ext`, which take them by
+The functions have the names, arguments and results of the fast ones in `swin_umamba_ext`, which take them by
 themselves on such a device. Sequences are cut into chunks; the steps of all chunks are taken side by side, first from a
 state of zero, then, after the states have been carried from chunk to chunk, from the true one. Steps go in groups
 whose decays, inputs and outputs are made as a whole, so that a step itself is one multiplication and addition. The
@@ -291,7 +291,7 @@ def selective_scan(
     delta_softplus: bool = False,
     return_last_state: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Selective scan in plain torch operations; as :func:`swin_umamba_ext.selective_scan` (Mamba, Algorithm 2).
+    """Selective scan in plain torch operations; as `swin_umamba_ext.selective_scan` (Mamba, Algorithm 2).
 
     Parameters
     ----------
@@ -356,7 +356,7 @@ def _direction(
 def ss2d(
     x: Tensor, x_proj_weight: Tensor, dt_projs_weight: Tensor, dt_projs_bias: Tensor, A_logs: Tensor, Ds: Tensor
 ) -> Tensor:
-    """2-D selective scan in plain torch operations; as :func:`swin_umamba_ext.ss2d` (paper Eqs. 1-3).
+    """2-D selective scan in plain torch operations; as `swin_umamba_ext.ss2d` (paper Eqs. 1-3).
 
     One direction at a time is held, in the backward pass too, which makes each direction again.
 

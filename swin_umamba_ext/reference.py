@@ -1,6 +1,6 @@
 """The operators in plain PyTorch: the definition that every kernel is tested against.
 
-The functions have the names and signatures of the fast ones in :mod:`swin_umamba_ext`,
+The functions have the names and signatures of the fast ones in `swin_umamba_ext`,
 run on any device, and are differentiated by PyTorch's own autograd. They are slow and
 hold what the kernels avoid holding.
 """
@@ -81,7 +81,7 @@ def selective_scan(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Selective scan (S6, Eq. 2), step by step as in Algorithm 2 of the Mamba paper.
 
-    With ``dt = softplus(delta + delta_bias)`` and the state ``h`` of size N per channel::
+    With ``dt = softplus(delta + delta_bias)`` and the state ``h`` of size N per channel:
 
         h_t = exp(dt_t * A) * h_{t-1} + dt_t * B_t * u_t
         y_t = <C_t, h_t> + D * u_t

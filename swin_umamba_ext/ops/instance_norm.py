@@ -23,7 +23,7 @@ def instance_norm(
 ) -> Tensor:
     """Instance normalisation (Ulyanov et al., arXiv:1607.08022), a residual connection and LeakyReLU in one.
 
-    With the mean and the variance of each plane of each image::
+    With the mean and the variance of each plane of each image:
 
         n = (x - mean) / sqrt(variance + eps) * weight + bias + residual
         y = n if n > 0 else negative_slope * n

@@ -36,7 +36,7 @@ def selective_scan(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Selective scan (S6; paper Eq. 2; Gu and Dao, "Mamba", arXiv:2312.00752, Algorithm 2).
 
-    With ``dt = softplus(delta + delta_bias)`` and a state ``h`` of size N per channel::
+    With ``dt = softplus(delta + delta_bias)`` and a state ``h`` of size N per channel:
 
         h_t = exp(dt_t * A) * h_{t-1} + dt_t * B_t * u_t
         y_t = <C_t, h_t> + D * u_t

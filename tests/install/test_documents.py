@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def test_links_lead_somewhere(page):
         linked = page.parent / name if name else page
         assert linked.exists(), f"{page.name} links to {target}"
         assert not anchor or anchor in anchors(linked), f"{page.name} links to {target}, a heading that is not there"
+
+
+def test_docstrings_are_in_the_language_of_the_site():
+    """Which is Markdown: roles and directives of reStructuredText would be shown as they are."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    foreign = re.compile(r":[\w:]+:`|`_\b|^\s*\.\. |::$", re.MULTILINE)
+    shown = [
+        f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
+        for folder in ("python", "swin_umamba_ext")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, documented) and foreign.search(ast.get_docstring(node) or "")
+    ]
+    assert shown == []
 
 
 @pytest.mark.parametrize("page", FOR_DEVELOPERS, ids=lambda page: page.name)

@@ -2,8 +2,8 @@
 
 A pickle is a program for a small stack machine, and two of its instructions, "look up this name" and "call
 it", are why reading one can run anything. This module has that machine without the two: a name stays a
-:class:`GlobalName`, and calling one means asking a table that this package wrote. What the table does not have
-becomes a :class:`Placeholder`. Nothing is ever imported, looked up with ``getattr`` or called because a file
+`GlobalName`, and calling one means asking a table that this package wrote. What the table does not have
+becomes a `Placeholder`. Nothing is ever imported, looked up with ``getattr`` or called because a file
 says so.
 
 ``torch.load(weights_only=True)`` guards its machine with a list of allowed classes instead. It refuses files

@@ -1,4 +1,4 @@
-"""The networks: :class:`SwinUMamba`, :class:`SwinUMambaD` (Swin-UMamba†), and :class:`VMambaTiny`."""
+"""The networks: `SwinUMamba`, `SwinUMambaD` (Swin-UMamba†), and `VMambaTiny`."""
 
 from __future__ import annotations
 

@@ -75,10 +75,10 @@ def _take_layers(module: nn.Module, block: nn.Module, without: set[str]) -> None
 
 
 def fuse_instance_norm(module: nn.Module) -> nn.Module:
-    """Put :class:`InstanceNorm2d` in the place of PyTorch's inside ``module``, with the activations after it in it.
+    """Put `InstanceNorm2d` in the place of PyTorch's inside ``module``, with the activations after it in it.
 
     Parameters keep their names and values. Those of dynamic-network-architectures' blocks, which hold each layer twice,
-    must have been made with :class:`InstanceNorm2d`.
+    must have been made with `InstanceNorm2d`.
     """
     for replace in (_with_own_norm, _with_activation_in_norm, _with_fused_block):
         for parent in list(module.modules()):

@@ -73,7 +73,7 @@ class TransformerLayer(nn.Module):
     Parameters
     ----------
     dim, heads, window, shifted, from_skip
-        As in :class:`WindowAttention`. ``from_skip`` makes it skip attention: the map is the query, and keys
+        As in `WindowAttention`. ``from_skip`` makes it skip attention: the map is the query, and keys
         and values come from the encoder's map.
     """
 

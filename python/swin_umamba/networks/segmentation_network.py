@@ -15,7 +15,7 @@ from .padding import crop_to_size, pad_to_multiple, size_at_stride
 class SegmentationNetwork(nn.Module, ABC):
     """A 2-D segmentation network for images of any size.
 
-    A subclass implements :meth:`forward_padded` and sets the attributes below. A network of another library is
+    A subclass implements `forward_padded` and sets the attributes below. A network of another library is
     made one by deriving from this class first and from the library's second, which leaves the names of its
     parameters as they are.
 
@@ -33,7 +33,7 @@ class SegmentationNetwork(nn.Module, ABC):
     Attributes
     ----------
     size_multiple : (int, int)
-        What height and width that :meth:`forward_padded` sees are multiples of.
+        What height and width that `forward_padded` sees are multiples of.
     minimum_size : (int, int)
         The least height and width that it sees.
     output_strides : tuple of (int, int)

@@ -49,7 +49,7 @@ class MambaLayer(nn.Module):
 
 
 class ResidualMambaEncoder(ResidualEncoder):
-    """nnU-Net's residual encoder with a :class:`MambaLayer` after every stage.
+    """nnU-Net's residual encoder with a `MambaLayer` after every stage.
 
     What the layer gives is the skip and what the next stage reads. The arguments are those of
     ``ResidualEncoder``.
@@ -114,13 +114,13 @@ class UMamba(UNetNetwork):
 
 
 class UMambaEnc(UMamba):
-    """U-Mamba_Enc: Mamba after every stage of the encoder; see :class:`UMamba`."""
+    """U-Mamba_Enc: Mamba after every stage of the encoder; see `UMamba`."""
 
     encoder_class = ResidualMambaEncoder
 
 
 class UMambaBot(UMamba):
-    """U-Mamba_Bot: Mamba at the bottleneck alone; the arguments are those of :class:`UMamba`."""
+    """U-Mamba_Bot: Mamba at the bottleneck alone; the arguments are those of `UMamba`."""
 
     encoder_class = ResidualEncoder
 

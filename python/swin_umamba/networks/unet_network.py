@@ -28,7 +28,7 @@ class UNetNetwork(SegmentationNetwork):
         Return the outputs of all scales; can be set at any time.
     topology : UNetTopology
     library_arguments : mapping
-        As in :class:`SegmentationNetwork`.
+        As in `SegmentationNetwork`.
     """
 
     encoder: nn.Module

@@ -45,7 +45,7 @@ class VMambaSegmentationNetwork(SegmentationNetwork):
         self._set_encoder_trainable(False)
 
     def unfreeze_encoder(self) -> None:
-        """Train the whole encoder: the inverse of :meth:`freeze_encoder`."""
+        """Train the whole encoder: the inverse of `freeze_encoder`."""
         self._set_encoder_trainable(True)
 
     def _set_encoder_trainable(self, trainable: bool) -> None:

@@ -27,7 +27,7 @@ def remove_scans(network: nn.Module) -> None:
 
 
 class SwinUMambaNoScan(SwinUMamba):
-    """:class:`SwinUMamba` without scans; the arguments are the same."""
+    """`SwinUMamba` without scans; the arguments are the same."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -35,7 +35,7 @@ class SwinUMambaNoScan(SwinUMamba):
 
 
 class SwinUMambaDNoScan(SwinUMambaD):
-    """:class:`SwinUMambaD` without scans; the arguments are the same."""
+    """`SwinUMambaD` without scans; the arguments are the same."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -43,7 +43,7 @@ class SwinUMambaDNoScan(SwinUMambaD):
 
 
 class UMambaBotNoScan(UMambaBot):
-    """:class:`UMambaBot` without scans; the arguments are the same."""
+    """`UMambaBot` without scans; the arguments are the same."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -51,7 +51,7 @@ class UMambaBotNoScan(UMambaBot):
 
 
 class UMambaEncNoScan(UMambaEnc):
-    """:class:`UMambaEnc` without scans; the arguments are the same."""
+    """`UMambaEnc` without scans; the arguments are the same."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
