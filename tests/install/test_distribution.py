@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_one_openmp_runtime_in_a_process():
 
 
 def test_the_source_distribution_has_every_source(source):
-    kinds = {".cpp", ".cu", ".def", ".h", ".j2", ".css", ".js"}
+    kinds = {".cpp", ".cu", ".def", ".h", ".j2", ".css", ".js", ".typed"}
     folders = [ROOT / "csrc", ROOT / "python", ROOT / "swin_umamba_ext"]
     sources = [path for folder in folders for path in folder.rglob("*") if path.suffix in {*kinds, ".py"}]
     missing = [str(path) for path in sources if not (source / path.relative_to(ROOT)).exists()]
@@ -59,3 +60,5 @@ def test_the_source_distribution_has_every_source(source):
 def test_the_source_distribution_builds(wheel):
     assert wheel.name.startswith("swin_umamba_ext-")
     assert "-cp310-abi3-" in wheel.name
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"swin_umamba/py.typed", "swin_umamba_ext/py.typed"} <= set(names)
