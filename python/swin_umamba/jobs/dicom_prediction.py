@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from .prediction import PredictionRequest, predict
 
 if TYPE_CHECKING:
     from ..common.images.dicom.staging import Staged
+    from ..prediction.input_cases import InputCase
 
 
 def predict_images(request: PredictionRequest, dicom_seg: str | None = None, irregular: bool = False) -> None:
@@ -41,7 +42,9 @@ def predict_images(request: PredictionRequest, dicom_seg: str | None = None, irr
         return predict(request)
 
     from ..common.console import PlainConsole
+    from ..common.images.formats import image_ending
     from ..prediction.dicom_seg import require_highdicom
+    from ..prediction.input_cases import InputCase
 
     if dicom_seg is not None:
         require_highdicom()
@@ -55,19 +58,23 @@ def predict_images(request: PredictionRequest, dicom_seg: str | None = None, irr
         console.print(f"read {len(found.series)} DICOM images in {source}", soft_wrap=True)
         for note in found.notes:
             console.print(f"note: {note}", soft_wrap=True)
+        # Not by the names, of which some end as if they were channels of one image.
+        cases = {one.case: InputCase(one.case, one.images, image_ending(one.images[0]) or "") for one in found.series}
         failure = None
         try:
-            predict(replace(request, input=found.folder))
+            predict(replace(request, input=found.folder), list(cases.values()))
         except RunError as error:
             # Some were predicted.
             failure = error
         if dicom_seg is not None:
-            _write_segmentations(found, output, dicom_seg, console.print)
+            _write_segmentations(found, cases, output, dicom_seg, console.print)
     if failure is not None:
         raise failure
 
 
-def _write_segmentations(found: Staged, output: Path, kind: str, say: Callable[..., None]) -> None:
+def _write_segmentations(
+    found: Staged, cases: Mapping[str, InputCase], output: Path, kind: str, say: Callable[..., None]
+) -> None:
     from ..common.images.reading import read_stored_labels
     from ..common.typed_json import load_json
     from ..prediction.dicom_seg import segments_of, write_dicom_seg
@@ -75,9 +82,8 @@ def _write_segmentations(found: Staged, output: Path, kind: str, say: Callable[.
     segments = segments_of(load_json(output / "dataset.json")["labels"])
     written, blank, faults = 0, set(), []
     for series in found.series:
-        places = (output / f"{series.case}{ending}" for ending in (".nii.gz", ".png", ".tif"))
-        path = next((place for place in places if place.is_file()), None)
-        if path is None:  # it could not be predicted, as is told
+        path = output / f"{series.case}{cases[series.case].ending}"
+        if not path.is_file():  # it could not be predicted, as is told
             continue
         try:
             labels = read_stored_labels(path).values[0]

@@ -69,6 +69,11 @@ def prepare_folder(request: FolderPreparationRequest) -> None:
         if images.is_dir() and holds_dicom(images):
             found = until_written.enter_context(staged(images, folder, irregular=request.irregular))
             images = found.folder
+            if coloured := next((one for one in found.series if len(one.images) > 1), None):
+                raise UserError(
+                    f"{coloured.files[0]} has several slices or frames in colour, of which no data set is made; store "
+                    f"them in grey, or each frame as an image of its own"
+                )
             for note in found.notes:
                 console.print(f"note: {note}", soft_wrap=True)
         elif request.irregular:
@@ -94,6 +99,8 @@ def _prepare(request: FolderPreparationRequest, images: Path, folder: Path, cons
             workers,
             on_pairs=lambda n: bar.update(task, total=n),
             on_pair_done=lambda: bar.advance(task),
+            # Folders of DICOM have names of their own, as predictions of them will.
+            by_channel=images == request.images,
         )
     if request.for_training and preparation.questions:
         raise UserError(preparation.questions[0])

@@ -15,6 +15,8 @@ from ..common.errors import RunError, UserError
 from ..common.processors import set_worker_defaults
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..prediction.input_cases import InputCase
     from ..prediction.sliding_window import SlidingWindowPredictor
     from ..prediction.trained_model import TrainedModel
@@ -42,8 +44,15 @@ class PredictionRequest:
     part: str | None = None
 
 
-def predict(request: PredictionRequest) -> None:
+def predict(request: PredictionRequest, found: Sequence[InputCase] | None = None) -> None:
     """Predict every image, and name those that could not be predicted.
+
+    Parameters
+    ----------
+    request : PredictionRequest
+        What is predicted.
+    found : sequence of InputCase, optional
+        The images in its ``input``, sorted; else they are told by the names of the files.
 
     Raises
     ------
@@ -96,7 +105,7 @@ def predict(request: PredictionRequest) -> None:
         )
     record = _record(model, predictor, request)
     output.check(source, record, request.skip_existing)
-    cases, incomplete = find_cases(source, predictor.n_channels)
+    cases, incomplete = find_cases(source, predictor.n_channels) if found is None else (list(found), {})
     if part is not None:
         cases = part.of(cases)
         incomplete = {identifier: incomplete[identifier] for identifier in part.of(sorted(incomplete))}

@@ -16,6 +16,7 @@ _SAMPLE = 60
 """Masks whose names are looked at to find out what their names have more than those of the images."""
 
 _LARGEST_COUNT_OF_FORMS = 64
+_CHANNEL = "_0000"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,12 @@ def list_images(folder: Path) -> dict[str, Path]:
 
 
 def pair_files(
-    images: dict[str, Path], masks: dict[str, Path], image_form: str | None = None, mask_forms: Sequence[str] = ()
+    images: dict[str, Path],
+    masks: dict[str, Path],
+    image_form: str | None = None,
+    mask_forms: Sequence[str] = (),
+    *,
+    by_channel: bool = True,
 ) -> Pairing:
     """Pair images with masks by the part of their names that both share.
 
@@ -108,6 +114,8 @@ def pair_files(
         See `list_images`.
     image_form, mask_forms
         As `NameForm.parse` reads them; what is not given is found: the forms by which most files have a partner.
+    by_channel : bool
+        Whether ``_0000`` at the end of all images is nnU-Net's number of the channel, and no part of the case's name.
 
     Raises
     ------
@@ -119,7 +127,8 @@ def pair_files(
         image_forms = [NameForm.parse(image_form)]
     else:
         image_forms = list(dict.fromkeys([NameForm(), *_common_forms(list(images))]))
-    found = (_pair(images, masks, form, given) for form in image_forms)
+    ending = _CHANNEL if by_channel and all(stem.endswith(_CHANNEL) for stem in images) else ""
+    found = (_pair(images, masks, form, given, ending) for form in image_forms)
     # The first of those that leave the fewest files alone.
     best = min(found, key=lambda pairing: len(pairing.lonely_images) + len(pairing.lonely_masks))
     if not best.pairs:
@@ -134,7 +143,9 @@ def _examples(files: dict[str, Path]) -> str:
     return " or ".join(path.name for path in list(files.values())[:2])
 
 
-def _pair(images: dict[str, Path], masks: dict[str, Path], form: NameForm, given: list[NameForm]) -> Pairing:
+def _pair(
+    images: dict[str, Path], masks: dict[str, Path], form: NameForm, given: list[NameForm], ending: str
+) -> Pairing:
     shared = {part: stem for stem in images if (part := form.shared_part(stem)) is not None}
     partners: dict[str, dict[NameForm, Path]] = {}
     left, used = dict(masks), []
@@ -149,14 +160,10 @@ def _pair(images: dict[str, Path], masks: dict[str, Path], form: NameForm, given
             break
     pairs = []
     for part, of_part in sorted(partners.items()):
-        pairs.append(Pair(_case_of(shared[part]), images[shared[part]], of_part))
+        case = shared[part].removesuffix(ending).replace("/", "_")
+        pairs.append(Pair(case, images[shared[part]], of_part))
     lonely = [path for stem, path in images.items() if form.shared_part(stem) not in partners]
     return Pairing(sorted(pairs, key=lambda pair: pair.case), form, used, lonely, list(left.values()))
-
-
-def _case_of(stem: str) -> str:
-    """The name of a case: that of its image, without nnU-Net's number of the channel."""
-    return stem.removesuffix("_0000").replace("/", "_")
 
 
 def _likely_forms(shared: Collection[str], masks: list[str]) -> list[NameForm]:

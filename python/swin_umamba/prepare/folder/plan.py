@@ -35,6 +35,8 @@ def plan(
     workers: int | None = None,
     on_pairs: Callable[[int], object] = lambda n: None,
     on_pair_done: Callable[[], object] = lambda: None,
+    *,
+    by_channel: bool = True,
 ) -> Preparation:
     """Pair the files, read all of them once, and decide what is written.
 
@@ -52,6 +54,8 @@ def plan(
         Pairs to read at a time.
     on_pairs, on_pair_done : callable
         Called with the number of pairs, and after each, for a progress bar.
+    by_channel : bool
+        See `pair_files`.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def plan(
     """
     names = parse_label_names(options.labels) if options.labels is not None else None
     rule = parse_group_rule(options.group_by) if options.group_by is not None else None
-    pairing = _paired(images, masks, options)
+    pairing = _paired(images, masks, options, by_channel)
     cases = [pair.case for pair in pairing.pairs]
     groups = groups_of(cases, rule) if rule is not None else {case: case for case in cases}
     test = choose_test_cases(groups, options.test_share) if options.test_share is not None else set()
@@ -132,7 +136,7 @@ def _label_file(part: str, pair: Pair, ending: str, make_labels: Callable[[Pair]
     return label_file(part, pair, ending, lambda: make_labels(pair))
 
 
-def _paired(images: Path, masks: Path, options: FolderOptions) -> Pairing:
+def _paired(images: Path, masks: Path, options: FolderOptions, by_channel: bool) -> Pairing:
     found_images, found_masks = list_images(images), list_images(masks)
     if images.resolve() == masks.resolve():
         if not options.mask_names:
@@ -147,7 +151,7 @@ def _paired(images: Path, masks: Path, options: FolderOptions) -> Pairing:
     for folder, found in ((images, found_images), (masks, found_masks)):
         if not found:
             raise UserError(f"{folder} holds no image; known endings are {', '.join(ENDINGS + JPEG_ENDINGS)}")
-    pairing = pair_files(found_images, found_masks, options.image_name, options.mask_names)
+    pairing = pair_files(found_images, found_masks, options.image_name, options.mask_names, by_channel=by_channel)
     if not options.skip_unpaired:
         faults = Faults()
         for lonely, kind, folder in (

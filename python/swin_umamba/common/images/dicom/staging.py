@@ -30,7 +30,9 @@ class StagedSeries:
     Attributes
     ----------
     case : str
-        The name of its files, without ending and channel.
+        Its name, which may end as the number of a channel does in nnU-Net's files, and is none here.
+    images : tuple of pathlib.Path
+        What was written of it: a file, or one for each channel of a volume in colour.
     files : tuple of pathlib.Path
         Of DICOM, one for each slice in the order of the staged image, or one of several frames.
     frames : tuple of int or None
@@ -38,6 +40,7 @@ class StagedSeries:
     """
 
     case: str
+    images: tuple[Path, ...]
     files: tuple[Path, ...]
     frames: tuple[int, ...] | None
 
@@ -150,4 +153,4 @@ def _stage(series: Series, read: DicomImage, folder: Path) -> StagedSeries:
         (folder / name).write_bytes(content)
         # What is made of it is as old as the series, so that a command given again can tell what is there already.
         os.utime(folder / name, ns=(newest, newest))
-    return StagedSeries(case, read.files, read.frames)
+    return StagedSeries(case, tuple(folder / name for name in contents), read.files, read.frames)
