@@ -11,7 +11,7 @@ from importlib import import_module
 from types import ModuleType
 
 from ..common.exit_codes import execute
-from .one_line_parser import OneLineParser
+from .one_line_parser import OneLineParser, summary_of
 
 COMMANDS = {
     "prepare": "turn a folder of images and masks, or the download of one of the paper's data sets, into a data set",
@@ -47,4 +47,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         # argparse would name the help of all commands, where none of a command's options are.
         parsers[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
-    return execute(command_module(args.command).run, args, f"{parser.prog} {args.command}")
+    run = command_module(args.command).run
+    return execute(run, args, f"{parser.prog} {args.command}", summary_of=summary_of(args, args.command))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..common.summary import note
 from ..nnunet_plugin import EXT_TRAINER
 
 
@@ -29,5 +30,7 @@ def run(args: argparse.Namespace) -> None:
         from ..nnunet_plugin.lookup import look_up_trainers
 
         names = look_up_trainers()
+        note(trainers=names)
         print(f"nnU-Net finds {len(names)} trainers: {', '.join(names)}", file=sys.stderr)
+    note(path=EXT_TRAINER)
     print(EXT_TRAINER)

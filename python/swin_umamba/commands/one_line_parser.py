@@ -11,15 +11,32 @@ from ..common.text import one_line
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line on stderr, with exit code 2; it knows ``--version``."""
+    """An argument parser whose errors are one line on stderr, with exit code 2; it knows ``--version`` and ``--json``.
+
+    `summary_of` tells whether the latter is said.
+    """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        # A command may take more behind --json than others do.
+        super().__init__(**{"conflict_handler": "resolve", **options})
         self.add_argument("--version", action=_Version, help="show the program's version and exit")
+        self.add_argument(
+            "--json",
+            action="store_true",
+            # Said before the name of a command, it is not to be lost behind it.
+            default=argparse.SUPPRESS,
+            help="print what was done as one line of JSON, and all else to the standard error",
+        )
 
     def error(self, message: str) -> NoReturn:
         # The help has all of what is left out, as of a long list of choices.
         self.exit(EXIT_WRONG_INPUT, f"{self.prog}: error: {one_line(message, 200)} (see {self.prog} --help)\n")
+
+
+def summary_of(args: argparse.Namespace, command: str) -> str | None:
+    """The command, if its summary is wanted, as `swin_umamba.common.exit_codes.execute` takes it."""
+    # A command can take a file there, too.
+    return command if getattr(args, "json", None) is True else None
 
 
 class _Version(argparse.Action):

@@ -61,9 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also write statistics.csv: size, number of structures and mean intensity of each label and case",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print one line of JSON when all is done, and nothing else before"
-    )
     parser.add_argument("--overlays", action="store_true", help="also write overlays/CASE.png, labels over the image")
     parser.add_argument(
         "--mirroring",
@@ -128,7 +125,6 @@ def run(args: argparse.Namespace) -> None:
             probability_images=args.probability_images,
             uncertainty=args.uncertainty,
             statistics=args.statistics,
-            json=args.json,
             mirroring=args.mirroring,
             step_size=args.step_size,
             device=args.device,

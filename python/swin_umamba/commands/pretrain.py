@@ -10,7 +10,7 @@ from ..common.device import DEVICE_HELP
 from ..common.exit_codes import execute
 from ..common.setting_kinds import Integer
 from ..pretraining.settings import PretrainingSettings
-from .one_line_parser import OneLineParser
+from .one_line_parser import OneLineParser, summary_of
 from .parsing import add_settings, one_of, said_settings
 
 DESCRIPTION = """\
@@ -71,4 +71,5 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.p
     """Parse the command line, run, and return the exit code; see `swin_umamba.common.exit_codes.execute`."""
     parser = OneLineParser(prog=prog)
     add_arguments(parser)
-    return execute(run, parser.parse_args(argv), prog)
+    args = parser.parse_args(argv)
+    return execute(run, args, prog, summary_of=summary_of(args, "pretrain"))

@@ -26,10 +26,12 @@ def run(args: argparse.Namespace) -> None:
     """
     # Imported late: the help of all commands should not wait for matplotlib and nnU-Net.
     from ..common.console import PlainConsole
+    from ..common.summary import note
     from ..report.run_page import write_page
 
     try:
         path = write_page(args.run, args.output)
     except OSError as error:
         raise UserError(f"cannot write the page {args.output or args.run / 'report.html'}: {error.strerror}") from error
+    note(page=path)
     PlainConsole(soft_wrap=True).print(f"wrote {path}")

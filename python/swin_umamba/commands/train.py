@@ -12,7 +12,7 @@ from ..common.exit_codes import execute
 from ..common.setting_kinds import Integer
 from ..common.settings import declarations
 from ..runs.settings import SAMPLE_SETTINGS, Settings
-from .one_line_parser import OneLineParser
+from .one_line_parser import OneLineParser, summary_of
 from .parsing import add_settings, add_time_limit, one_of, said_settings
 
 DESCRIPTION = """\
@@ -120,4 +120,5 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m swin_umamba.t
     """Parse the command line, run, and return the exit code; see `swin_umamba.common.exit_codes.execute`."""
     parser = OneLineParser(prog=prog)
     add_arguments(parser)
-    return execute(run, parser.parse_args(argv), prog)
+    args = parser.parse_args(argv)
+    return execute(run, args, prog, summary_of=summary_of(args, "train"))

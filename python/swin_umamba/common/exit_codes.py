@@ -13,16 +13,19 @@ from types import FrameType
 from typing import TypeVar
 
 from .errors import OutOfTime, RunError, UserError, full_disk, interruption
+from .summary import summarised
 from .text import one_line
 
 EXIT_OK, EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 EXIT_OUT_OF_TIME = 75
 """``EX_TEMPFAIL`` of sysexits.h: try again later."""
 
+_WRONG = "error: "
+
 T = TypeVar("T")
 
 
-def execute(run: Callable[[T], None], args: T, prog: str) -> int:
+def execute(run: Callable[[T], None], args: T, prog: str, *, summary_of: str | None = None) -> int:
     """Run a command and turn its errors into a line on stderr, or one for each fault, and an exit code.
 
     Parameters
@@ -33,6 +36,8 @@ def execute(run: Callable[[T], None], args: T, prog: str) -> int:
         What it takes.
     prog
         The name that starts the line, as the user typed it.
+    summary_of
+        The command, if the standard output is for its summary alone; see `swin_umamba.common.summary`.
 
     Returns
     -------
@@ -43,33 +48,43 @@ def execute(run: Callable[[T], None], args: T, prog: str) -> int:
     _open_closed_streams()
     _end_as_by_ctrl_c()
     try:
-        with _interruptions_in_front():
-            run(args)
-        sys.stdout.flush()
+        if summary_of is None:
+            code, error = _run(run, args)
+        else:
+            with summarised(summary_of) as end:
+                code, error = _run(run, args)
+                end.update(exit_code=code, error=error and error.removeprefix(_WRONG))
     except BrokenPipeError:
         # Whoever read the output has gone, as `| head` does; Python would flush it once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+    if error:
+        print(f"{prog}: {error}", file=sys.stderr)
+    return code
+
+
+def _run(run: Callable[[T], None], args: T) -> tuple[int, str | None]:
+    """The exit code, and what is to be told beside."""
+    try:
+        with _interruptions_in_front():
+            run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
     except UserError as error:
-        first, *others = map(one_line, error.lines)
-        print("\n".join([f"{prog}: error: {first}", *others]), file=sys.stderr)
-        return EXIT_WRONG_INPUT
+        return EXIT_WRONG_INPUT, _WRONG + "\n".join(map(one_line, error.lines))
     except RunError as error:
-        print(f"{prog}: {one_line(str(error))}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_FAILED, one_line(str(error))
     except OutOfTime:
-        print(f"{prog}: out of time; what is finished is on disk, so queue it again", file=sys.stderr)
-        return EXIT_OUT_OF_TIME
+        return EXIT_OUT_OF_TIME, "out of time; what is finished is on disk, so queue it again"
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED, "interrupted"
     except Exception as error:
         if (disk := full_disk(error)) is None:
             raise
         reason = f"{disk.strerror}: {disk.filename}" if disk.filename else str(disk.strerror)
-        print(f"{prog}: the disk is full ({one_line(reason)}); make room and try again", file=sys.stderr)
-        return EXIT_FAILED
-    return EXIT_OK
+        return EXIT_FAILED, f"the disk is full ({one_line(reason)}); make room and try again"
+    return EXIT_OK, None
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from ..common.console import PlainConsole
 from ..common.device import check_device
 from ..common.errors import RunError, UserError
 from ..common.processors import set_worker_defaults
+from ..common.summary import note
 from ..common.time_limit import end_in_time
 from ..comparison.folder import ComparisonFolder
 from ..comparison.repeats import Repeats, list_runs, parse_folds
@@ -173,6 +174,7 @@ def _train_one(
     with FileLock(folder.root / ".jobs.lock"), folder.open(runs):
         if dataset is None:
             prepare_sample(folder.raw, run.settings.sample)
+    note(output=folder.root, training=run.name)
     console = PlainConsole()
     console.print(f"{run.title}: training {number} of 0 to {len(runs) - 1}")
     if folder.run(run).is_finished:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from rich.text import Text
 
 from ..common.console import PlainConsole
 from ..common.errors import RunError
+from ..common.summary import note
 from ..comparison.folder import ComparisonFolder
 from ..comparison.page import write_page
 from ..comparison.panel import draw_comparison
 from ..comparison.pooling import pool_systems
-from ..comparison.record import ComparisonRecord, make_record
+from ..comparison.record import ComparisonRecord, FinishedRow, SystemRow, make_record
 from ..comparison.repeats import Repeats, list_runs
 from ..comparison.report import summary_table, time_left, write_record
 from ..comparison.results import Result, read_result
@@ -117,6 +119,14 @@ def execute_comparison(
         except Exception as error:
             console.print(f"the figure could not be drawn: {type(error).__name__}: {error}")
     write_page(folder, record)
+    note(
+        output=folder.root,
+        page=folder.page,
+        record=folder.record,
+        systems=[_brief(row) for row in record.systems],
+        failed=failures,
+        cautions=record.cautions,
+    )
     console.rule()
     console.print(summary_table(record))
     for line in record.cautions:
@@ -135,3 +145,9 @@ def execute_comparison(
         names = ", ".join(failures)
         what = "systems" if repeats is None else "trainings"
         raise RunError(f"{len(failures)} of {len(runs)} {what} failed ({names}); the same command tries them again")
+
+
+def _brief(row: SystemRow) -> dict[str, Any]:
+    scores = row.scores if isinstance(row, FinishedRow) else {}
+    means = {metric: {"mean": score.mean, "std": score.std} for metric, score in scores.items()}
+    return {"name": row.name, "title": row.title, "state": row.state, "scores": means}

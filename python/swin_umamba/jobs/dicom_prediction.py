@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.errors import RunError, UserError
+from ..common.summary import note
 from .prediction import PredictionRequest, predict
 
 if TYPE_CHECKING:
@@ -53,11 +54,12 @@ def predict_images(request: PredictionRequest, dicom_seg: str | None = None, irr
     output = request.output.expanduser()
     if source.resolve() in (output.resolve(), *output.resolve().parents):
         raise UserError(f"{output} is inside the folder of the images {source}; choose another OUTPUT")
-    console = PlainConsole(quiet=request.json)
+    console = PlainConsole()
     with staged(source, output, irregular=irregular) as found:
         console.print(f"read {len(found.series)} DICOM images in {source}", soft_wrap=True)
-        for note in found.notes:
-            console.print(f"note: {note}", soft_wrap=True)
+        for remark in found.notes:
+            console.print(f"note: {remark}", soft_wrap=True)
+        note(notes=found.notes)
         # Not by the names, of which some end as if they were channels of one image.
         cases = {one.case: InputCase(one.case, one.images, image_ending(one.images[0]) or "") for one in found.series}
         failure = None
@@ -93,6 +95,7 @@ def _write_segmentations(
             written += 1
         except UserError as error:
             faults.append(str(error))
+    note(dicom_seg={"written": written, "failed": faults})
     say(f"wrote {written} DICOM-SEG objects to {output}", soft_wrap=True)
     if blank:
         say(f"note: some series lack {', '.join(sorted(blank))}, which are empty in the DICOM-SEG", soft_wrap=True)

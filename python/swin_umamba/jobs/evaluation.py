@@ -11,6 +11,7 @@ from pathlib import Path
 from ..common.console import PlainConsole
 from ..common.errors import UserError
 from ..common.files import try_folder
+from ..common.summary import note
 from ..evaluation.measure_names import parse_measures
 
 
@@ -88,6 +89,7 @@ def evaluate(request: EvaluationRequest) -> None:
         measures=measures,
         progress=show_progress,
     )
+    note(**evaluation.summary(), output=request.output)
     # A table cut to a pipe's 80 columns would lose digits.
     console = PlainConsole(width=None if sys.stdout.isatty() else 120)
     console.print(summary_title(evaluation))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..common.errors import UserError
 from ..common.processors import set_worker_defaults
+from ..common.summary import note
 from ..exporting import NEEDED
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def export(request: ExportRequest) -> None:
             folder.replace(output)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+        note(output=output, format=request.format, model=description, largest_difference=float(difference))
         takes = " x ".join(map(str, description["input"]["shape"]))
         console.print(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
         console.print(f"images: {takes}; logits differ from the network's by {difference:.0e} at most")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..common.errors import UserError
 from ..common.files import lock_folder, write_json
+from ..common.summary import note
 from ..common.text import one_line
 from ..prepare.folder.options import FolderOptions
 
@@ -65,7 +66,7 @@ def prepare_folder(request: FolderPreparationRequest) -> None:
     console = PlainConsole()
     console.print(f"reading {request.images} and {request.masks}", soft_wrap=True)
     with contextlib.ExitStack() as until_written:
-        images = request.images
+        images, remarks = request.images, []
         if images.is_dir() and holds_dicom(images):
             found = until_written.enter_context(staged(images, folder, irregular=request.irregular))
             images = found.folder
@@ -74,14 +75,17 @@ def prepare_folder(request: FolderPreparationRequest) -> None:
                     f"{coloured.files[0]} has several slices or frames in colour, of which no data set is made; store "
                     f"them in grey, or each frame as an image of its own"
                 )
-            for note in found.notes:
-                console.print(f"note: {note}", soft_wrap=True)
+            remarks = found.notes
+            for remark in remarks:
+                console.print(f"note: {remark}", soft_wrap=True)
         elif request.irregular:
             raise UserError(f"--irregular is for DICOM; {images} holds none")
-        _prepare(request, images, folder, console)
+        _prepare(request, images, folder, console, remarks)
 
 
-def _prepare(request: FolderPreparationRequest, images: Path, folder: Path, console: PlainConsole) -> None:
+def _prepare(
+    request: FolderPreparationRequest, images: Path, folder: Path, console: PlainConsole, remarks: list[str]
+) -> None:
     from ..common.progress import progress_bar
     from ..prepare.folder.plan import plan
     from ..prepare.folder.sheet import write_sheet
@@ -118,11 +122,24 @@ def _prepare(request: FolderPreparationRequest, images: Path, folder: Path, cons
         written = write_dataset(preparation, folder, workers, on_file_done=lambda: bar.advance(task))
         sheet = write_sheet(preparation, folder)
     definition = preparation.definition
+    if not request.for_training:
+        note(
+            dataset=folder,
+            pairs=n_cases,
+            paired_by=preparation.layout,
+            counts=preparation.counts,
+            channels=len(definition.channel_names),
+            file_ending=definition.file_ending,
+            labels=definition.labels,
+            files={"written": written, "there": len(preparation.files) - written},
+            contact_sheet=sheet,
+            notes=[*remarks, *preparation.notes],
+        )
     colour = {1: "grey", 3: "colour"}.get(len(definition.channel_names), f"{len(definition.channel_names)} channels")
     counts = ", ".join(f"{count} {what}" for what, count in preparation.counts.items() if count)
     console.print(f"{colour} images as {definition.file_ending}: {counts}", soft_wrap=True)
-    for note in preparation.notes:
-        console.print(f"note: {note}" if not note.startswith("labels") else note, soft_wrap=True)
+    for remark in preparation.notes:
+        console.print(f"note: {remark}" if not remark.startswith("labels") else remark, soft_wrap=True)
     console.print(f"{written} files written, {len(preparation.files) - written} were there", soft_wrap=True)
     console.print(f"look at {sheet}: do the labels lie on what they name?", soft_wrap=True)
     if request.for_training:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..common.device import choose_device
 from ..common.errors import RunError, UserError
 from ..common.processors import set_worker_defaults
+from ..common.summary import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +34,6 @@ class PredictionRequest:
     probability_images: bool = False
     uncertainty: bool = False
     statistics: bool = False
-    json: bool = False
     mirroring: bool = False
     step_size: float = 0.5
     device: str = "auto"
@@ -61,10 +59,9 @@ def predict(request: PredictionRequest, found: Sequence[InputCase] | None = None
     RunError
         Some images could not be predicted, or OUTPUT cannot be written to.
     """
-    began = time.perf_counter()
     set_worker_defaults()
 
-    from ..common.console import PlainConsole, capture_output
+    from ..common.console import capture_output
     from ..common.progress import progress_bar
     from ..prediction.input_cases import find_cases
     from ..prediction.output_folder import OutputFolder
@@ -110,8 +107,7 @@ def predict(request: PredictionRequest, found: Sequence[InputCase] | None = None
         cases = part.of(cases)
         incomplete = {identifier: incomplete[identifier] for identifier in part.of(sorted(incomplete))}
     descriptions = {"plans.json": model.plans, "dataset.json": model.dataset_json}
-    with output.opened(record, descriptions, request.skip_existing), capture_output(output.log) as screen:
-        console = PlainConsole(quiet=True) if request.json else screen
+    with output.opened(record, descriptions, request.skip_existing), capture_output(output.log) as console:
         console.announce(
             "predicting",
             f"with {model.trainer_name} of {model.files[0]} on {device} in {predictor.precision}, "
@@ -145,18 +141,15 @@ def predict(request: PredictionRequest, found: Sequence[InputCase] | None = None
             )
         for identifier, reason in failed.items():
             console.announce("failed", f"{identifier}: {reason}", style="red")
-        if request.json:
-            summary = {
-                "output": str(output.root),
-                "predicted": outcome.predicted,
-                "skipped": outcome.skipped,
-                "failed": failed,
-                "jpeg": outcome.lossy,
-                "device": str(device),
-                "precision": predictor.precision,
-                "seconds": round(time.perf_counter() - began, 3),
-            }
-            screen.print(json.dumps(summary, ensure_ascii=False))
+        note(
+            output=output.root,
+            predicted=outcome.predicted,
+            skipped=outcome.skipped,
+            failed=failed,
+            jpeg=outcome.lossy,
+            device=str(device),
+            precision=predictor.precision,
+        )
     if failed:
         raise RunError(
             f"{len(failed)} of {len(cases) + len(incomplete)} images could not be predicted: {', '.join(failed)} "

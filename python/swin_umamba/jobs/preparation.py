@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.errors import UserError
+from ..common.summary import note
 
 DATASETS = {
     "abdomen-mr": "Dataset702_AbdomenMR (AMOS22)",
@@ -78,6 +79,13 @@ def prepare(request: PreparationRequest) -> None:
     console.print(table)
     if any(preparation.counts.get(what, 0) != n for what, n in table_1.items()):
         console.print("the counts differ from the paper's; scores do not compare with its tables", soft_wrap=True)
-    for note in preparation.notes:
-        console.print(f"note: {note}", soft_wrap=True)
+    for remark in preparation.notes:
+        console.print(f"note: {remark}", soft_wrap=True)
+    note(
+        dataset=folder,
+        found=preparation.layout,
+        counts={what: {"found": preparation.counts.get(what, 0), "paper": n} for what, n in table_1.items()},
+        files={"written": written, "there": len(preparation.files) - written},
+        notes=preparation.notes,
+    )
     console.print(f"wrote {folder}", soft_wrap=True)

@@ -14,6 +14,8 @@ from ..common.errors import UserError
 from ..common.failures import explain_failures
 from ..common.processes import Processes, Ranks, check_batch_size, one_message
 from ..common.processors import available_processors, set_worker_defaults
+from ..common.summary import note
+from ..common.typed_json import load_json
 from ..pretraining.settings import PretrainingSettings, choose_settings
 from ..runs.folder import OTHER_OUTPUT
 from ..runs.kind import want_run_of
@@ -65,14 +67,17 @@ def _run(request: PretrainingRequest, processes: Processes, locks: contextlib.Ex
     folder = PretrainingFolder((request.output or Path("results") / f"pretrain-{data.name}").expanduser().resolve())
     console = PlainConsole(soft_wrap=True, quiet=not processes.is_first)
     settings = processes.first_does(lambda: _settle(said, request.resume, folder, processes.world_size, locks, console))
+    note(output=folder.root, weights=folder.weights, averaged_weights=folder.averaged_weights)
     if settings is None:
+        note(epochs=load_json(folder.metrics)["history"])
         return
     device = choose_device_of_process(request.device, processes.ranks, needs_kernels=True)
     with explain_failures(folder.log, console):
         processes.join(device)
         workers = _default_workers(device, processes.ranks) if request.workers is None else request.workers
         begin = functools.partial(folder.begin, settings.as_json(), locks, resumed=request.resume)
-        execute_run(settings, folder, processes, device, workers, console, begin)
+        metrics = execute_run(settings, folder, processes, device, workers, console, begin)
+    note(epochs=metrics["history"])
     processes.leave()
 
 

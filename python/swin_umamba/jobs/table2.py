@@ -12,6 +12,7 @@ from rich.table import Table
 from ..common.console import PlainConsole
 from ..common.errors import UserError
 from ..common.files import write_json
+from ..common.summary import note
 from ..networks.build import build_model
 from ..paper.systems import PAPER_PATCH_SIZE, SYSTEMS, System
 
@@ -36,10 +37,12 @@ def count_table2(file: Path | None) -> None:
     counts = _count_all(PlainConsole(stderr=True))
     # A table cut to a pipe's 80 columns would lose digits.
     PlainConsole(width=None if sys.stdout.isatty() else TABLE_WIDTH).print(_table(counts))
+    document = _document(counts)
+    note(**document)
     if file is None:
         return
     try:
-        write_json(file, _document(counts))
+        write_json(file, document)
     except OSError as error:
         raise UserError(f"--json {file}: cannot write it: {error.strerror}") from error
 

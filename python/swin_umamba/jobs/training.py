@@ -15,6 +15,7 @@ from ..common.errors import UserError
 from ..common.failures import explain_failures
 from ..common.processes import Processes, Ranks, check_batch_size, one_message
 from ..common.processors import set_worker_defaults
+from ..common.summary import note
 from ..common.time_limit import end_in_time
 from ..datasets import RawDataset, open_raw_dataset, prepare_sample
 from ..datasets.find_dataset import find_dataset
@@ -80,6 +81,22 @@ def train(request: TrainingRequest, observers: Sequence[Observer] = ()) -> None:
     """
     with end_in_time(request.time_limit) as limit:
         _train(dataclasses.replace(request, time_limit=None), [*observers, EpochsInTime(limit)])
+    if Ranks.from_environment().rank == 0:
+        _sum_up(_folder(request, _locate(request.said)))
+
+
+def _sum_up(folder: RunFolder) -> None:
+    record = read_run(folder.root).record
+    scores = record.held_out
+    note(
+        output=folder.root,
+        checkpoint=folder.checkpoint,
+        page=folder.report,
+        metrics=folder.metrics,
+        held_out=scores and {"cases": scores.cases, **scores.by_metric},
+        evaluations={rule: evaluation.scores for rule, evaluation in record.evaluations.items()},
+        training_seconds=record.seconds.training,
+    )
 
 
 def _train(request: TrainingRequest, observers: Sequence[Observer]) -> None:
@@ -142,7 +159,7 @@ def _run(
 def _settle(request: TrainingRequest, locks: contextlib.ExitStack) -> _Job:
     """Find out what to do; of a run to resume, lock the results folder until its end."""
     said = _locate(request.said)
-    folder = RunFolder((request.output or _default_output(said)).expanduser().resolve())
+    folder = _folder(request, said)
     want_run_of("train", folder.root)
     if request.resume:
         folder.check_former()
@@ -174,6 +191,10 @@ def _check(job: _Job, resume: bool, world_size: int, locks: contextlib.ExitStack
         try_pretrained(settings, dataset)
     folder.begin(settings.as_json(), locks, resumed=resume)
     return dataset
+
+
+def _folder(request: TrainingRequest, said: Mapping[str, Any]) -> RunFolder:
+    return RunFolder((request.output or _default_output(said)).expanduser().resolve())
 
 
 def _locate(said: Mapping[str, Any]) -> dict[str, Any]:
