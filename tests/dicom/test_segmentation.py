@@ -120,6 +120,23 @@ def test_predict_writes_one_object_for_each_series(tmp_path, make_checkpoint, pr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pth", "in", "out"]
 
 
+def test_predict_says_what_labels_are(tmp_path, make_checkpoint, predict):
+    save(tmp_path / "in", make_stack(random_values(2)))
+    checkpoint = make_checkpoint(reader="SimpleITKIO", spacing=(0.9, 0.7))
+    words = (tmp_path / "in", tmp_path / "out", "--checkpoint", checkpoint)
+    (tmp_path / "codes.csv").write_text("label,scheme,value,meaning\ncore,SCT,10200004,Liver\nother,SCT,1,Other\n")
+    code, out, err = predict(*words, "--dicom-seg", "--segment-codes", tmp_path / "codes.csv")
+    assert (code, err) == (0, "")
+    assert "note: no code is given for rim" in out
+    seg = highdicom.seg.segread(next((tmp_path / "out").glob("*.dcm")))
+    rim, core = (seg.get_segment_description(number) for number in (1, 2))
+    assert core.segmented_property_type == pydicom.sr.coding.Code("10200004", "SCT", "Liver")
+    assert core.segmented_property_category == pydicom.sr.codedict.codes.SCT.AnatomicalStructure
+    assert rim.segmented_property_type == pydicom.sr.codedict.codes.SCT.Tissue
+    code, _, err = predict(*words, "--segment-codes", tmp_path / "codes.csv")
+    assert (code, err.count("--segment-codes is for --dicom-seg")) == (2, 1)
+
+
 def test_predict_refuses_a_series_in_words(tmp_path, make_checkpoint, predict):
     stack = make_stack(random_values(6))
     del stack[2]

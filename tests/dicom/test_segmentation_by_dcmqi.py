@@ -12,6 +12,7 @@ import pydicom
 import pytest
 import SimpleITK
 from swin_umamba.common.images.dicom.series import find_series, read_series
+from swin_umamba.datasets.segment_codes import Code, SegmentCodes
 from swin_umamba.prediction.dicom_seg import segments_of, write_dicom_seg
 
 from .files import TURNED, make_enhanced, make_stack, random_values, save
@@ -75,6 +76,19 @@ def test_labels_lie_on_their_instances(tmp_path, kind, orientation):
     _want_labels_at(images, labels, planes)
     names = {one["labelID"]: one["SegmentLabel"] for group in meta["segmentAttributes"] for one in group}
     assert names == {1: "liver", 2: "spleen", 3: "lesion"}
+
+
+def test_codes_are_what_dcmqi_reads(tmp_path):
+    codes = {"lesion": SegmentCodes(Code("SCT", "4147007", "Mass"), Code("SCT", "49755003", "Altered"))}
+    save(tmp_path / "in", make_stack(random_values()))
+    (series,), _ = find_series(tmp_path / "in")
+    read = read_series(series)
+    write_dicom_seg(tmp_path / "seg.dcm", _labels(), read.files, read.frames, segments_of(LABELS, codes))
+    _, meta = _read_back(tmp_path / "seg.dcm", tmp_path / "back")
+    found = {one["SegmentLabel"]: one for group in meta["segmentAttributes"] for one in group}
+    assert found["lesion"]["SegmentedPropertyTypeCodeSequence"]["CodeValue"] == "4147007"
+    assert found["lesion"]["SegmentedPropertyCategoryCodeSequence"]["CodeMeaning"] == "Altered"
+    assert found["liver"]["SegmentedPropertyTypeCodeSequence"]["CodeMeaning"] == "Tissue"
 
 
 def test_labels_lie_on_the_frames_of_an_enhanced_object(tmp_path):

@@ -88,6 +88,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of DICOM series, also write CASE.dcm, a DICOM segmentation object (default kind: binary)",
     )
     parser.add_argument(
+        "--segment-codes",
+        type=Path,
+        metavar="FILE",
+        help="for --dicom-seg, a table .csv with the columns label, scheme, value, meaning: what labels are, as in "
+        "SNOMED CT",
+    )
+    parser.add_argument(
         "--irregular",
         action="store_true",
         help="take DICOM series with gaps, doubles, localizers, uneven or tilted slices as if they were even stacks",
@@ -134,4 +141,5 @@ def run(args: argparse.Namespace) -> None:
         ),
         args.dicom_seg,
         args.irregular,
+        args.segment_codes,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from ..common.errors import Faults, UserError, last_line
 from ..common.text import one_line
 from ..common.typed_json import from_json, load_json, shown
+from .segment_codes import segment_codes
 
 Labels = dict[str, int | list[int]]
 
@@ -76,6 +77,8 @@ def read_description(path: Path) -> dict[str, Any]:
             f"{path} has no valid 'regions_class_order', {shown(order)}: {error}; give one label of each region, as in "
             f"[1, 2]"
         )
+    with faults.caught():
+        segment_codes(description, path)
     faults.tell(str(path))
     description["labels"] = whole_numbers(description["labels"])
     if order:

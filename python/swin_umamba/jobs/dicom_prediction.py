@@ -13,10 +13,16 @@ from .prediction import PredictionRequest, predict
 
 if TYPE_CHECKING:
     from ..common.images.dicom.staging import Staged
+    from ..datasets.segment_codes import SegmentCodes
     from ..prediction.input_cases import InputCase
 
 
-def predict_images(request: PredictionRequest, dicom_seg: str | None = None, irregular: bool = False) -> None:
+def predict_images(
+    request: PredictionRequest,
+    dicom_seg: str | None = None,
+    irregular: bool = False,
+    segment_codes: Path | None = None,
+) -> None:
     """Predict by `predict`; of DICOM each series as one image.
 
     Parameters
@@ -27,6 +33,8 @@ def predict_images(request: PredictionRequest, dicom_seg: str | None = None, irr
         Also write ``CASE.dcm`` of each series, of one of the kinds of `dicom_seg.KINDS`.
     irregular : bool
         Take series that are no even stacks.
+    segment_codes : pathlib.Path or None
+        Table of what labels are, for ``dicom_seg``; before what ``dataset.json`` says of them.
 
     Raises
     ------
@@ -37,6 +45,8 @@ def predict_images(request: PredictionRequest, dicom_seg: str | None = None, irr
     # A scan of names, and of some bytes of files with unknown ones; libraries are imported where there is DICOM.
     from ..common.images.dicom.staging import holds_dicom, staged
 
+    if segment_codes is not None and dicom_seg is None:
+        raise UserError("--segment-codes is for --dicom-seg; say both")
     if not source.exists() or not holds_dicom(source):
         if dicom_seg is not None or irregular:
             raise UserError(f"--dicom-seg and --irregular are for DICOM; {source} holds none")
@@ -44,9 +54,11 @@ def predict_images(request: PredictionRequest, dicom_seg: str | None = None, irr
 
     from ..common.console import PlainConsole
     from ..common.images.formats import image_ending
+    from ..datasets.segment_codes import read_code_table
     from ..prediction.dicom_seg import require_highdicom
     from ..prediction.input_cases import InputCase
 
+    codes = {} if segment_codes is None else read_code_table(segment_codes)
     if dicom_seg is not None:
         require_highdicom()
         if request.part is not None:
@@ -69,19 +81,29 @@ def predict_images(request: PredictionRequest, dicom_seg: str | None = None, irr
             # Some were predicted.
             failure = error
         if dicom_seg is not None:
-            _write_segmentations(found, cases, output, dicom_seg, console.print)
+            _write_segmentations(found, cases, output, dicom_seg, codes, console.print)
     if failure is not None:
         raise failure
 
 
 def _write_segmentations(
-    found: Staged, cases: Mapping[str, InputCase], output: Path, kind: str, say: Callable[..., None]
+    found: Staged,
+    cases: Mapping[str, InputCase],
+    output: Path,
+    kind: str,
+    codes: Mapping[str, SegmentCodes],
+    say: Callable[..., None],
 ) -> None:
     from ..common.images.reading import read_stored_labels
     from ..common.typed_json import load_json
+    from ..datasets.segment_codes import segment_codes
     from ..prediction.dicom_seg import segments_of, write_dicom_seg
 
-    segments = segments_of(load_json(output / "dataset.json")["labels"])
+    description = load_json(output / "dataset.json")
+    codes = {**segment_codes(description, output / "dataset.json"), **codes}
+    segments = segments_of(description["labels"], codes)
+    if codes and (bare := [segment.name for segment in segments if segment.codes is None]):
+        say(f"note: no code is given for {', '.join(bare)}", soft_wrap=True)
     written, blank, faults = 0, set(), []
     for series in found.series:
         path = output / f"{series.case}{cases[series.case].ending}"

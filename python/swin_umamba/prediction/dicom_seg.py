@@ -13,6 +13,7 @@ import numpy as np
 from ..common.errors import UserError
 from ..common.files import replace_atomically
 from ..common.images.dicom.instances import quiet
+from ..datasets.segment_codes import SegmentCodes
 from ..figures.palette import class_colour
 
 if TYPE_CHECKING:
@@ -37,20 +38,23 @@ _NAME = "Swin-UMamba"
 
 @dataclass(frozen=True)
 class Segment:
-    """A label in a segmentation."""
+    """A label in a segmentation; without ``codes`` it is tissue of an anatomical structure."""
 
     number: int
     name: str
     colour: str
+    codes: SegmentCodes | None = None
 
 
-def segments_of(labels: Mapping[str, Any]) -> list[Segment]:
+def segments_of(labels: Mapping[str, Any], codes: Mapping[str, SegmentCodes] | None = None) -> list[Segment]:
     """Return the segments of the labels in ``dataset.json``, with the colours of this package's pictures.
 
     Parameters
     ----------
     labels : mapping
         Value of each label by name, or the values of a region.
+    codes : mapping, optional
+        What labels are, by name.
     """
     names: dict[int, str] = {}
     highest = 0
@@ -59,9 +63,10 @@ def segments_of(labels: Mapping[str, Any]) -> list[Segment]:
         highest = max([highest, *map(int, values)]) if name != "ignore" else highest
         if len(values) == 1 and name not in ("background", "ignore"):
             names[int(values[0])] = name
+    named = ((number, names.get(number, f"label {number}")) for number in range(1, highest + 1))
     return [
-        Segment(number, names.get(number, f"label {number}")[:_LONGEST_LABEL], class_colour(number - 1))
-        for number in range(1, highest + 1)
+        Segment(number, name[:_LONGEST_LABEL], class_colour(number - 1), (codes or {}).get(name))
+        for number, name in named
     ]
 
 
@@ -137,8 +142,7 @@ def write_dicom_seg(
         highdicom.seg.SegmentDescription(
             segment_number=segment.number,
             segment_label=segment.name,
-            segmented_property_category=codes.SCT.AnatomicalStructure,
-            segmented_property_type=codes.SCT.Tissue,
+            **_property_of(segment),
             algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=algorithm,
             display_color=highdicom.color.CIELabColor.from_rgb(*_rgb(segment.colour)),
@@ -166,6 +170,20 @@ def write_dicom_seg(
         with replace_atomically(path) as file:
             made.save_as(file)
     return missing
+
+
+def _property_of(segment: Segment) -> dict[str, Any]:
+    from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
+
+    stated = segment.codes
+    kind, category = (stated.type, stated.category) if stated is not None else (None, None)
+    return {
+        "segmented_property_type": codes.SCT.Tissue if kind is None else Code(kind.value, kind.scheme, kind.meaning),
+        "segmented_property_category": codes.SCT.AnatomicalStructure
+        if category is None
+        else Code(category.value, category.scheme, category.meaning),
+    }
 
 
 def _series_number(source: Dataset) -> int:
