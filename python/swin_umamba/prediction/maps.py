@@ -7,9 +7,9 @@ from typing import Any
 
 import nibabel
 import numpy as np
-import tifffile
 
-from ..common.images.nifti import nifti_maps
+from ..common.images.encoding import write_pages
+from ..common.images.nifti import nifti_maps, write_nifti
 from ..common.images.nnunet_readers import header_of
 from .grid import nifti_affine
 
@@ -36,17 +36,16 @@ def write_map(path: Path, values: np.ndarray, properties: dict[str, Any]) -> Non
     """
     affine = nifti_affine(properties)
     if affine is None:
-        pages = values.reshape(-1, *values.shape[-2:])
-        tifffile.imwrite(path, pages[0] if len(pages) == 1 else pages, photometric="minisblack", compression="zlib")
+        write_pages(path, values.reshape(-1, *values.shape[-2:]))
         return
     if "nifti_header" in properties:
         # A NIfTI image can lie at two places, and stretched, which ITK's way to state one cannot say.
-        nibabel.save(nifti_maps(values, header_of(properties["nifti_header"])), path)
+        write_nifti(path, nifti_maps(values, header_of(properties["nifti_header"])))
         return
     # From (n, z, y, x) to (x, y, z, n).
     image = nibabel.Nifti1Image(np.ascontiguousarray(values.T), affine)
     image.header.set_xyzt_units("mm")
-    nibabel.save(image, path)
+    write_nifti(path, image)
 
 
 def uncertainty(probabilities: np.ndarray, has_regions: bool) -> np.ndarray:

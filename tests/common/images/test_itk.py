@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import SimpleITK
+from swin_umamba.common.images.nnunet_readers import SimpleITKIO
 from swin_umamba.common.images.reading import read_stored, read_stored_labels
 from swin_umamba.common.images.stored import ImageFault
 
@@ -25,6 +26,15 @@ def test_slices_come_first_and_sizes_in_the_order_of_the_file(tmp_path, name):
     image = read_stored(_write(tmp_path / name))
     np.testing.assert_array_equal(image.values, VALUES[None])
     np.testing.assert_allclose(image.spacing, (0.5, 0.7, 4), rtol=1e-6)
+
+
+@pytest.mark.parametrize("ending", [".MHA", ".Mhd", ".NRRD", ".GIPL"])
+def test_an_ending_in_capitals_is_the_same(tmp_path, ending):
+    path = _write(tmp_path / f"a{ending.lower()}").rename(tmp_path / f"a{ending}")
+    array, properties = SimpleITKIO().read_images([str(path)])
+    np.testing.assert_array_equal(array[0], VALUES)
+    SimpleITKIO().write_seg(array[0], str(tmp_path / f"b{ending}"), properties)
+    np.testing.assert_array_equal(read_stored(tmp_path / f"b{ending}").values, VALUES[None])
 
 
 @pytest.mark.parametrize("name", ["a.mha", "a.nrrd"])

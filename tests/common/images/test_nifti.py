@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from swin_umamba.common.images.nnunet_readers import NibabelIO, SimpleITKIO
-from swin_umamba.common.images.reading import read_stored, read_stored_labels
+from swin_umamba.common.images.reading import open_nifti, read_stored, read_stored_labels
 from swin_umamba.common.images.stored import ImageFault
 
 AFFINE = np.array([[-0.5, 0, 0, 10], [0, 0.7, 0, -20], [0, 0, 4, 30], [0, 0, 0, 1.0]])
@@ -59,6 +59,22 @@ def test_a_quaternion_that_was_rounded_is_a_turn(tmp_path, sform):
     path.write_bytes(content)
     np.testing.assert_allclose(read_stored(path).affines[-1], affine, atol=0.02)
     np.testing.assert_allclose(nibabel.load(_predicted(path)).get_qform(), read_stored(path).affines[-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.NII", "a.Nii.gz", "a.nii.GZ"])
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_what_is_packed_is_told_by_the_content(tmp_path, name, is_packed):
+    """As ITK and FSL tell it; what is written is packed as the name says, in capitals or not."""
+    content = _write(tmp_path / "made.nii").read_bytes()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if is_packed else content)
+    for image in (read_stored(path), read_stored_labels(path)):
+        np.testing.assert_array_equal(image.values[0], VALUES.T)
+    np.testing.assert_array_equal(open_nifti(path).dataobj, VALUES)
+    array, properties = SimpleITKIO().read_images([str(path)])
+    SimpleITKIO().write_seg(array[0], str(path), properties)
+    assert path.read_bytes().startswith(b"\x1f\x8b") == name.lower().endswith(".gz")
+    np.testing.assert_array_equal(read_stored(path).values[0], VALUES.T)
 
 
 @pytest.mark.parametrize(("form", "at"), [("qform", 268), ("sform", 292)])

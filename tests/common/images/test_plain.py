@@ -169,6 +169,16 @@ def test_pages_are_slices_however_they_were_written(tmp_path, write, count):
     np.testing.assert_array_equal(Tiff3DIO().read_seg(str(path))[0], pages[None])
 
 
+@pytest.mark.parametrize("shape", [(5, 20, 1), (5, 1, 20), (3, 20, 1), (2, 1, 1), (3, 4, 3), (4, 4, 4), (3, 4, 5)])
+def test_labels_of_a_stack_are_a_stack_however_small_its_pages(tmp_path, shape):
+    labels = (np.arange(np.prod(shape)).reshape(shape) % 5).astype(np.uint8)
+    path = tmp_path / "a.tif"
+    Tiff3DIO().write_seg(labels, str(path), {"spacing": [4, 1, 1]})
+    np.testing.assert_array_equal(read_stored_labels(path).values, labels[None])
+    with tifffile.TiffFile(path) as file:
+        np.testing.assert_array_equal([page.asarray() for page in file.pages], labels)
+
+
 def test_pages_of_several_sizes_are_refused(tmp_path):
     _appended(tmp_path / "a.tif", [LABELS, LABELS[:20]])
     with pytest.raises(ImageFault, match=r"2 images, of the sizes \(20, 30\) and \(40, 30\)"):

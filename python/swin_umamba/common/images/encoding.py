@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -20,6 +21,16 @@ def encoded(array: np.ndarray, ending: str) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, array, photometric="rgb" if array.ndim == 3 else "minisblack", compression="zlib")
     return buffer.getvalue()
+
+
+def write_pages(path: Path, pages: np.ndarray) -> None:
+    """Write (n, H, W) as the grey pages of a TIFF file.
+
+    One by one: of a whole array, tifffile makes colours of three pages, and one page of all that are a pixel wide.
+    """
+    with tifffile.TiffWriter(path) as file:
+        for page in pages:
+            file.write(page, photometric="minisblack", compression="zlib", metadata=None)
 
 
 def nifti_of(image: StoredImage) -> nibabel.Nifti1Image:

@@ -11,6 +11,9 @@ import SimpleITK
 from ..text import one_line
 from .stored import ImageFault, StoredImage, want_grid, want_whole
 
+_READERS = {".nrrd": "NrrdImageIO", ".gipl": "GiplImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
+"""ITK's; asked to choose by itself, it finds none for ``.MHA`` and ``.GIPL``."""
+
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -28,6 +31,7 @@ def read_itk(path: Path) -> StoredImage:
         _want_followed(path)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
+    reader.SetImageIO(_READERS[path.suffix.lower()])
     reader.ReadImageInformation()
     # A bit for a voxel, of files that hold their voxels themselves.
     if not path.name.lower().endswith(".mhd"):
@@ -88,7 +92,11 @@ def write_itk_labels(path: Path, labels: np.ndarray, geometry: dict[str, tuple[f
     image.SetSpacing(geometry["spacing"])
     image.SetOrigin(geometry["origin"])
     image.SetDirection(geometry["direction"])
-    SimpleITK.WriteImage(image, str(path), True)
+    # By a name in capitals ITK would not know the format.
+    written = path.with_suffix(path.suffix.lower())
+    SimpleITK.WriteImage(image, str(written), True)
+    if written != path:
+        written.replace(path)
 
 
 def itk_geometry(image: StoredImage) -> dict[str, tuple[float, ...]]:

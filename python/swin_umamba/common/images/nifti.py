@@ -5,8 +5,9 @@ The rule is written down for users in docs/images.md.
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import nibabel
 import numpy as np
@@ -29,9 +30,7 @@ def read_nifti(path: Path) -> StoredImage:
     ImageFault
         It is no image of 2 or 3 axes with one number a voxel, or its header contradicts itself.
     """
-    image = nibabel.load(path)
-    if not isinstance(image, nibabel.Nifti1Pair):
-        raise ImageFault("it is no NIfTI file")
+    image = open_nifti_image(path)
     header, shape = image.header, image.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -44,11 +43,11 @@ def read_nifti(path: Path) -> StoredImage:
     if unit is None:
         raise ImageFault(f"its header counts in the unknown unit {int(header['xyzt_units']) & 7}; set it to mm")
     # nibabel has put 1 in the place of sizes of 0, without a word.
-    with nibabel.openers.ImageOpener(str(path)) as file:
+    with _opened(path) as file:
         spacing = _spacing(type(header).from_fileobj(file, check=False), shape)
     forms = _forms(header, shape, spacing)
     n_bytes = float(np.prod(shape, dtype=float)) * header.get_data_dtype().itemsize
-    want_whole(path, n_bytes, packed=path.name.lower().endswith(".gz"))
+    want_whole(path, n_bytes, packed=_is_packed(path))
     values = np.asanyarray(image.dataobj).reshape(shape).T
     return StoredImage(
         values[(None,) * (4 - values.ndim)],
@@ -58,6 +57,33 @@ def read_nifti(path: Path) -> StoredImage:
         tuple(np.diag([unit, unit, unit, 1.0]) @ form if unit != 1 else form for form in forms),
         header=header,
     )
+
+
+def open_nifti_image(path: Path) -> nibabel.Nifti1Image:
+    """Open a NIfTI-1 or NIfTI-2 file; its voxels are read when they are asked for.
+
+    Whether it is packed by gzip is told by its first bytes: ITK and FSL open ``.nii`` and ``.nii.gz`` of either kind.
+
+    Raises
+    ------
+    ImageFault
+        It is no NIfTI file.
+    """
+    with _opened(path) as file:
+        head = file.read(nibabel.Nifti2Header.sizeof_hdr)
+    for kind in (nibabel.Nifti1Image, nibabel.Nifti2Image):
+        if kind.header_class.may_contain_header(head):
+            return kind.from_stream(_opened(path))
+    raise ImageFault("it is no NIfTI file")
+
+
+def _is_packed(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if _is_packed(path) else open(path, "rb")
 
 
 def _spacing(header: nibabel.Nifti1Header, shape: tuple[int, ...]) -> tuple[Any, ...]:
@@ -121,6 +147,11 @@ def _with_header(array: np.ndarray, header: nibabel.Nifti1Header) -> nibabel.Nif
     return kind(array, None, header)
 
 
-def write_nifti_labels(path: Path, labels: np.ndarray, header: nibabel.Nifti1Header) -> None:
-    """Write labels as `nifti_labels` makes them."""
-    nibabel.save(nifti_labels(labels, header), path)
+def write_nifti(path: Path, image: nibabel.Nifti1Image) -> None:
+    """Write an image, packed where the name says so, in capitals or not: nibabel refuses ``.Nii`` and ``.nii.Gz``."""
+    with open(path, "wb") as file:
+        if path.name.lower().endswith(".gz"):
+            with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1, mtime=0) as packed:
+                image.to_stream(packed)
+        else:
+            image.to_stream(file)

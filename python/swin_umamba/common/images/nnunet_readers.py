@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import nibabel
 import numpy as np
-import tifffile
 from nnunetv2.imageio import (
     base_reader_writer,
     natural_image_reader_writer,
@@ -25,9 +24,10 @@ from nnunetv2.imageio import (
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.utilities import utils
 
+from .encoding import write_pages
 from .formats import ITK_ENDINGS, NIFTI_ENDINGS, TIFF_ENDINGS, image_ending, is_hidden
 from .itk import itk_geometry, write_itk_labels
-from .nifti import write_nifti_labels
+from .nifti import nifti_labels, write_nifti
 from .reading import read_stored, read_stored_labels
 from .stored import ImageFault, StoredImage, as_labels
 
@@ -60,7 +60,7 @@ class _OneRule:
         labels = _packed(seg)
         path = Path(output_fname)
         if image_ending(path) in NIFTI_ENDINGS and "nifti_header" in properties:
-            write_nifti_labels(path, labels, header_of(properties["nifti_header"]))
+            write_nifti(path, nifti_labels(labels, header_of(properties["nifti_header"])))
         elif image_ending(path) not in NIFTI_ENDINGS and "sitk_stuff" in properties:
             write_itk_labels(path, labels, properties["sitk_stuff"])
         else:
@@ -126,9 +126,9 @@ class Tiff3DIO(_OneRule, tif_reader_writer.Tiff3DIO):
     n_axes: ClassVar[tuple[int, ...]] = (3,)
 
     def write_seg(self, seg: np.ndarray, output_fname: str, properties: dict[str, Any]) -> None:
-        """Write labels as grey pages: without saying so, three would be the colours of one."""
+        """Write labels as grey pages, and their spacing beside."""
         path = Path(output_fname)
-        tifffile.imwrite(path, _packed(seg), photometric="minisblack", compression="zlib")
+        write_pages(path, _packed(seg))
         spacing = [float(size) for size in properties["spacing"]]
         path.with_name(f"{path.name.rpartition('.')[0]}.json").write_text(json.dumps({"spacing": spacing}))
 

@@ -18,7 +18,7 @@ from ..errors import UserError, last_line
 from ..text import one_line
 from .formats import ITK_ENDINGS, NIFTI_ENDINGS, image_ending
 from .itk import read_itk
-from .nifti import read_nifti
+from .nifti import open_nifti_image, read_nifti
 from .plain import PILLOW_FORMATS, read_plain
 from .stored import ImageFault, StoredImage, as_labels
 
@@ -150,12 +150,11 @@ def open_nifti(path: Path) -> nibabel.Nifti1Image:
         The file is no NIfTI image.
     """
     try:
-        image = nibabel.load(path)
+        return open_nifti_image(path)
+    except ImageFault as fault:
+        raise UserError(fault.of(path)) from fault
     except Exception as error:
         raise UserError(f"{path} cannot be read: {last_line(error)}") from error
-    if not isinstance(image, nibabel.Nifti1Image):
-        raise UserError(f"{path} cannot be read: it is no NIfTI file")
-    return image
 
 
 def read_nifti_labels(path: Path, largest: int) -> np.ndarray:
