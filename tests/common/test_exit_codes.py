@@ -30,6 +30,42 @@ def run(args):
 
 sys.exit(execute(run, None, "command"))
 """
+ENDING = """
+import atexit, signal, sys, time
+from swin_umamba.common.exit_codes import execute
+from swin_umamba.common.time_limit import end_in_time
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+def say(word, seconds=0.3):
+    print(word, flush=True)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+def run(args):
+    with end_in_time(None):
+        try:
+            say("running", 60)
+        finally:
+            say("ending")
+            say("ended")
+
+atexit.register(say, "exiting")
+sys.exit(execute(run, None, "command"))
+"""
+COMMAND = "import sys; from swin_umamba.commands.cli import main; sys.exit(main())"
+WRONG = """
+import sys
+from swin_umamba.common.errors import UserError
+from swin_umamba.common.exit_codes import execute
+
+def run(args):
+    raise UserError("wrong")
+
+sys.exit(execute(run, None, "command"))
+"""
 CLOSED = """
 import os, sys
 from pathlib import Path
@@ -96,6 +132,36 @@ def test_a_signal_ends_a_command_as_ctrl_c_does(name):
     assert (process.returncode, stdout, stderr) == (130, "cleaned up\n", "command: interrupted\n")
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("SIGINT", "SIGINT"),
+        ("SIGINT", "SIGTERM"),
+        ("SIGTERM", "SIGTERM"),
+        ("SIGTERM", "SIGUSR1"),
+        ("SIGHUP", "SIGTERM"),
+        ("SIGUSR1", "SIGTERM"),
+        ("SIGUSR1", "SIGUSR1"),
+    ],
+)
+def test_a_second_signal_changes_nothing_in_the_ending(first, second):
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    seen = [process.stdout.readline()]
+    process.send_signal(getattr(signal, first))
+    seen.append(process.stdout.readline())
+    process.send_signal(getattr(signal, second))
+    seen.append(process.stdout.readline())
+    if second != "SIGINT":  # an impatient user may end Python itself
+        process.send_signal(getattr(signal, second))
+    stdout, stderr = process.communicate(timeout=30)
+    assert "".join([*seen, stdout]) == "running\nending\nended\nexiting\n"
+    code, words = (75, "out of time; what is finished") if first == "SIGUSR1" else (130, "interrupted")
+    assert (process.returncode, stderr.count("\n")) == (code, 1)
+    assert stderr.startswith(f"command: {words}")
+
+
 def test_what_nohup_ignores_stays_ignored():
     script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + WAIT.replace(
         "time.sleep(60)", "time.sleep(1)"
@@ -134,7 +200,33 @@ def test_a_full_disk_is_named(tmp_path, capsys):
         full(None)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a file that is always full")
+FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a file that is always full")
+
+
+@FULL
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["train", "--help"], ["train", "--version"]])
+def test_an_answer_that_cannot_be_written_is_an_error(words, unbuffered):
+    with open("/dev/full", "w") as full:
+        done = _python([COMMAND, *words], stdout=full, stderr=subprocess.PIPE, PYTHONUNBUFFERED=unbuffered)
+    prog = " ".join(["swin-umamba", *words[:-1]])
+    assert done.stderr == f"{prog}: the disk is full (No space left on device); make room and try again\n"
+    assert done.returncode == 1
+
+
+@FULL
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_the_code_is_right_where_the_error_cannot_be_written(unbuffered):
+    with open("/dev/full", "w") as full:
+        assert _python([WRONG], stderr=full, PYTHONUNBUFFERED=unbuffered).returncode == 2
+
+
+def _python(arguments, *, PYTHONUNBUFFERED, **streams):
+    environment = os.environ | {"PYTHONUNBUFFERED": PYTHONUNBUFFERED}
+    return subprocess.run([sys.executable, "-c", *arguments], text=True, env=environment, check=False, **streams)
+
+
+@FULL
 def test_a_log_on_a_full_disk_does_not_hide_why_the_work_ended():
     def work():
         with capture_output(Path("/dev/full")):

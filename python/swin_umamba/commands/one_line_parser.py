@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
-from ..common.exit_codes import EXIT_WRONG_INPUT
+from ..common.exit_codes import EXIT_WRONG_INPUT, answer
 from ..common.text import one_line
 
 
@@ -28,6 +28,12 @@ class OneLineParser(argparse.ArgumentParser):
             help="print what was done as one line of JSON, and all else to the standard error",
         )
 
+    def print_help(self, file: TextIO | None = None) -> None:
+        if file is not None:
+            super().print_help(file)
+        elif code := answer(self.format_help().removesuffix("\n"), self.prog):
+            self.exit(code)
+
     def error(self, message: str) -> NoReturn:
         # The help has all of what is left out, as of a long list of choices.
         self.exit(EXIT_WRONG_INPUT, f"{self.prog}: error: {one_line(message, 200)} (see {self.prog} --help)\n")
@@ -46,5 +52,4 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import version  # which takes longer than a help
 
-        print(f"swin-umamba {version('swin-umamba-ext')}")
-        parser.exit()
+        parser.exit(answer(f"swin-umamba {version('swin-umamba-ext')}", parser.prog))

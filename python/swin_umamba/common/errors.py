@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import sys
 from collections.abc import Iterator, Sequence
 
 from .text import LONGEST_REASON, one_line
@@ -101,6 +102,12 @@ def full_disk(error: BaseException | None) -> OSError | None:
 def interruption(error: BaseException) -> KeyboardInterrupt | None:
     """What has interrupted the work that an error ended: ``torch.save`` puts one of its own in front of Ctrl-C."""
     return next((found for found in _chain(error) if isinstance(found, KeyboardInterrupt)), None)
+
+
+def is_ending() -> bool:
+    """Whether this thread is about to end what an interruption has stopped: another one would leave it half ended."""
+    error = sys.exc_info()[1]
+    return error is not None and interruption(error) is not None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -10,9 +11,9 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from types import FrameType
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
-from .errors import OutOfTime, RunError, UserError, full_disk, interruption
+from .errors import OutOfTime, RunError, UserError, full_disk, interruption, is_ending
 from .summary import summarised
 from .text import one_line
 
@@ -55,11 +56,11 @@ def execute(run: Callable[[T], None], args: T, prog: str, *, summary_of: str | N
                 code, error = _run(run, args)
                 end.update(exit_code=code, error=error and error.removeprefix(_WRONG))
     except BrokenPipeError:
-        # Whoever read the output has gone, as `| head` does; Python would flush it once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has gone, as `| head` does.
+        _leave_full(sys.stdout)
         return EXIT_FAILED
     if error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        _say(f"{prog}: {error}")
     return code
 
 
@@ -76,15 +77,38 @@ def _run(run: Callable[[T], None], args: T) -> tuple[int, str | None]:
     except RunError as error:
         return EXIT_FAILED, one_line(str(error))
     except OutOfTime:
+        _ended.set()
         return EXIT_OUT_OF_TIME, "out of time; what is finished is on disk, so queue it again"
     except KeyboardInterrupt:
+        _ended.set()
         return EXIT_INTERRUPTED, "interrupted"
     except Exception as error:
         if (disk := full_disk(error)) is None:
             raise
+        _leave_full(sys.stdout)
         reason = f"{disk.strerror}: {disk.filename}" if disk.filename else str(disk.strerror)
         return EXIT_FAILED, f"the disk is full ({one_line(reason)}); make room and try again"
     return EXIT_OK, None
+
+
+def answer(text: str, prog: str) -> int:
+    """Print what a help or a version is asked for, and return an exit code, see `execute`."""
+    return execute(print, text, prog)
+
+
+def _say(text: str) -> None:
+    # Where nobody can read it, the exit code says it.
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
+    _leave_full(sys.stderr)
+
+
+def _leave_full(stream: TextIO) -> None:
+    """Let go of a standard stream that takes nothing more: Python would flush it once more when it ends."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextlib.contextmanager
@@ -125,14 +149,36 @@ def _end_as_by_ctrl_c() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    _ended.clear()
     _guard_forks()
+    _guard_exit()
 
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    # After the work a second Ctrl-C is for whoever called it.
+    if not (is_ending() or (_ended.is_set() and number != signal.SIGINT)):
+        raise KeyboardInterrupt
+
+
+_ended = threading.Event()
+"""Whether an interruption has ended the work, so that another one is to change nothing in what is left."""
+
+
+@cache
+def _guard_exit() -> None:
+    """While Python ends, it would let a signal kill this process that it has had a handler for."""
+
+    def ignore() -> None:
+        for number in (*_SIGNALS, getattr(signal, "SIGUSR1", None)):
+            if number is not None and callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_IGN)
+
+    atexit.register(ignore)
 
 
 @cache
@@ -156,6 +202,8 @@ def _guard_forks() -> None:
         for number in _SIGNALS:
             if signal.getsignal(number) is _interrupt:
                 signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is _interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         release()
 
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=end_at_once)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from types import FrameType
 
-from .errors import OutOfTime
+from .errors import OutOfTime, is_ending
 from .setting_kinds import Text
 
 _FORM = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
@@ -80,7 +80,7 @@ def end_in_time(seconds: float | None) -> Iterator[TimeLimit]:
         return
     numbers = [signal.SIGALRM] if seconds is not None else []
     # Processes of a distributed training are ended by their launcher.
-    if signal.getsignal(_WARNING) == signal.SIG_DFL and "LOCAL_RANK" not in os.environ:
+    if signal.getsignal(_WARNING) in (signal.SIG_DFL, _drop) and "LOCAL_RANK" not in os.environ:
         numbers.append(_WARNING)
     _guard_forks()
     former = {number: signal.signal(number, _raise) for number in numbers}
@@ -93,7 +93,8 @@ def end_in_time(seconds: float | None) -> Iterator[TimeLimit]:
         if seconds is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in former.items():
-            signal.signal(number, handler)
+            # By default it would kill a process that is ending, with a code of its own.
+            signal.signal(number, _drop if is_ending() and handler == signal.SIG_DFL else handler)
         _limits.remove(limit)
 
 
@@ -111,11 +112,12 @@ def _raise(number: int, frame: FrameType | None) -> None:
     # Where Python swallows an error, as in a finalizer, whoever asks next is told.
     for limit in _limits:
         limit.end()
-    # Once is enough: another one would interrupt the ending.
-    for other in (signal.SIGALRM, _WARNING):
-        if other is not None and signal.getsignal(other) is _raise:
-            signal.signal(other, signal.SIG_IGN)
-    raise OutOfTime
+    if not is_ending():
+        raise OutOfTime
+
+
+def _drop(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 @cache
