@@ -51,6 +51,23 @@ def test_labels_may_be_text(read, labels):
     assert LabelManager(description["labels"], order).all_labels == [0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        ({"background": 0, "a": 1, "b": 1}, None),
+        ({"background": 0, "nothing": 0, "b": 1}, None),
+        ({"background": 0, "a": 1, "b": "1"}, None),
+        ({"background": 0, "whole": [1, 2], "all": [2, 1], "core": 2}, [1, 1, 2]),
+        ({"background": 0, "a": 1, "b": [1], "c": [1, 2]}, [1, 1, 2]),
+    ],
+)
+def test_two_names_of_one_value_are_refused(read, labels, order):
+    with pytest.raises(
+        UserError, match=r"'labels' gives '.*' and '.*' the same value .*; give each a value of its own"
+    ):
+        read(labels=labels, regions_class_order=order)
+
+
 def _perfect(labels, order):
     """For each label the one that a perfect network's pixel gets."""
     manager = LabelManager(labels, order)

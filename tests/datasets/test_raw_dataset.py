@@ -401,6 +401,19 @@ def test_one_training_label_with_foreground_will_do(make_data_set, tmp_path):
     check_cases(dataset, dataset.held_out)
 
 
+def test_a_case_that_stands_in_both_folders_is_refused(make_data_set, tmp_path):
+    folder = make_data_set(tmp_path, held_out=2)
+    for part in ("images", "labels"):
+        for path in (folder / f"{part}Ts").glob("disc_ts0*"):
+            former = folder / f"{part}Tr" / path.name.replace("ts0", "tr0")
+            path.rename(path.with_name(former.name))  # the name alone says nothing
+    _check(folder)
+    for path in (folder / "imagesTs").glob("disc_tr0*"):
+        _write(path, imread(folder / "imagesTr" / path.name))
+    with pytest.raises(UserError, match=r"the case disc_tr0 stands in imagesTr and in imagesTs, .* take it out of one"):
+        _check(folder)
+
+
 def test_all_faults_of_a_data_set_are_told_together(make_data_set, tmp_path):
     folder = make_data_set(tmp_path, held_out=2)
     for fault in (_missing_label, _unreadable_image, _unreadable_label, _held_out_label_without_image):

@@ -10,6 +10,7 @@ import shutil
 
 import pytest
 import torch
+from skimage.io import imread, imsave
 from swin_umamba.checkpoints.encoder_file import find_pretrained_file
 from swin_umamba.commands.pretrain import main as pretrain
 from swin_umamba.commands.train import main
@@ -229,3 +230,44 @@ def test_weights_are_tried_on_a_network_of_the_data_sets_outputs(
     try_pretrained(settings, open_raw_dataset(folder))
     try_pretrained(dataclasses.replace(settings, dataset=None), None)
     assert built == [("swin-umamba", 1, outputs), ("swin-umamba", 1, 3)]
+
+
+def _brighter(folder):
+    path = folder / "imagesTr" / "disc_tr0_0000.png"
+    imsave(path, imread(path) + 1, check_contrast=False)
+
+
+def _other_label(folder):
+    path = folder / "labelsTr" / "disc_tr0.png"
+    imsave(path, 2 - imread(path), check_contrast=False)
+
+
+def _one_more(folder):
+    for path in (folder / "imagesTr" / "disc_tr0_0000.png", folder / "labelsTr" / "disc_tr0.png"):
+        shutil.copy(path, path.with_name(path.name.replace("tr0", "tr9")))
+    _set(folder / "dataset.json", numTraining=7)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_brighter, "has changed since the run began: image or label of the training case 'disc_tr0' holds something"),
+        (_other_label, "has changed since the run began: image or label of the training case 'disc_tr0' holds"),
+        (_one_more, "has the training case 'disc_tr9', the run has not"),
+        (_other_labels, "its dataset.json has 'labels'"),
+    ],
+)
+def test_a_data_set_that_has_changed_is_refused(former, moved, capfd, environment, resumed, change, message):
+    """What is preprocessed is of the former files: one would be learned from, and the other scored."""
+    _set(former / "settings.json", dataset=str(moved))
+    change(moved)
+    assert message in _error(capfd, "--resume", "--output", former)
+    assert resumed == []
+
+
+def test_a_data_set_that_was_only_written_anew_is_the_same(former, moved, environment, resumed):
+    for path in [*moved.glob("*/*.png")]:
+        imsave(path, imread(path), check_contrast=False)
+        os.utime(path, (0, 0))
+    assert main([str(moved), "--resume", "--output", str(former), "--device", "cpu"]) == 0
+    assert len(resumed) == 1

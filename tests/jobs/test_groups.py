@@ -69,6 +69,7 @@ def test_names_that_suggest_groups_are_told_before_any_training(slices, tmp_path
     said = " ".join(capfd.readouterr().out.split())
     assert "100% of the scored cases share the beginning of their name" in said
     dataset = check_inputs.open_checked_dataset(Settings(str(slices), group_by=r"^p\d+"), tmp_path / "out")
+    assert "2 of the 2 scored cases have the same pixels as one that is trained on (p0_slice0 is p" in said
     assert "suggest groups" not in capfd.readouterr().out
     assert len(dataset.splits) == 5
 

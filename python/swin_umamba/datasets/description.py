@@ -173,6 +173,14 @@ def _check_labels(description: dict[str, Any], path: Path) -> None:
     from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
     order = description.get("regions_class_order")
+    owners: dict[tuple[int, ...], str] = {}
+    for name, value in description["labels"].items():
+        values = tuple(sorted(set(np.atleast_1d(value).tolist())))
+        if (other := owners.setdefault(values, name)) != name:
+            raise UserError(
+                f"{path}: 'labels' gives {shown(other)} and {shown(name)} the same value {shown(value)}; give each a "
+                f"value of its own, or leave one out"
+            )
     try:
         labels = LabelManager(description["labels"], order)
     except (AssertionError, RuntimeError, ValueError, TypeError) as error:

@@ -31,6 +31,7 @@ from ..common.images.reading import read_stored
 from ..common.images.stored import ImageFault, StoredImage, as_labels
 from ..common.typed_json import read_json, shown
 from .description import read_description
+from .digests import CaseDigest
 
 if TYPE_CHECKING:
     from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
@@ -55,6 +56,7 @@ class RawDataset:
     """An nnU-Net raw data set whose files are all there.
 
     ``groups`` has the group of each case where the user has said it; see `swin_umamba.datasets.group_folds`.
+    ``digests`` tell the content of the cases that have been read, see `check_cases`.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class RawDataset:
     held_out: tuple[Case, ...]
     splits: list[dict[str, list[str]]] | None
     groups: dict[str, str] | None = None
+    digests: dict[Case, CaseDigest] | None = None
 
     @property
     def name(self) -> str:
@@ -299,12 +302,12 @@ def check_cases(
     cases: Sequence[Case],
     on_case_done: Callable[[], object] = lambda: None,
     faults: Faults | None = None,
-) -> None:
+) -> RawDataset:
     """Open every image and label, and raise `UserError` that tells which cannot be trained on.
 
     An image that cannot be read, channels and label of different size, spacing or position, a wrong number of
     channels, NaN or infinite values, labels that ``dataset.json`` does not name, no training label with more than
-    background.
+    background, a held-out case that is a training case as well.
 
     Parameters
     ----------
@@ -316,28 +319,46 @@ def check_cases(
         Called after each case, for a progress bar.
     faults
         What has been found before, to be told together.
+
+    Returns
+    -------
+    RawDataset
+        The same, with the digests of the cases.
     """
     faults = Faults() if faults is None else faults
+    digests: dict[Case, CaseDigest] = {}
     if cases:
         with faults.caught():
-            _check_content(dataset, cases, on_case_done, faults)
+            digests = _check_content(dataset, cases, on_case_done, faults)
+    by_name = {case.identifier: digests[case].pixels for case in dataset.training if case in digests}
+    for case in dataset.held_out:
+        pixels = digests[case].pixels if case in digests else None
+        if pixels is not None and by_name.get(case.identifier) == pixels:
+            faults.add(
+                f"the case {case.identifier} stands in imagesTr and in imagesTs, and would be scored as held out "
+                f"though it is trained on; take it out of one of them"
+            )
     faults.tell(dataset.name)
+    return dataclasses.replace(dataset, digests=digests)
 
 
 def _check_content(
     dataset: RawDataset, cases: Sequence[Case], on_case_done: Callable[[], object], faults: Faults
-) -> None:
+) -> dict[Case, CaseDigest]:
     reader = _find_reader(dataset, cases)
     foreground = {value for values in dataset.classes.values() for value in values}
     allowed = foreground | {0}
     if dataset.ignore_label is not None:
         allowed.add(dataset.ignore_label)
     values: dict[Case, set[int] | None] = {}
+    digests: dict[Case, CaseDigest] = {}
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         results = [pool.submit(_check_case, reader, case, dataset.n_channels, allowed) for case in cases]
         try:
             for case, result in zip(cases, results, strict=True):
-                found, values[case] = result.result()
+                found, values[case], digest = result.result()
+                if digest is not None:
+                    digests[case] = digest
                 for fault in found:
                     faults.add(fault)
                 on_case_done()
@@ -351,6 +372,7 @@ def _check_content(
             f"{', '.join(dataset.classes)}; nothing can be learned from background alone; give labels "
             f"that hold them"
         )
+    return digests
 
 
 def _find_reader(dataset: RawDataset, cases: Sequence[Case]) -> BaseReaderWriter | None:
@@ -391,8 +413,8 @@ def _find_reader(dataset: RawDataset, cases: Sequence[Case]) -> BaseReaderWriter
 
 def _check_case(
     reader: BaseReaderWriter | None, case: Case, n_channels: int, allowed: set[int]
-) -> tuple[list[str], set[int] | None]:
-    """What forbids training on a case, and the values of its label, or ``None`` where they cannot be told."""
+) -> tuple[list[str], set[int] | None, CaseDigest | None]:
+    """What forbids training on a case, the values of its label, and its digest; ``None`` where they cannot be told."""
     faults = Faults()
     images: dict[Path, StoredImage] = {}
     for path in case.images:
@@ -413,7 +435,8 @@ def _check_case(
     if unknown := sorted((values or set()) - allowed):
         faults.add(f"label {case.label} holds {_unknown_values(unknown)}")
         values = None
-    return faults.found, values
+    digest = None if faults.found or label is None else CaseDigest.of(list(images.values()), label)
+    return faults.found, values, digest
 
 
 def _check_grids(case: Case, images: Sequence[StoredImage], label: StoredImage | None, n_channels: int) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from ..common.console import capture_output
 from ..common.errors import Faults, UserError
 from ..common.progress import progress_bar
-from ..datasets import RawDataset, check_cases, open_raw_dataset
+from ..datasets import Case, RawDataset, check_cases, open_raw_dataset
+from ..datasets.digests import describe_doubles
 from ..datasets.group_folds import describe_leak, with_groups
 from ..datasets.raw_dataset import check_fold
 from ..datasets.sample import LABELS
@@ -59,8 +60,10 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
                 f"--fold all: {dataset.name} has no labelled test cases (labelsTs), so there would be no held-out "
                 f"cases to compare by; give a fold"
             )
-        if not faults.found and dataset.groups is None and (leak := _leak(dataset, settings.fold)):
-            console.print(leak, soft_wrap=True)
+        if not faults.found and dataset.groups is None:
+            trained, scored = _used(dataset, settings.fold)
+            if leak := describe_leak((case.identifier for case in trained), [case.identifier for case in scored]):
+                console.print(leak, soft_wrap=True)
         protocol = find_protocol(dataset.name)
         counts_cells = protocol is not None and protocol.metric == "cells" and bool(dataset.held_out)
         if needs_held_out and counts_cells and not (dataset.folder / INSTANCES).is_dir():
@@ -74,21 +77,24 @@ def open_checked_dataset(settings: Settings, output: Path, needs_held_out: bool 
         console.announce("checking", f"{dataset.name}: {len(cases)} cases")
         with progress_bar(console) as bar:
             task = bar.add_task("checking", total=len(cases))
-            check_cases(dataset, cases, lambda: bar.advance(task), faults)
+            dataset = check_cases(dataset, cases, lambda: bar.advance(task), faults)
+        if dataset.digests and (doubles := describe_doubles(dataset.digests, *_used(dataset, settings.fold))):
+            console.announce("caution", doubles)
     return dataset
 
 
-def _leak(dataset: RawDataset, fold: int | str) -> str | None:
-    """See `describe_leak`, of the cases that will be trained on and scored."""
-    cases = [case.identifier for case in dataset.training]
-    trained, scored = cases, [case.identifier for case in dataset.held_out]
+def _used(dataset: RawDataset, fold: int | str) -> tuple[list[Case], list[Case]]:
+    """The cases that will be trained on, and those that will be scored."""
+    trained, scored = list(dataset.training), list(dataset.held_out)
     if fold != "all":
         # Without folds of the data set nnU-Net makes these.
         from nnunetv2.utilities.crossval_split import generate_crossval_split
 
-        splits = dataset.splits or generate_crossval_split(sorted(cases))
-        trained, scored = splits[int(fold)]["train"], scored or splits[int(fold)]["val"]
-    return describe_leak(map(str, trained), list(map(str, scored)))
+        by_name = {case.identifier: case for case in dataset.training}
+        split = (dataset.splits or generate_crossval_split(sorted(by_name)))[int(fold)]
+        trained = [by_name[str(name)] for name in split["train"]]
+        scored = scored or [by_name[str(name)] for name in split["val"]]
+    return trained, scored
 
 
 def try_pretrained(settings: Settings, dataset: RawDataset | None) -> None:

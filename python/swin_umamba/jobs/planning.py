@@ -69,9 +69,10 @@ def _plan_and_preprocess(dataset: RawDataset, folder: RunFolder, settings: Setti
     planner_class = getattr(residual_encoder_unet_planners, preset) if preset else ExperimentPlanner
     plans_name = inspect.signature(planner_class).parameters["plans_name"].default if preset else PLANS_NAME
     plans_file = preprocessed / f"{plans_name}.json"
-    finished = load_json(str(preprocessed / _DONE))["plans"] if (preprocessed / _DONE).exists() else []
+    check_same_cases(dataset, folder)
+    former = load_json(str(preprocessed / _DONE)) if (preprocessed / _DONE).exists() else {"plans": []}
     # Of former versions it is one name.
-    finished = [finished] if isinstance(finished, str) else finished
+    finished = [former["plans"]] if isinstance(former["plans"], str) else former["plans"]
     if plans_file.name in finished:
         plans: dict[str, Any] = load_json(str(plans_file))
         check_batch_size(plans["configurations"][CONFIGURATION]["batch_size"], world_size)
@@ -102,7 +103,8 @@ def _plan_and_preprocess(dataset: RawDataset, folder: RunFolder, settings: Setti
     # The plans differ in patch and batch size, and share the preprocessed images.
     if not finished:
         Preprocessor(verbose=False).run(dataset.name, CONFIGURATION, plans_name, workers)
-    write_json(preprocessed / _DONE, {"plans": [*finished, plans_file.name]})
+    cases = former.get("cases") if finished else _digests(dataset)
+    write_json(preprocessed / _DONE, {"plans": [*finished, plans_file.name], "cases": cases})
     return plans
 
 
@@ -127,12 +129,12 @@ def describe_slices(plans: dict[str, Any]) -> str | None:
 
 
 def check_same_cases(dataset: RawDataset, folder: RunFolder) -> None:
-    """Raise `UserError` unless a data set that was moved is the one that has been preprocessed.
+    """Raise `UserError` unless a data set is still the one that has been preprocessed, wherever it lies now.
 
     Parameters
     ----------
     dataset
-        At its new place.
+        As it is now.
     folder
         Of the run. Where nothing has been preprocessed yet, any data set will do.
     """
@@ -154,3 +156,18 @@ def check_same_cases(dataset: RawDataset, folder: RunFolder) -> None:
                 f"{dataset.description.get(key)}, the run {former.get(key)}; give the same data set, or start a new "
                 f"run with another --output"
             )
+    stored = load_json(str(preprocessed / _DONE)).get("cases") or {}
+    now = _digests(dataset) or {}
+    if changed := sorted(case for case in stored.keys() & now.keys() if stored[case] != now[case]):
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise UserError(
+            f"{dataset.folder} has changed since the run began: image or label of the training case {changed[0]!r}"
+            f"{more} holds something else; put the former files back, or start a new run with another --output"
+        )
+
+
+def _digests(dataset: RawDataset) -> dict[str, str] | None:
+    """What tells the content of the training cases; ``None`` of the sample, which is made and not read."""
+    if dataset.digests is None:
+        return None
+    return {case.identifier: dataset.digests[case].whole for case in dataset.training}

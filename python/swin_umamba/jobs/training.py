@@ -124,14 +124,11 @@ class _Job:
         Of the run.
     is_done : bool
         The same command has run before, and there is nothing to do.
-    is_moved : bool
-        The data set lies elsewhere than the run has been told before.
     """
 
     settings: Settings
     folder: RunFolder
     is_done: bool = False
-    is_moved: bool = False
 
     @property
     def raw(self) -> Path:
@@ -182,7 +179,7 @@ def _check(job: _Job, resume: bool, world_size: int, locks: contextlib.ExitStack
     if settings.batch_size is not None:
         check_batch_size(settings.batch_size, world_size)
     dataset = open_checked_dataset(settings, folder.root)
-    if job.is_moved and dataset is not None:
+    if resume and dataset is not None:
         from .planning import check_same_cases
 
         check_same_cases(dataset, folder)
@@ -247,7 +244,7 @@ def _resumed_job(said: Mapping[str, Any], folder: RunFolder) -> _Job:
             f"the data set of this run is no longer in {settings.dataset}; if it was moved, give its new folder: "
             f"swin-umamba train NEW/{Path(settings.dataset).name} --resume --output {folder.root}"
         )
-    return _Job(settings, folder, is_moved=settings != stored)
+    return _Job(settings, folder)
 
 
 def _former_job(said: Mapping[str, Any], folder: RunFolder) -> _Job:
