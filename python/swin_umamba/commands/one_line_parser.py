@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..common.exit_codes import EXIT_WRONG_INPUT, answer
 from ..common.text import one_line
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -28,7 +31,7 @@ class OneLineParser(argparse.ArgumentParser):
             help="print what was done as one line of JSON, and all else to the standard error",
         )
 
-    def print_help(self, file: TextIO | None = None) -> None:
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         if file is not None:
             super().print_help(file)
         elif code := answer(self.format_help().removesuffix("\n"), self.prog):

@@ -175,8 +175,8 @@ def _check_labels(description: dict[str, Any], path: Path) -> None:
     order = description.get("regions_class_order")
     owners: dict[tuple[int, ...], str] = {}
     for name, value in description["labels"].items():
-        values = tuple(sorted(set(np.atleast_1d(value).tolist())))
-        if (other := owners.setdefault(values, name)) != name:
+        own = tuple(sorted(set(np.atleast_1d(value).tolist())))
+        if (other := owners.setdefault(own, name)) != name:
             raise UserError(
                 f"{path}: 'labels' gives {shown(other)} and {shown(name)} the same value {shown(value)}; give each a "
                 f"value of its own, or leave one out"

@@ -6,8 +6,9 @@ The rule is written down for users in docs/images.md.
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -82,8 +83,8 @@ def _is_packed(path: Path) -> bool:
         return file.read(2) == b"\x1f\x8b"
 
 
-def _opened(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path)) if _is_packed(path) else open(path, "rb")
+def _opened(path: Path) -> io.BufferedIOBase:
+    return gzip.GzipFile(path) if _is_packed(path) else open(path, "rb")
 
 
 def _spacing(header: nibabel.Nifti1Header, shape: tuple[int, ...]) -> tuple[Any, ...]:
