@@ -86,3 +86,16 @@ def test_holm_lies_between_none_and_bonferroni_and_keeps_the_order(values):
 def test_needed_cases(tests):
     cases = needed_cases(tests)
     assert tests * 2 / 2**cases < 0.05 <= tests * 2 / 2 ** (cases - 1)
+
+
+def test_differences_in_the_last_bits_are_none():
+    """Of means over seeds: the same three scores in another order."""
+    assert (0.1 + 0.2 + 0.3) / 3 != (0.3 + 0.2 + 0.1) / 3
+    first = {str(case): (0.1 + 0.2 + 0.3) / 3 + case for case in range(8)}
+    (test,) = compare_to_first([first, {str(case): (0.3 + 0.2 + 0.1) / 3 + case for case in range(8)}], unit="group")
+    assert (test.n, test.ties, test.p, test.reason) == (8, 8, None, "equal in every group")
+    # And differences of one size have one rank.
+    steps = (0.1, 0.1, -0.1, 0.1, 0.2, 0.2, 0.2, -0.3)
+    apart = {str(case): first[str(case)] + step for case, step in enumerate(steps)}
+    (test,) = compare_to_first([first, apart])
+    assert test.p == wilcoxon(steps).pvalue

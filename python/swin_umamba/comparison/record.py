@@ -151,6 +151,17 @@ class ComparisonRecord:
     cautions: tuple[str, ...]
 
     @property
+    def unit(self) -> str:
+        """What deviations, intervals and tests are over."""
+        return "group" if self.n_groups else "case"
+
+    @property
+    def n_units(self) -> int:
+        """How many of them were scored."""
+        cases = self.finished[0].scores[self.metrics[0]].cases if self.finished and self.metrics else ()
+        return self.n_groups or len(cases)
+
+    @property
     def finished(self) -> list[FinishedRow]:
         return [row for row in self.systems if isinstance(row, FinishedRow)]
 
@@ -185,18 +196,21 @@ def make_record(
         The folds and seeds over which the results are pooled; ``None`` for one run of each system.
     """
     scores_from = common_scores(results.values())
+    # Of all that are finished data set, cases and groups are the same.
+    some = next((results[system.name] for system in systems if system.name in results), None)
     places = choose_scores(results.values(), scores_from, measures)
     keys = tuple(places)
     finished = [system.name for system in systems if system.name in results]
     tests: dict[str, dict[str, PairedTest]] = {name: {} for name in finished}
-    first = results.get(systems[0].name)
-    groups = first.groups if first else None
-    of_brain = first and first.run.record.is_sample and first.run.record.settings.sample == "brain"
+    groups = some.groups if some else None
+    of_brain = some and some.run.record.is_sample and some.run.record.settings.sample == "brain"
     withheld = "the cases of the sample are not independent" if of_brain else None
-    if first is not None:
+    if systems[0].name in results:
         for key in keys:
             scores = [results[name].scores[places[key]][key].cases for name in finished]
-            outcomes = compare_to_first([group_means(cases, groups) for cases in scores], withheld)
+            outcomes = compare_to_first(
+                [group_means(cases, groups) for cases in scores], withheld, "case" if groups is None else "group"
+            )
             for name, test in zip(finished[1:], outcomes, strict=True):
                 tests[name][key] = test
     rows: list[SystemRow] = []
@@ -209,7 +223,7 @@ def make_record(
         else:
             rows.append(SystemRow(*known, "not trained yet"))
     return ComparisonRecord(
-        dataset=first.run.record.dataset if first else None,
+        dataset=some.run.record.dataset if some else None,
         settings=repeated(systems[0], repeats)[0].settings,
         command=shlex.join(command),
         written=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -304,26 +318,29 @@ def _cautions(
         )
     if suspected := next((s for result in results.values() if (s := result.run.record.suspected_groups)), None):
         cautions.append(suspected)
-    are_grouped = any(result.groups for result in results.values())
+    groups = next((result.groups for result in results.values() if result.groups), None)
+    unit = "cases" if groups is None else "groups"
     seeds = 1 if repeats is None else len(repeats.seeds)
     trained = "once. Another seed, or a longer training," if seeds == 1 else f"with {seeds} seeds. A longer training"
-    cautions.append(
-        f"Each system was trained {trained} may give another ranking; the test is over "
-        + ("groups of cases, and takes the groups" if are_grouped else "cases, and takes them")
-        + " to be independent."
-    )
+    if len(rows) > 1:
+        cautions.append(
+            f"Each system was trained {trained} may give another ranking; the test is over "
+            + ("cases, and takes them" if groups is None else "groups of cases, and takes the groups")
+            + " to be independent."
+        )
     if done[0].held_out_from == "validation":
         folds = "folds" if repeats is not None and len(repeats.folds) > 1 else "fold"
         cautions.append(f"The scored cases are the validation cases of the {folds}; there are no labelled test cases.")
-    n_cases = len(done[0].scores[keys[0]].cases) if keys else len(_held_out(results[done[0].name].run).per_case)
-    if n_cases < FEW_CASES:
-        cautions.append(f"Few cases ({n_cases}): means and standard deviations of so few say little about others.")
+    cases = done[0].scores[keys[0]].cases if keys else _held_out(results[done[0].name].run).per_case
+    n_units = len(set(map(groups.__getitem__, cases))) if groups else len(cases)
+    if n_units < FEW_CASES:
+        cautions.append(f"Few {unit} ({n_units}): means and standard deviations of so few say little about others.")
     tests = [row.against_first.get(keys[0]) for row in done] if keys else []
     tested = [test for test in tests if test and test.p is not None]
     if tested and min(test.n - test.ties for test in tested) < needed_cases(len(tested)):
         cautions.append(
-            f"With {len(tested)} tests, a corrected p below 0.05 takes at least {needed_cases(len(tested))} cases that "
-            f"differ."
+            f"With {len(tested)} tests, a corrected p below 0.05 takes at least {needed_cases(len(tested))} "
+            f"{unit} that differ."
         )
     for what in ("device", "threads", "versions"):
         if any(getattr(row, what) != getattr(done[0], what) for row in done):

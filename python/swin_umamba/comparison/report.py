@@ -16,7 +16,7 @@ from ..paper.protocol import RULES
 from .folder import ComparisonFolder
 from .paired_test import PairedTest
 from .record import ComparisonRecord, FinishedRow, SystemRow
-from .results import OWN_SCORES
+from .results import OWN_SCORES, Score
 
 GIGA, MEGA = 1e9, 1e6
 DASH = "–"
@@ -87,7 +87,12 @@ def table_columns(record: ComparisonRecord) -> list[str]:
     """Headings of the table."""
     scores = [PAPER_METRICS[key] for key in record.metrics]
     memory = "GPU memory (GB)" if _on_gpu(record) else "memory (GB)"
-    return ["system", "param (M)", "ops (G)", *scores, *(f"p, {name}" for name in scores), "step (s)", memory]
+    tests = [f"p, {name}" for name in scores] if _has_tests(record) else []
+    return ["system", "param (M)", "ops (G)", *scores, *tests, "step (s)", memory]
+
+
+def _has_tests(record: ComparisonRecord) -> bool:
+    return len(record.systems) > 1
 
 
 def table_row(record: ComparisonRecord, row: SystemRow) -> list[str]:
@@ -95,12 +100,17 @@ def table_row(record: ComparisonRecord, row: SystemRow) -> list[str]:
     if not isinstance(row, FinishedRow):
         return [row.title, row.state, *[""] * (len(table_columns(record)) - 2)]
     scores = {key: row.scores[key] for key in record.metrics}
+
+    def shown(score: Score) -> tuple[float | None, ...]:
+        # One alone has no deviation.
+        return (score.mean, score.std) if record.n_units > 1 else (score.mean,)
+
     return [
         row.title,
         f"{row.parameters / MEGA:.1f}",
         _number(row.multiply_accumulates, "{:.2f}", GIGA),
-        *(" ± ".join(_number(n, _form(key)) for n in (score.mean, score.std)) for key, score in scores.items()),
-        *(_p_value(row.against_first.get(key)) for key in record.metrics),
+        *(" ± ".join(_number(n, _form(key)) for n in shown(score)) for key, score in scores.items()),
+        *(_p_value(row.against_first.get(key)) for key in record.metrics if _has_tests(record)),
         _number(row.step_seconds, "{:#.3g}"),
         _number(row.peak_memory_bytes, "{:.2f}", GIGA),
     ]
@@ -112,25 +122,24 @@ def explanations(record: ComparisonRecord) -> list[str]:
         return []
     settings, first = record.settings, record.finished[0]
     n_cases = len(first.scores[record.metrics[0]].cases) if record.metrics else 0
+    deviation = " ± standard deviation (divided by n)" if record.n_units > 1 else ""
     memory = (
         "of tensors on the GPU" if _on_gpu(record) else "resident in main memory, Python and its libraries included"
     )
-    title = next(row.title for row in record.systems if row.name == record.test.against)
     rates = "; ".join(f"{row.title} {_number(row.learning_rate, '{:g}')}" for row in record.finished)
     return [
         f"Budget of each system: epochs {settings.epochs}, iterations of one {settings.iterations}, "
         f"{_repeats(record)}, {_batch_and_patch(record)}.",
         f"Optimizer and schedule are the system's own; learning rate of the first epoch: {rates}.",
-        f"Scores{_whose(record)}: mean ± standard deviation (divided by n) over {n_cases} held-out cases"
-        + (f", the deviation over their {record.n_groups} groups" if record.n_groups else "")
+        f"Scores{_whose(record)}: mean{deviation} over {_counted(n_cases, 'held-out case')}"
+        + (f", which are one {record.unit}" if record.n_groups == 1 else "")
+        + (f", the deviation over their {record.n_groups} groups" if (record.n_groups or 0) > 1 else "")
         + (f"; NSD {_tolerance(record)}." if "nsd" in record.metrics else "."),
         *_intervals(record),
         *_spread_over_repeats(record),
         *_further_measures(record),
         *_scores_by_other_rules(record),
-        f"p: {record.test.name}, against {title}, corrected by {record.test.correction}; "
-        f"cases with equal scores are left out by the test.",
-        *_untested(record),
+        *_tests(record),
         "ops: multiply-accumulates of one image of the patch size, as fvcore counts them, selective scans included.",
         f"step: median time from a batch to the new weights, augmentation not included. memory: peak during the "
         f"training, {memory}; 1 GB is 10⁹ bytes.",
@@ -178,10 +187,18 @@ def _repeats(record: ComparisonRecord) -> str:
     if record.repeats is None:
         return f"fold {record.settings.fold}, seed {record.settings.seed}"
     folds, seeds = record.repeats.folds, record.repeats.seeds
-    return (
-        f"folds {', '.join(map(str, folds))}, seeds {', '.join(map(str, seeds))}: {len(folds) * len(seeds)} trainings, "
-        f"of which the scores of a case are averaged"
+    trainings = len(folds) * len(seeds)
+    return f"{_named('fold', folds)}, {_named('seed', seeds)}" + (
+        f": {trainings} trainings, of which the scores of a case are averaged" if trainings > 1 else ""
     )
+
+
+def _named(what: str, values: Sequence[object]) -> str:
+    return f"{what}{'' if len(values) == 1 else 's'} {', '.join(map(str, values))}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _spread_over_repeats(record: ComparisonRecord) -> list[str]:
@@ -210,9 +227,8 @@ def _intervals(record: ComparisonRecord) -> list[str]:
             if (interval := row.scores[key].interval)
         ]
         if shown:
-            of_what = "groups" if record.n_groups else "cases"
             lines.append(
-                f"95 % bootstrap interval over {of_what} of the mean {PAPER_METRICS[key]}: {'; '.join(shown)}."
+                f"95 % bootstrap interval over {record.unit}s of the mean {PAPER_METRICS[key]}: {'; '.join(shown)}."
             )
     return lines
 
@@ -228,7 +244,8 @@ def _further_measures(record: ComparisonRecord) -> list[str]:
     lines = [
         "HD95 and ASSD are distances in the unit of the spacing, and 0 is best, as of the volume error. A missed or "
         "invented object costs the diagonal of the image, a volume error of 1, or a share of 0.",
-        "Missed and invented objects (a class of a case that the reference alone has, and the prediction alone): "
+        "Missed and invented objects (a class of a case that the reference alone has, and the prediction alone)"
+        + (", of all trainings: " if record.repeats else ": ")
         + "; ".join(f"{row.title} {row.missed} and {row.invented}" for row in record.finished)
         + ".",
     ]
@@ -251,8 +268,16 @@ def _scores_by_other_rules(record: ComparisonRecord) -> list[str]:
     return lines
 
 
-def _untested(record: ComparisonRecord) -> list[str]:
-    lines = []
+def _tests(record: ComparisonRecord) -> list[str]:
+    first = next(row for row in record.systems if row.name == record.test.against)
+    if not _has_tests(record):
+        return []
+    if not isinstance(first, FinishedRow):
+        return [f"No p: {first.title}, against which the others are tested, has no result."]
+    lines = [
+        f"p: {record.test.name}, against {first.title}, corrected by {record.test.correction}; "
+        f"{record.unit}s with equal scores are left out by the test."
+    ]
     for key in record.metrics:
         for row in record.finished:
             test = row.against_first.get(key)
@@ -284,7 +309,7 @@ def summary_table(record: ComparisonRecord) -> Table:
     """The table for the terminal."""
     table = Table(caption=f"scores{whose}" if (whose := _whose(record)) else None)
     for place, name in enumerate(table_columns(record)):
-        table.add_column(name, justify="right" if place else "left", overflow="fold")
+        table.add_column(name, justify="right" if place else "left", overflow="fold", no_wrap=not place)
     for row in record.systems:
         table.add_row(*table_row(record, row))
     return table

@@ -28,6 +28,8 @@ def training_arguments(settings: Mapping[str, Any]) -> list[str]:
         option = option_of(name)
         if name == "dataset" or (name in OF_PRETRAINED and settings.get("pretrained") is None):
             continue
+        if name == "sample" and settings.get("dataset") is not None:
+            continue
         if name == "pretrained" and value is None:
             arguments += ["--no-pretrained"] if settings.get("model") in PRETRAINABLE else []
         elif isinstance(value, bool):
