@@ -160,7 +160,8 @@ def test_the_command_repeats_itself(pretender, compare, data, tmp_path):
 
 def test_train_takes_several_folds_of_one_model(pretender, data, tmp_path, capsys):
     out = tmp_path / "folds"
-    words = [data, *BUDGET, "--model", "swin-umamba-d", "--learning-rate", "0.003", "--output", out, "--fold"]
+    words = [data, *BUDGET, "--model", "swin-umamba-d", "--learning-rate", "0.003", "--output", out]
+    words += ["--metrics", "dsc,hd95", "--fold"]
     assert cli.main(["train", *map(str, words), "0,2"]) == 0
     runs = [f"swin-umamba-d-scratch/fold_{fold}_seed_0" for fold in (0, 2)]
     assert pretender.paths == runs
@@ -169,6 +170,7 @@ def test_train_takes_several_folds_of_one_model(pretender, data, tmp_path, capsy
     assert {values["learning_rate"] for values in settings} == {0.003}
     record = read_record(out)
     assert sorted(record["systems"][0]["scores"]["dsc"]["cases"]) == sorted(FOLDS[0] + FOLDS[2])
+    assert record["metrics"] == ["dsc", "hd95"]
     assert record["command"].startswith("swin-umamba train ")
     assert " --fold 0,2 " in record["command"]
     assert cli.main(["train", *map(str, words), "0-3"]) == 2

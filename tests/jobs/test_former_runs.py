@@ -60,6 +60,14 @@ def test_a_finished_run_is_shown_without_its_weights(train_py, discs, former, ca
     assert f"(pretrained weights: {other} now, {weights} in the former run)" in error
 
 
+def test_other_measures_may_be_said_on_resuming(former, environment, resumed):
+    words = ["--resume", "--output", str(former), "--device", "cpu"]
+    for more, expected in (((), None), (("--metrics", "dsc,hd95"), "dsc,hd95"), ((), "dsc,hd95")):
+        assert main([*words, *more]) == 0
+        assert resumed.pop().metrics == expected
+        assert json.loads((former / "settings.json").read_text())["metrics"] == expected
+
+
 def test_weights_that_nobody_names_are_those_of_the_former_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SWIN_UMAMBA_PRETRAINED", raising=False)

@@ -106,6 +106,17 @@ def test_the_same_command_shows_the_finished_run_again(train_py, finished, discs
     assert _contents(folder) == before
 
 
+def test_a_finished_run_is_shown_by_other_measures(train_py, finished, discs, capfd, environment):
+    folder, _ = finished
+    words = [str(discs), *train_py.tiny, "--output", str(folder), "--metrics"]
+    assert main([*words, "hd95,recall"]) == 0
+    stdout = capfd.readouterr().out
+    scores = json.loads((folder / "metrics.json").read_text())["held_out"]["further"]
+    assert f"{scores['hd95']['mean']:.3f} ± {scores['hd95']['std']:.3f}" in stdout
+    assert "recall" in stdout
+    assert "NSD" not in stdout
+
+
 def test_a_former_run_of_other_settings_is_not_overwritten(train_py, finished, discs, capsys):
     folder, _ = finished
     before = _contents(folder)
@@ -183,6 +194,7 @@ WRONG_NUMBERS = {
     "amp": ["on"],
     "nsd-tolerance": ["0", "nan"],
     "model": ["unet"],
+    "metrics": ["hd", "dsc,dsc", ","],
 }
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..common.errors import UserError
+from ..evaluation.measure_names import MEASURES_HELP, parse_measures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="the results folder of a finished run")
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="where to write the page (default: report.html in RUN)"
+    )
+    parser.add_argument(
+        "--metrics",
+        metavar="A,B,...",
+        help=f"the scores that the page shows, separated by commas, of {MEASURES_HELP} (default: as trained)",
     )
 
 
@@ -29,8 +35,9 @@ def run(args: argparse.Namespace) -> None:
     from ..common.summary import note
     from ..report.run_page import write_page
 
+    measures = None if args.metrics is None else parse_measures(args.metrics)
     try:
-        path = write_page(args.run, args.output)
+        path = write_page(args.run, args.output, measures)
     except OSError as error:
         raise UserError(f"cannot write the page {args.output or args.run / 'report.html'}: {error.strerror}") from error
     note(page=path)

@@ -43,6 +43,8 @@ class Setting:
         Whether it has a place on the command line instead of an option.
     is_later : bool
         Whether former versions wrote files without it.
+    is_shown : bool
+        Whether it decides what is shown of the results alone, so that a former run may have another.
     """
 
     kind: Text
@@ -54,6 +56,7 @@ class Setting:
     without: str | None = None
     is_argument: bool = False
     is_later: bool = False
+    is_shown: bool = False
 
 
 def setting(kind: Text, help: str, value: Any = dataclasses.MISSING, **declared: Any) -> Any:
@@ -118,7 +121,7 @@ class CheckedSettings:
             f"{self.title(name)}: {self.in_words(name, value)} now, "
             f"{one_line(self.in_words(name, former), 100)} in the former run"
             for name, value in said.items()
-            if value != (former := getattr(self, name))
+            if value != (former := getattr(self, name)) and not declarations(type(self))[name].is_shown
         ]
         if changed:
             raise UserError(f"the settings differ ({'; '.join(changed)}); {advice}")

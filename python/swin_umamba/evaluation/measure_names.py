@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ..common.errors import UserError
+from ..common.setting_kinds import Text
 
 PRIMARY = {"dsc": "DSC", "nsd": "NSD"}
 """Those of a run's ``metrics.json`` in every version, and of the paper."""
@@ -39,6 +41,18 @@ def parse_measures(text: str) -> tuple[str, ...]:
     names = tuple(name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip())
     check_measures(names)
     return names
+
+
+class Measures(Text):
+    """Measures of a setting: text that `parse_measures` reads, kept as it is."""
+
+    def check(self, value: Any) -> str:
+        text: str = super().check(value)
+        try:
+            parse_measures(text)
+        except UserError:
+            raise ValueError(f"must be some of {MEASURES_HELP}, each once, divided by commas, got {text!r}") from None
+        return text
 
 
 def check_measures(names: Sequence[str]) -> None:

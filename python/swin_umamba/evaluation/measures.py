@@ -1,9 +1,9 @@
 """What each measure of `MEASURES` computes for two masks, empty ones included.
 
 Two empty masks agree, and score what is best. Where one of them alone is empty, an object was missed or invented, which
-costs: a share is 0, the volume error 1, and a distance the diagonal of the image, as much as any of these can be but for
-the volume error, which a prediction of more than twice the volume exceeds. So missing an object never improves a mean, as
-it does where such cases drop out of it.
+costs: a share is 0, the volume error 1, and a distance the diagonal of the image, as much as any of these can be but
+for the volume error, which a prediction of more than twice the volume exceeds. So missing an object never improves a
+mean, as it does where such cases drop out of it.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ FEWEST_FOR_QUARTILES = 5
 NAME_WIDTH, NAME_LINES = 18, 2
 
 
-def plot_score_distributions(axes: Axes, scores: dict[str, list[float]], label: str) -> None:
-    """Plot one row for each class: a point for each case, quartiles, median and mean, on an axis from 0 to 1.
+def plot_score_distributions(axes: Axes, scores: dict[str, list[float]], label: str, top: float = 1.0) -> None:
+    """Plot one row for each class: a point for each case, quartiles, median and mean, on an axis from 0 to ``top``.
 
     With more than 200 cases the points give way to the outline of their density; with fewer than five there
     are no quartiles.
@@ -29,9 +29,11 @@ def plot_score_distributions(axes: Axes, scores: dict[str, list[float]], label: 
     axes
         Where to plot.
     scores
-        The score of each case, in [0, 1], by class.
+        The score of each case, in [0, top], by class.
     label
         Name of the score.
+    top
+        Largest value of the axis.
     """
     rng = np.random.default_rng(0)
     for row, values in enumerate(map(np.array, scores.values())):
@@ -59,13 +61,15 @@ def plot_score_distributions(axes: Axes, scores: dict[str, list[float]], label: 
             )
         if len(values) > 1:
             axes.plot(values.mean(), row, "D", color=VALIDATION, markersize=5, clip_on=False, zorder=4)
-    axes.set(xlim=(0, 1), xlabel=label, ylim=(len(scores) - 0.5, -0.5))
+    axes.set(xlim=(0, top), xlabel=label, ylim=(len(scores) - 0.5, -0.5))
     axes.set_yticks(range(len(scores)), [_short(name) for name in scores])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
 
 
-def plot_scores_over_size(axes: Axes, points: Mapping[str, Sequence[tuple[int, float]]], label: str) -> None:
+def plot_scores_over_size(
+    axes: Axes, points: Mapping[str, Sequence[tuple[int, float]]], label: str, top: float = 1.0
+) -> None:
     """Plot a score over the size of the structure, a point for each case, in the colours of the classes.
 
     Parameters
@@ -73,13 +77,15 @@ def plot_scores_over_size(axes: Axes, points: Mapping[str, Sequence[tuple[int, f
     axes
         Where to plot.
     points
-        By class, the pixels of the reference, more than 0, and the score, in [0, 1], of each case.
+        By class, the pixels of the reference, more than 0, and the score, in [0, top], of each case.
     label
         Name of the score.
+    top
+        Largest value of the axis.
     """
     for index, (name, pairs) in enumerate(points.items()):
         axes.plot(*zip(*pairs, strict=True), "o", color=class_colour(index), markersize=4, alpha=0.8, mew=0, label=name)
-    axes.set(xscale="log", ylim=(0, 1), xlabel="pixels of the structure in the reference", ylabel=label)
+    axes.set(xscale="log", ylim=(0, top), xlabel="pixels of the structure in the reference", ylabel=label)
     # Powers would be written as formulas, which charts do not parse.
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda pixels, _: f"{pixels:,.0f}"))

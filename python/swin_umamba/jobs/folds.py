@@ -38,8 +38,9 @@ def train_folds(request: TrainingRequest, folds: str) -> None:
     settings: Settings = settings_of(request)
     repeats = Repeats(parse_folds(folds, "--fold"), (settings.seed,))
     output = request.output or Path(f"{default_output(request)}-folds")
+    command = _command(request, folds, output)
     with end_in_time(request.time_limit):
-        compare_systems([name_system(settings)], repeats, output, request.device, _command(request, folds, output))
+        compare_systems([name_system(settings)], repeats, output, request.device, command, settings.measures)
 
 
 def _command(request: TrainingRequest, folds: str, output: Path) -> Sequence[str]:

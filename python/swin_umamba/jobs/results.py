@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ..datasets import Case, RawDataset
 from ..datasets.group_folds import describe_leak
 from ..evaluation.content import describe_content
 from ..evaluation.held_out import summarise
+from ..evaluation.measure_names import MEASURES, PRIMARY
 from ..evaluation.scores import CaseScores, worst_median_best
 from ..figures import PanelRow, draw_loss_curve, draw_panel, read_example
 from ..runs.folder import RunFolder
@@ -136,18 +137,25 @@ def _commit() -> str | None:
         return None
 
 
-def show_results(console: PlainConsole, dataset: RawDataset, folder: RunFolder, record: RunRecord) -> None:
-    """Print the scores of the held-out cases and the files of the run."""
+def show_results(
+    console: PlainConsole,
+    dataset: RawDataset,
+    folder: RunFolder,
+    record: RunRecord,
+    measures: Sequence[str] | None = None,
+) -> None:
+    """Print the scores of the held-out cases, DSC and NSD or those named, and the files of the run."""
     if scores := record.held_out:
+        shown = scores.choose(measures or tuple(PRIMARY))
         table = Table(title=f"{scores.cases} held-out cases, mean ± standard deviation over cases")
         table.add_column("class")
-        table.add_column("DSC", justify="right")
-        table.add_column(f"NSD, tolerance {record.settings.nsd_tolerance:g}", justify="right")
-        metrics = [scores.dsc, scores.nsd]
+        for key in shown:
+            tolerance = f", tolerance {record.settings.nsd_tolerance:g}" if key == "nsd" else ""
+            table.add_column(MEASURES[key] + tolerance, justify="right")
         for name in dataset.classes:
-            table.add_row(name, *(_plus_minus(metric.per_class[name]) for metric in metrics))
+            table.add_row(name, *(_plus_minus(metric.per_class[name]) for metric in shown.values()))
         table.add_section()
-        table.add_row("mean", *map(_plus_minus, metrics))
+        table.add_row("mean", *map(_plus_minus, shown.values()))
         console.print(table)
     if record.suspected_groups:
         console.print(record.suspected_groups, soft_wrap=True)

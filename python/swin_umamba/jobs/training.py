@@ -239,6 +239,7 @@ def _resumed_job(said: Mapping[str, Any], folder: RunFolder) -> _Job:
     if place is not None and stored.dataset is not None and Path(place).name == Path(stored.dataset).name:
         settings = dataclasses.replace(stored, dataset=place)
     settings.check_unchanged(said, "leave them out, or start a new run with another --output")
+    settings = dataclasses.replace(settings, metrics=said.get("metrics", stored.metrics))
     if settings.dataset is not None and not Path(settings.dataset).is_dir():
         raise UserError(
             f"the data set of this run is no longer in {settings.dataset}; if it was moved, give its new folder: "
@@ -269,7 +270,8 @@ def _former_job(said: Mapping[str, Any], folder: RunFolder) -> _Job:
         dataset = open_raw_dataset(settings.dataset or folder.raw / SAMPLE_NAMES[settings.sample])
         _check_classes(dataset, record, folder)
         console.print("this run has been done before; nothing was trained")
-        show_results(console, dataset, folder, record)
+        shown = dataclasses.replace(settings, metrics=said.get("metrics", stored.metrics))
+        show_results(console, dataset, folder, record, shown.measures)
     return job
 
 

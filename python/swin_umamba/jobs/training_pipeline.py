@@ -102,7 +102,7 @@ def execute_run(
     record = make_record(dataset, settings, trainer, scores, seconds, processes.world_size, **known)
     write_record(folder, record)
     write_page(folder.root)
-    show_results(console, dataset, folder, record)
+    show_results(console, dataset, folder, record, settings.measures)
 
 
 def make_trainer(dataset: RawDataset, settings: Settings, plans: dict[str, Any], device: torch.device) -> PaperTrainer:

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 from ..paper.protocol import RULES
 from ..runs.record import FinishedRun, RunRecord
-from .score_tables import ScoreTable
+from .score_tables import ScoreTable, make_score_tables
 
 FEW_CASES = 10
 SAMPLES = {"brain": "slices of one averaged brain, and an easy task", "cells": "drawn cells"}
 
 
-def make_cautions(run: FinishedRun, tables: Sequence[ScoreTable]) -> list[str]:
+def make_cautions(run: FinishedRun) -> list[str]:
     """One sentence or two for each thing; an empty list where there is nothing to warn of."""
     record = run.record
+    # By the DSC, whatever the page shows.
+    tables = make_score_tables(record.held_out)
     cautions = []
     if record.is_sample:
         cautions.append(
@@ -51,7 +53,7 @@ def _about_scores(record: RunRecord, tables: Sequence[ScoreTable]) -> list[str]:
         if absent:
             cautions.append(
                 f"“{name}” is absent from reference and prediction in {absent} of {len(cases)} cases, which score 1 "
-                f"there (marked * in the tables) and raise its mean."
+                f"there (errors 0; marked * in the tables) and flatter its mean."
             )
     missed = [name for name, values in tables[0].per_class.items() if values.max == 0]
     if missed:

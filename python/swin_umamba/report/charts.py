@@ -81,7 +81,7 @@ def draw_distributions(tables: Sequence[ScoreTable]) -> list[Chart]:
                 f"{name}: median {values.median:.3f}, from {values.min:.3f} to {values.max:.3f}"
                 for name, values in table.per_class.items()
             ),
-            partial(plot_score_distributions, scores=table.by_class, label=table.name),
+            partial(plot_score_distributions, scores=table.by_class, label=table.name, top=table.top),
             height=MARGIN_HEIGHT + ROW_HEIGHT * len(table.per_class),
         )
         for table in tables
@@ -103,14 +103,14 @@ def draw_scores_over_size(tables: Sequence[ScoreTable], data: DataRecord | None)
             points[label] = pairs
     if not points:
         return []
-    name = tables[0].name
+    name, top = tables[0].name, tables[0].top
     described = "; ".join(
         f"{label}: {min(pairs)[0]} to {max(pairs)[0]} pixels, {name} {min(pairs)[1]:.3f} in the smallest and "
         f"{max(pairs)[1]:.3f} in the largest"
         for label, pairs in points.items()
     )
     title = f"{name} over the size of the structure"
-    return [_chart("size", title, described, lambda axes: plot_scores_over_size(axes, points, name))]
+    return [_chart("size", title, described, lambda axes: plot_scores_over_size(axes, points, name, top))]
 
 
 def _chart(name: str, title: str, description: str, plot: Callable[[Axes], None], height: float = HEIGHT) -> Chart:

@@ -58,7 +58,8 @@ def make_gallery(run: FinishedRun, tables: Sequence[ScoreTable]) -> Gallery:
     if not tables:
         return Gallery([])
     ranking = tables[0].cases
-    places = cases_to_show([case.mean for case in ranking])
+    # Errors are best where they are least.
+    places = cases_to_show([-case.mean if tables[0].is_error else case.mean for case in ranking])
     try:
         dataset = open_raw_dataset(run.dataset_folder)
         cases = _held_out_cases(tables[0], dataset)

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import hashlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -27,6 +28,7 @@ from .example_pictures import make_gallery
 from .paths import settings_from, text_from
 from .pretrained_summary import summarise_pretrained
 from .score_tables import (
+    DEFINITIONS,
     STATISTICS,
     make_further_measures,
     make_group_spread,
@@ -41,7 +43,7 @@ MOST_LEVEL_NAMES, LONGEST_LEVEL_NAME = 4, 20
 _PAGES = Pages("swin_umamba.report")
 
 
-def write_page(run: Path, path: Path | None = None) -> Path:
+def write_page(run: Path, path: Path | None = None, measures: Sequence[str] | None = None) -> Path:
     """Write the page of a finished run.
 
     Parameters
@@ -50,6 +52,8 @@ def write_page(run: Path, path: Path | None = None) -> Path:
         The results folder.
     path
         The file to write; ``report.html`` in the folder if ``None``.
+    measures
+        Which scores it shows, of `MEASURES`; ``None`` for those of the run's settings.
 
     Returns
     -------
@@ -59,21 +63,22 @@ def write_page(run: Path, path: Path | None = None) -> Path:
     Raises
     ------
     UserError
-        The folder holds no finished run.
+        The folder holds no finished run, or it lacks one of the measures.
     """
     finished = read_run(run)
-    page = render_page(finished)
+    page = render_page(finished, measures)
     path = path or finished.folder.report
     with replace_atomically(path) as file:
         file.write(page.encode())
     return path
 
 
-def render_page(run: FinishedRun) -> str:
+def render_page(run: FinishedRun, measures: Sequence[str] | None = None) -> str:
     """The page as one HTML document that loads nothing from elsewhere."""
     start = run.folder.root.parent
     record = dataclasses.replace(run.record, settings=settings_from(start, run.record.settings))
-    tables = make_score_tables(record.held_out)
+    measures = measures or record.settings.measures
+    tables = make_score_tables(record.held_out, measures)
     classes = list(tables[0].per_class) if tables else []
     gallery = make_gallery(run, tables)
     script = _PAGES.source("sort_tables.js")
@@ -85,14 +90,16 @@ def render_page(run: FinishedRun) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         record=record,
         training=record.training,
-        cautions=[text_from(start, caution, run.dataset_folder) for caution in make_cautions(run, tables)],
+        cautions=[text_from(start, caution, run.dataset_folder) for caution in make_cautions(run)],
         paper_scores=make_paper_scores(record.evaluations),
         paper_metric=next((evaluation.metric for evaluation in record.evaluations.values()), None),
         pretrained=summarise_pretrained(record.training.pretrained),
         tables=tables,
         intervals=make_intervals(tables, record.groups),
         group_spread=make_group_spread(tables, record.groups),
-        further=make_further_measures(record.held_out),
+        further=make_further_measures(record.held_out, measures),
+        definitions=[f"{table.name}: {DEFINITIONS[table.key]}" for table in tables],
+        errors=[table.name for table in tables if table.is_error],
         statistics=STATISTICS,
         colours={name: class_colour(index) for index, name in enumerate(classes)},
         numbers={name: index + 1 for index, name in enumerate(classes)} if numbers_classes(len(classes)) else {},

@@ -7,13 +7,24 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ..evaluation.measure_names import FURTHER
-from ..evaluation.scores import METRICS, PAPER_METRICS, describe
+from ..evaluation.measure_names import ERRORS, FURTHER, MEASURES, PRIMARY
+from ..evaluation.scores import PAPER_METRICS, describe
 from ..evaluation.statistics import bootstrap_interval, spread
 from ..paper.protocol import RULES
 from ..runs.record import GroupRecord, HeldOutScores, PaperEvaluation, PaperStatistics, Statistics
 
 STATISTICS = tuple(field.name for field in fields(Statistics))
+
+DEFINITIONS = {
+    "dsc": "Dice similarity coefficient",
+    "nsd": "normalized surface distance",
+    "hd95": "95th percentile of the Hausdorff distance",
+    "assd": "average symmetric surface distance",
+    "rve": "difference of the volumes as a share of the reference’s",
+    "precision": "share of the prediction that is in the reference",
+    "recall": "share of the reference that is in the prediction",
+    "lesion_f1": "F1 of connected components, found where they are touched",
+}
 
 
 @dataclass(frozen=True)
@@ -49,25 +60,51 @@ class ScoreTable:
     overall: Statistics
 
     @property
+    def is_error(self) -> bool:
+        """Whether it is best at 0; else it is a share, and best at 1."""
+        return self.key in ERRORS
+
+    @property
+    def worst(self) -> float:
+        """Mean of the worst case."""
+        return self.cases[0].mean
+
+    @property
+    def top(self) -> float:
+        """The end of an axis that starts at 0."""
+        largest = max(max(values) for values in self.by_class.values())
+        return (1.05 * largest or 1.0) if self.is_error else 1.0
+
+    def share(self, score: float) -> float:
+        """How good a score is, from 0 to 1; of errors among all of the table."""
+        return 1 - score / self.top if self.is_error else score
+
+    @property
     def by_class(self) -> dict[str, list[float]]:
         """The scores of all cases by class."""
         return {name: [case.by_class[name] for case in self.cases] for name in self.per_class}
 
 
-def make_score_tables(held_out: HeldOutScores | None) -> list[ScoreTable]:
-    """One table for each metric; none where nothing was held out."""
+def make_score_tables(held_out: HeldOutScores | None, measures: Sequence[str] | None = None) -> list[ScoreTable]:
+    """One table for each of the measures, or else of DSC and NSD; none where nothing was held out.
+
+    Raises
+    ------
+    UserError
+        The run lacks one of them.
+    """
     if held_out is None:
         return []
     tables = []
-    for key, name in METRICS.items():
+    for key in held_out.choose(measures or tuple(PRIMARY)):
         rows = []
         for case, scores in held_out.per_case.items():
             by_class = scores.by_metric[key]
             rows.append(CaseRow(case, float(np.mean(list(by_class.values()))), by_class, frozenset(scores.absent)))
-        rows.sort(key=lambda row: row.mean)
+        rows.sort(key=lambda row: row.mean, reverse=key in ERRORS)
         per_class = {label: _statistics([row.by_class[label] for row in rows]) for label in rows[0].by_class}
         overall = _statistics([row.mean for row in rows])
-        tables.append(ScoreTable(key, name, rows, per_class, overall))
+        tables.append(ScoreTable(key, MEASURES[key], rows, per_class, overall))
     return tables
 
 
@@ -92,12 +129,17 @@ class FurtherMeasures:
     invented: dict[str, int]
 
 
-def make_further_measures(held_out: HeldOutScores | None) -> FurtherMeasures | None:
-    """Those of a run; ``None`` where nothing was held out, or a former version has not computed them."""
+def make_further_measures(
+    held_out: HeldOutScores | None, measures: Sequence[str] | None = None
+) -> FurtherMeasures | None:
+    """Those of a run, where nobody has said which it shows; what was missed and invented in any event.
+
+    ``None`` where nothing was held out, or a former version has not computed them.
+    """
     if held_out is None or not held_out.further:
         return None
     classes, cases = held_out.classes, held_out.per_case.values()
-    names = {key: name for key, name in FURTHER.items() if key in held_out.further}
+    names = {key: name for key, name in FURTHER.items() if key in held_out.further and measures is None}
     return FurtherMeasures(
         names,
         {name: {key: held_out.further[key].per_class[name] for key in names} for name in classes},

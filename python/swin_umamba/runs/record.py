@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,6 +93,15 @@ class HeldOutScores(Sparse):
     @property
     def by_metric(self) -> dict[str, MetricScores]:
         return {"dsc": self.dsc, "nsd": self.nsd, **(self.further or {})}
+
+    def choose(self, measures: Sequence[str]) -> dict[str, MetricScores]:
+        """Some of them, in that order; raise `UserError` for one that a former version has not computed."""
+        if missing := [key for key in measures if key not in self.by_metric]:
+            raise UserError(
+                f"--metrics {missing[0]}: a former version made this run, and did not compute it; its command with "
+                f"--resume scores again"
+            )
+        return {key: self.by_metric[key] for key in measures}
 
 
 @dataclass(frozen=True)

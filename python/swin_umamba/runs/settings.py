@@ -11,6 +11,7 @@ from ..checkpoints.encoder_file import RELEASED_FILE, USUAL_PLACE
 from ..common.errors import UserError
 from ..common.setting_kinds import Choice, Flag, Integer, IntegerOr, Number, Several, Text
 from ..common.settings import CheckedSettings, option_of, setting
+from ..evaluation.measure_names import MEASURES_HELP, Measures, parse_measures
 from ..paper.protocol import find_protocol
 from ..paper.systems import SYSTEMS
 
@@ -162,6 +163,22 @@ class Settings(CheckedSettings):
         "brain",
         is_later=True,
     )
+    metrics: str | None = setting(
+        Measures(),
+        f"the scores that table and page show, divided by commas, of {MEASURES_HELP}; all are computed, and others may "
+        "be said of a finished run",
+        None,
+        default="dsc,nsd, and on the page a table of the others",
+        unsaid="DSC and NSD, and a table of the others",
+        metavar="A,B,...",
+        is_later=True,
+        is_shown=True,
+    )
+
+    @property
+    def measures(self) -> tuple[str, ...] | None:
+        """Keys of ``metrics``."""
+        return None if self.metrics is None else parse_measures(self.metrics)
 
     @property
     def trainer(self) -> str:
