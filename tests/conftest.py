@@ -92,13 +92,15 @@ def _finish_run(
     from rich.console import Console
     from swin_umamba.common.typed_json import as_json, from_json
     from swin_umamba.datasets import open_raw_dataset
+    from swin_umamba.datasets.sample import SAMPLE_NAMES
     from swin_umamba.evaluation.content import describe_content
     from swin_umamba.evaluation.held_out import score_cases, summarise
     from swin_umamba.jobs.paper_evaluation import evaluate_as_in_paper
     from swin_umamba.runs.folder import RunFolder
     from swin_umamba.runs.record import DataRecord, HeldOutScores, RunRecord, Timings, TrainingRecord
 
-    folder, dataset, epochs = RunFolder(root), open_raw_dataset(settings.dataset), range(settings.epochs)
+    folder, epochs = RunFolder(root), range(settings.epochs)
+    dataset = open_raw_dataset(settings.dataset or folder.raw / SAMPLE_NAMES[settings.sample])
     folder.predictions.mkdir(parents=True, exist_ok=True)
     for number, case in enumerate(cases):
         label = np.roll(imread(case.label), shift(number), axis=1)

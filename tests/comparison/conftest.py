@@ -14,6 +14,7 @@ from swin_umamba.commands import cli
 from swin_umamba.comparison.measurements import Epoch, Measurements
 from swin_umamba.comparison.panel import draw_comparison
 from swin_umamba.datasets import open_raw_dataset
+from swin_umamba.datasets.sample import SAMPLE_NAMES
 from swin_umamba.jobs import comparison_pipeline
 from swin_umamba.runs.folder import RunFolder
 from swin_umamba.runs.settings import Settings
@@ -58,7 +59,7 @@ class Pretender:
 
     def _finish(self, folder: RunFolder) -> None:
         settings = Settings.read(folder.settings)
-        dataset = open_raw_dataset(settings.dataset)
+        dataset = open_raw_dataset(settings.dataset or folder.raw / SAMPLE_NAMES[settings.sample])
         shift = self.shifts.get(folder.root.name, len(self.trained))
         cases = dataset.held_out or dataset.training
         if dataset.splits and not dataset.held_out:

@@ -16,7 +16,7 @@ from ..runs.record import EvaluationSettings, FinishedRun, HeldOutScores
 from ..runs.settings import Settings
 from .paired_test import PairedTest, compare_to_first, needed_cases
 from .repeats import Repeats, repeated
-from .results import OWN_SCORES, Result, Score, choose_scores, common_scores
+from .results import OWN_SCORES, Result, Score, SimpleResult, choose_scores, common_scores
 from .systems import ComparedSystem, shared_settings
 
 FEW_CASES = 10
@@ -89,6 +89,16 @@ class FinishedRow(SystemRow):
 
 
 @dataclass(frozen=True)
+class SimpleRow:
+    """A method without a network: what it does in words, and its scores by metric. It is not tested."""
+
+    name: str
+    title: str
+    how: str
+    scores: dict[str, Score]
+
+
+@dataclass(frozen=True)
 class PaperMetric:
     """The paper's metric that the systems are compared by, by which rule, and what it depends on."""
 
@@ -134,6 +144,8 @@ class ComparisonRecord:
         Groups of the scored cases, where the user has said them.
     test, systems, cautions
         The test, the rows of the table, and what to know before quoting it.
+    simple : tuple of SimpleRow
+        Further rows of methods without a network.
     """
 
     dataset: str | None
@@ -149,6 +161,7 @@ class ComparisonRecord:
     repeats: Repeats | None
     n_groups: int | None
     cautions: tuple[str, ...]
+    simple: tuple[SimpleRow, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -177,6 +190,7 @@ def make_record(
     command: Sequence[str],
     measures: Sequence[str] | None = None,
     repeats: Repeats | None = None,
+    simple: Sequence[SimpleResult] = (),
 ) -> ComparisonRecord:
     """Put everything that is known of a comparison together.
 
@@ -194,6 +208,8 @@ def make_record(
         Which scores the table has, of `MEASURES`; ``None`` for DSC and NSD, or those of the paper's metric.
     repeats
         The folds and seeds over which the results are pooled; ``None`` for one run of each system.
+    simple
+        Methods without a network, for rows of their own.
     """
     scores_from = common_scores(results.values())
     # Of all that are finished data set, cases and groups are the same.
@@ -243,6 +259,15 @@ def make_record(
             *_cautions(rows, results, keys, repeats),
             *_not_as_published(systems, results, scores_from),
             *_left_out(systems, results, [key for key in measures or () if results and key not in keys]),
+        ),
+        simple=tuple(
+            SimpleRow(
+                method.name,
+                method.title,
+                method.how,
+                {key: method.scores[place][key] for key, place in places.items() if place in method.scores},
+            )
+            for method in simple
         ),
     )
 

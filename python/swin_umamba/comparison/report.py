@@ -15,8 +15,8 @@ from ..evaluation.scores import PAPER_METRICS
 from ..paper.protocol import RULES
 from .folder import ComparisonFolder
 from .paired_test import PairedTest
-from .record import ComparisonRecord, FinishedRow, SystemRow
-from .results import OWN_SCORES, Score
+from .record import ComparisonRecord, FinishedRow, SimpleRow, SystemRow
+from .results import OWN_SCORES
 
 GIGA, MEGA = 1e9, 1e6
 DASH = "–"
@@ -60,8 +60,8 @@ def _csv(record: ComparisonRecord) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow([*fixed, *columns, "failure"])
-    for row in record.systems:
-        values = []
+    for row in (*record.systems, *record.simple):
+        values: list[object] = []
         for key in record.metrics:
             score = getattr(row, "scores", {}).get(key)
             test = getattr(row, "against_first", {}).get(key)
@@ -95,21 +95,27 @@ def _has_tests(record: ComparisonRecord) -> bool:
     return len(record.systems) > 1
 
 
-def table_row(record: ComparisonRecord, row: SystemRow) -> list[str]:
+def table_row(record: ComparisonRecord, row: SystemRow | SimpleRow) -> list[str]:
     """One system in the words of the table; a system without result says why in the second cell."""
-    if not isinstance(row, FinishedRow):
+    if isinstance(row, SystemRow) and not isinstance(row, FinishedRow):
         return [row.title, row.state, *[""] * (len(table_columns(record)) - 2)]
-    scores = {key: row.scores[key] for key in record.metrics}
 
-    def shown(score: Score) -> tuple[float | None, ...]:
+    def shown(key: str) -> str:
+        score = row.scores.get(key)
+        if score is None:
+            return DASH
         # One alone has no deviation.
-        return (score.mean, score.std) if record.n_units > 1 else (score.mean,)
+        numbers = (score.mean, score.std) if record.n_units > 1 else (score.mean,)
+        return " ± ".join(_number(number, _form(key)) for number in numbers)
 
+    if isinstance(row, SimpleRow):
+        tests = [DASH] * len(record.metrics) if _has_tests(record) else []
+        return [row.title, DASH, DASH, *map(shown, record.metrics), *tests, DASH, DASH]
     return [
         row.title,
         f"{row.parameters / MEGA:.1f}",
         _number(row.multiply_accumulates, "{:.2f}", GIGA),
-        *(" ± ".join(_number(n, _form(key)) for n in shown(score)) for key, score in scores.items()),
+        *map(shown, record.metrics),
         *(_p_value(row.against_first.get(key)) for key in record.metrics if _has_tests(record)),
         _number(row.step_seconds, "{:#.3g}"),
         _number(row.peak_memory_bytes, "{:.2f}", GIGA),
@@ -135,6 +141,7 @@ def explanations(record: ComparisonRecord) -> list[str]:
         + (f", which are one {record.unit}" if record.n_groups == 1 else "")
         + (f", the deviation over their {record.n_groups} groups" if (record.n_groups or 0) > 1 else "")
         + (f"; NSD {_tolerance(record)}." if "nsd" in record.metrics else "."),
+        *(f"Without a network, and not tested: {row.title}: {row.how}." for row in record.simple),
         *_intervals(record),
         *_spread_over_repeats(record),
         *_further_measures(record),
@@ -223,8 +230,8 @@ def _intervals(record: ComparisonRecord) -> list[str]:
     for key in record.metrics:
         shown = [
             f"{row.title} {' to '.join(map(_form(key).format, interval))}"
-            for row in record.finished
-            if (interval := row.scores[key].interval)
+            for row in (*record.finished, *record.simple)
+            if key in row.scores and (interval := row.scores[key].interval)
         ]
         if shown:
             lines.append(
@@ -288,7 +295,7 @@ def _tests(record: ComparisonRecord) -> list[str]:
 
 def _markdown(record: ComparisonRecord) -> str:
     columns = table_columns(record)
-    rows = [table_row(record, row) for row in record.systems]
+    rows = [table_row(record, row) for row in (*record.systems, *record.simple)]
     lines = [
         f"# Comparison on {_escaped(record.dataset or 'the data set')}",
         "",
@@ -310,7 +317,7 @@ def summary_table(record: ComparisonRecord) -> Table:
     table = Table(caption=f"scores{whose}" if (whose := _whose(record)) else None)
     for place, name in enumerate(table_columns(record)):
         table.add_column(name, justify="right" if place else "left", overflow="fold", no_wrap=not place)
-    for row in record.systems:
+    for row in (*record.systems, *record.simple):
         table.add_row(*table_row(record, row))
     return table
 

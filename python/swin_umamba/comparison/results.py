@@ -86,6 +86,16 @@ class Result:
         return Path(run.folder.predictions / f"{case}{ending}")
 
 
+@dataclass(frozen=True)
+class SimpleResult:
+    """A method without a network: name and title, how it works in words, and its scores as `Result` has them."""
+
+    name: str
+    title: str
+    how: str
+    scores: dict[str, dict[str, Score]]
+
+
 def read_result(folder: RunFolder) -> Result:
     """Read a finished run.
 
@@ -107,14 +117,24 @@ def read_result(folder: RunFolder) -> Result:
             f"{folder.metrics} has no scores of the paper's metric ({protocol.metric}), by which systems are compared "
             f"on this data set; swin-umamba evaluate says what keeps {folder.predictions} from being scored"
         )
-    scores = {rule: _paper_scores(found, getattr(folder, rule)) for rule, found in record.evaluations.items()}
-    scores[OWN_SCORES] = _own_scores(record.held_out)
     groups = record.groups.of_scored if record.groups is not None else None
-    scores = {
+    scores = scores_by_rule(folder, record.evaluations, record.held_out, groups)
+    return Result(run, scores, Measurements.read(folder.root), (run,), groups)
+
+
+def scores_by_rule(
+    folder: RunFolder,
+    evaluations: Mapping[str, PaperEvaluation],
+    held_out: HeldOutScores,
+    groups: Mapping[str, str] | None = None,
+) -> dict[str, dict[str, Score]]:
+    """What `Result.scores` has, of the scores of a folder by the paper's metric and of its own."""
+    scores = {rule: _paper_scores(found, getattr(folder, rule)) for rule, found in evaluations.items()}
+    scores[OWN_SCORES] = _own_scores(held_out)
+    return {
         rule: {key: _over_groups(score, groups) for key, score in by_metric.items()}
         for rule, by_metric in scores.items()
     }
-    return Result(run, scores, Measurements.read(folder.root), (run,), groups)
 
 
 def _over_groups(score: Score, groups: Mapping[str, str] | None) -> Score:

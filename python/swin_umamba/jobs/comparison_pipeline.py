@@ -22,6 +22,7 @@ from ..comparison.results import Result, read_result
 from ..comparison.systems import ComparedSystem
 from ..datasets import RawDataset
 from .comparison_process import run_process
+from .simple_scores import score_simple_methods
 
 MOST_NAMED = 15
 """Of the trainings that are to come; all systems are named, but not all folds and seeds of them."""
@@ -67,10 +68,12 @@ def execute_comparison(
     failures: dict[str, str] = {}
     missing: list[ComparedSystem] = []
     runs = list_runs(systems, repeats)
+    of_cells = systems[0].settings.dataset is None and systems[0].settings.sample == "cells"
+    simple = score_simple_methods(dataset, folder, systems[0].settings.nsd_tolerance, console) if of_cells else []
 
     def record_so_far() -> ComparisonRecord:
         pooled, failed = pool_systems(systems, repeats, results, failures)
-        return make_record(systems, pooled, failed, command, measures, repeats)
+        return make_record(systems, pooled, failed, command, measures, repeats, simple)
 
     for system in runs:
         if not folder.run(system).is_finished:
