@@ -32,7 +32,7 @@ def write_page(folder: ComparisonFolder, record: ComparisonRecord) -> None:
             "cells": table_row(record, row),
             "pages": [f"{quote(run)}/report.html" for run in row.runs] if isinstance(row, FinishedRow) else [],
         }
-        for row in (*record.systems, *record.simple)
+        for row in record.rows
     ]
     page = _PAGES.render(
         "comparison.html.j2",

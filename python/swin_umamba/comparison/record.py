@@ -178,6 +178,15 @@ class ComparisonRecord:
     def finished(self) -> list[FinishedRow]:
         return [row for row in self.systems if isinstance(row, FinishedRow)]
 
+    @property
+    def scored(self) -> list[FinishedRow | SimpleRow]:
+        return [*self.finished, *self.simple]
+
+    @property
+    def rows(self) -> list[SystemRow | SimpleRow]:
+        """Those of the table."""
+        return [*self.systems, *self.simple]
+
     def as_json(self) -> dict[str, Any]:
         """The content of ``comparison.json``."""
         return {**as_json(self), "settings": shared_settings(self.settings)}

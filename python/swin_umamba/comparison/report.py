@@ -60,7 +60,7 @@ def _csv(record: ComparisonRecord) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow([*fixed, *columns, "failure"])
-    for row in (*record.systems, *record.simple):
+    for row in record.rows:
         values: list[object] = []
         for key in record.metrics:
             score = getattr(row, "scores", {}).get(key)
@@ -230,7 +230,7 @@ def _intervals(record: ComparisonRecord) -> list[str]:
     for key in record.metrics:
         shown = [
             f"{row.title} {' to '.join(map(_form(key).format, interval))}"
-            for row in (*record.finished, *record.simple)
+            for row in record.scored
             if key in row.scores and (interval := row.scores[key].interval)
         ]
         if shown:
@@ -295,7 +295,7 @@ def _tests(record: ComparisonRecord) -> list[str]:
 
 def _markdown(record: ComparisonRecord) -> str:
     columns = table_columns(record)
-    rows = [table_row(record, row) for row in (*record.systems, *record.simple)]
+    rows = [table_row(record, row) for row in record.rows]
     lines = [
         f"# Comparison on {_escaped(record.dataset or 'the data set')}",
         "",
@@ -317,7 +317,7 @@ def summary_table(record: ComparisonRecord) -> Table:
     table = Table(caption=f"scores{whose}" if (whose := _whose(record)) else None)
     for place, name in enumerate(table_columns(record)):
         table.add_column(name, justify="right" if place else "left", overflow="fold", no_wrap=not place)
-    for row in (*record.systems, *record.simple):
+    for row in record.rows:
         table.add_row(*table_row(record, row))
     return table
 

@@ -63,10 +63,10 @@ def pixel_features(images: np.ndarray) -> np.ndarray:
 def mean_f1(instances: np.ndarray | list[np.ndarray], interiors: np.ndarray) -> float:
     """Mean F1 of images of numbered cells and of predicted interiors, as the rule ``cells`` has it."""
     pairs = [
-        map(remove_border_cells, (cells, label_components(interior)))
+        (remove_border_cells(cells), remove_border_cells(label_components(interior)))
         for cells, interior in zip(instances, interiors, strict=True)
     ]
-    return float(np.mean([match_cells(*pair).f1 for pair in pairs]))
+    return float(np.mean([match_cells(reference, found).f1 for reference, found in pairs]))
 
 
 SIMPLE_METHODS = (
