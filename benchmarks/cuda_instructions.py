@@ -34,33 +34,33 @@ KERNELS = (
     ("ss2d_forward", "forward_kernel<float, true>", 256, "for (int tile"),
     ("ss2d_backward", "adjoint_kernel<true>", 256, "for (int tile"),
     ("ss2d_backward", "gradient_kernel<float, true>", 512, "for (int channel_tile"),
-    ("selective_scan_forward", "forward_kernel<float, true>", 256, "for (int64_t tile"),
-    ("selective_scan_backward", "adjoint_kernel<float, true>", 256, "for (int64_t tile"),
-    ("selective_scan_backward", "gradient_kernel<float, false, true>", 512, "for (int channel_tile"),
+    ("selective_scan_forward", "forward_kernel<float, true>", 256, "for (int tile"),
+    ("selective_scan_backward", "adjoint_kernel<float, true>", 256, "for (int tile"),
+    ("selective_scan_backward", "gradient_kernel<float, false, true>", 512, "for (int first_channel"),
 )
 UPDATES = 64 * 8 * 16  # of a tile: steps, channels, states
 
 # Rounds of the loops inside, for a block of 256 or 512 threads, by how their source line begins.
 ROUNDS = {
     "for (int group": (1, 1),
-    "for (int r = 0; r < layout.rank_padded": (2, 2),
-    "for (from += 4 * lane": (3, 2),
+    "for (int rank_tile = 0": (1, 1),
+    "for (int to = step * layout.dt_row + first": (1, 1),
     "for (int column = lane": (0, 0),  # N is no multiple of 16
     "for (int unit": (None, 1),  # 8 units of tensor-core products for 16 warps
     "for (int output": (None, 1),
     "for (int i = 0; i < ShortRuns::kWarps; ++i)": (None, 4),
     "for (int i = 4 * threadIdx.x; i < size": (None, 1),
-    "for (int step = threadIdx.x % kColumnLanes": (None, 8),
-    "for (int i = threadIdx.x; i < kChannels * rates.row": (None, 1),
-    "for (int state = threadIdx.x / kTile": (4, None),
     "for (int i = threadIdx.x; i < rows * row": (0, 0),  # constant B and C
 }
 # Of loops that differ in nothing but the size of a copy, one is run.
 ALTERNATIVES = ("for (int step = threadIdx.x / kLanes",)
 # The share of the warps, or of the rounds, that run a block of the source, by how its first line begins.
 SHARES = {
-    "if (chain.active)": (1 / 2, 1 / 2),
-    "__device__ void run(const BackwardValues& s": (None, 1 / 4),  # one branch for states, one for adjoints
+    "if (chain.active)": (64 / 256, 128 / 512),
+    "if (border.active)": (None, 128 / 512),
+    "if (rates.active": (None, 64 / 512),
+    "if (may_grow) {": (0, 0),  # a rate above zero
+    "__device__ void run(const BackwardValues& s": (None, 1 / 2),  # one branch for states, one for adjoints
     "__device__ void fill(": (64 / 256, 64 / 512),
     "if (!chain.adjoint && state <": (1 / 4, 1 / 4),
     "__device__ void fetch_numbers(": (0, 0),
@@ -68,10 +68,11 @@ SHARES = {
     "__device__ static void multiply(": (None, 4 / 16),
     "__device__ static void add(": (None, 4 / 16),
     "for (int output = threadIdx.x; output < outputs": (None, 2 / 16),
-    "if (groups > 1 || channel_tile == end_tile - 1)": (None, 1 / 24),
-    "if (p.constant_B || p.constant_C)": (0, 0),
-    "if (z)": (0, 0),
-    "if (output < 2 * kChannels)": (None, 1 / 4),
+    "if (groups > 1 ||": (None, 1 / 24),
+    "if (p.constant_B": (0, 0),
+    "if (p.constant_C": (0, 0),
+    "if (output >= 0)": (None, 1 / 16),
+    "if (p.z)": (0, 0),
 }
 
 

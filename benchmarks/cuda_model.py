@@ -28,6 +28,7 @@ BATCHES = (1, 8, 32)
 STATE = 16
 TILE = 64  # steps of a tile: kTile
 LONG_RUN, SHORT_RUN = 8, 4  # steps of a thread in the forward and adjoint kernels, in the gradient kernels
+RANK_TILE = 8  # ProjectedRows::kRankTile
 SIDE, SLAB = 64, 32  # of the matrix products: kSide, kSlab
 SOFTPLUS_FMAS = 16
 MADE_AGAIN = 4 / 8  # share of the products dt*x*B made a second time: kKeptInputs
@@ -118,6 +119,13 @@ def decays(p: Problem, fmas_per_update: float, fmas_per_step: float, chains: int
     return Work(0, exps, fmas + p.steps * (SOFTPLUS_FMAS + fmas_per_step))
 
 
+def rank_products(p: Problem, multiply_adds: int, splits: int) -> Work:
+    """dt from its projected numbers on the tensor cores, and back, eight ranks at a time: ``multiply_adds`` and
+    ``splits`` of each are for one step, a split being one subtraction; and the sums of both parts of dt."""
+    tiles = divide_up(p.rank, RANK_TILE)
+    return Work(0, 0, p.steps * (tiles * splits + 1), p.steps * tiles * multiply_adds)
+
+
 def merged_parts(p: Problem) -> int:
     """Images of partial sums that the forward pass writes before the merge; none if a block has all directions."""
     for directions in (4, 2, 1):
@@ -141,12 +149,12 @@ def ss2d_forward(p: Problem) -> Work:
     parts = merged_parts(p)
     output = 4 * p.image * (1 + 2 * parts)
     memory = Work(p.element * p.image + p.projected_bytes + output + p.states_bytes)
-    return memory + decays(p, 4 + MADE_AGAIN, p.rank + 4, 1)
+    return memory + decays(p, 4 + MADE_AGAIN, 4, 1) + rank_products(p, 32, 1)
 
 
 def ss2d_adjoint(p: Problem) -> Work:
     memory = Work(4 * p.image + p.projected_bytes + p.states_bytes)
-    return memory + decays(p, 2, p.rank + 2, 1)
+    return memory + decays(p, 2, 2, 1) + rank_products(p, 32, 1)
 
 
 def ss2d_gradient(p: Problem) -> Work:
@@ -155,15 +163,15 @@ def ss2d_gradient(p: Problem) -> Work:
     sums = (1 if parts == 1 else 2 * parts + 1) * p.projected_bytes + 2 * tile_rows
     inputs = 4 * (p.element + 4) * p.image + p.projected_bytes + 2 * p.states_bytes
     memory = Work(inputs + 4 * p.image * 7 + sums)  # the gradient of x: written once, then three times added to
-    return memory + decays(p, 14, 3 * p.rank + 10, 2, SHORT_RUN)
+    return memory + decays(p, 14, 10, 2, SHORT_RUN) + rank_products(p, 64 + 32 + 24, 2 + 2 + 1)
 
 
 def product(rows: int, columns: int, inner: int, split: int) -> Work:
     """A matrix product on the tensor cores, ``split`` (1 or 2) of whose factors are float32; no memory."""
     results = divide_up(rows, SIDE) * divide_up(columns, SIDE) * SIDE**2
     multiply_adds = results * divide_up(inner, SLAB) * SLAB
-    # Splitting a number takes 3 instructions, and in a warp's 32 x 32 results 32 products use it; then the sums.
-    return Work(0, 0, multiply_adds * split * 3 / 32 + multiply_adds / SLAB, multiply_adds * (1 + split))
+    # Splitting a number takes a subtraction, and in a warp's 32 x 32 results 32 products use it; then the sums.
+    return Work(0, 0, multiply_adds * split / 32 + multiply_adds / SLAB, multiply_adds * (1 + split))
 
 
 def project(p: Problem) -> Work:

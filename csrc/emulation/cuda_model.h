@@ -35,6 +35,9 @@ struct dim3 {
   constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
 
+struct alignas(8) float2 {
+  float x, y;
+};
 struct alignas(16) float4 {
   float x, y, z, w;
 };
@@ -185,8 +188,8 @@ class Shared {
     if (offset < 0 || offset > size_) fail_bounds(name_, offset, size_);
     return {data_ + offset, shadow_ + offset, size_ - offset, name_};
   }
-  void check_alignment(int64_t index) const {
-    if (reinterpret_cast<uintptr_t>(data_ + index) % 16) fail_alignment(name_, index);
+  void check_alignment(int64_t index, int bytes) const {
+    if (reinterpret_cast<uintptr_t>(data_ + index) % bytes) fail_alignment(name_, index);
   }
 
  private:

@@ -96,6 +96,12 @@ __device__ inline float4 load4_from_byte(const float* array, int byte) {
 __device__ inline void store4(float* array, int index, float4 value) {
   *reinterpret_cast<float4*>(array + index) = value;
 }
+__device__ inline float2 load2(const float* array, int index) {
+  return *reinterpret_cast<const float2*>(array + index);
+}
+__device__ inline void store2(float* array, int index, float2 value) {
+  *reinterpret_cast<float2*>(array + index) = value;
+}
 
 #else
 
@@ -112,16 +118,25 @@ class SharedMemory {
 };
 
 inline float4 load4(const Shared<float>& array, int index) {
-  array.check_alignment(index);
+  array.check_alignment(index, 16);
   return {array[index], array[index + 1], array[index + 2], array[index + 3]};
 }
 inline float4 load4_from_byte(const Shared<float>& array, int byte) { return load4(array, byte / 4); }
 inline void store4(const Shared<float>& array, int index, float4 value) {
-  array.check_alignment(index);
+  array.check_alignment(index, 16);
   array[index] = value.x;
   array[index + 1] = value.y;
   array[index + 2] = value.z;
   array[index + 3] = value.w;
+}
+inline float2 load2(const Shared<float>& array, int index) {
+  array.check_alignment(index, 8);
+  return {array[index], array[index + 1]};
+}
+inline void store2(const Shared<float>& array, int index, float2 value) {
+  array.check_alignment(index, 8);
+  array[index] = value.x;
+  array[index + 1] = value.y;
 }
 
 #endif
@@ -139,18 +154,22 @@ class SharedSize {
   int64_t bytes_ = 0;
 };
 
-// Row `index` of an array whose rows have `pitch` elements: one multiplication of 32 bits to an address
-// of 64.
+// Row `index` of an array whose rows have `bytes` bytes: one multiplication of 32 bits to an address of 64.
 template <class E>
-__device__ inline E* at_row(E* array, int index, int pitch) {
+__device__ inline E* at_row_of_bytes(E* array, int index, int bytes) {
   using Byte = std::conditional_t<std::is_const_v<E>, const char, char>;
   int64_t offset;
 #if SWIN_PTX
-  asm("mul.wide.s32 %0, %1, %2;" : "=l"(offset) : "r"(index), "r"(pitch * int(sizeof(E))));
+  asm("mul.wide.s32 %0, %1, %2;" : "=l"(offset) : "r"(index), "r"(bytes));
 #else
-  offset = int64_t(index) * pitch * int(sizeof(E));
+  offset = int64_t(index) * bytes;
 #endif
   return reinterpret_cast<E*>(reinterpret_cast<Byte*>(array) + offset);
+}
+// The same of an array whose rows have `pitch` elements.
+template <class E>
+__device__ inline E* at_row(E* array, int index, int pitch) {
+  return at_row_of_bytes(array, index, pitch * int(sizeof(E)));
 }
 
 // Returns x as a value that the compiler does not know: what depends on it is computed again inside a
@@ -164,16 +183,16 @@ __device__ inline int computed_anew(int x) {
 
 // --- asynchronous copies from global to shared memory --------------------------------------------
 
-// Copies kFloats (1, 2 or 4) floats; both sides are aligned to them.
-template <int kFloats>
-__device__ inline void copy_async(const Shared<float>& to, int index, const float* from) {
+// Copies kCount elements, 4, 8 or 16 bytes; both sides are aligned to them.
+template <int kCount, class T>
+__device__ inline void copy_async(const Shared<T>& to, int index, const T* from) {
 #if SWIN_PTX
   const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to + index));
-  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(address), "l"(from), "n"(4 * kFloats)
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(address), "l"(from), "n"(kCount * sizeof(T))
                : "memory");
 #else
   emulation::copy_async([=] {
-    for (int i = 0; i < kFloats; ++i) to[index + i] = from[i];
+    for (int i = 0; i < kCount; ++i) to[index + i] = from[i];
   });
 #endif
 }

@@ -1,4 +1,4 @@
-// exp2, and softplus.
+// exp2, softplus and sigmoid.
 #pragma once
 
 #include <cmath>
@@ -22,6 +22,17 @@ __device__ inline float exp2_special(float x) {
 #endif
 }
 
+// 1 / x on the same units, to 1 ulp, for x >= 1.
+__device__ inline float reciprocal_special(float x) {
+#if SWIN_PTX
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+#else
+  return 1.0f / x;
+#endif
+}
+
 // log(1 + e) for 0 <= e <= 1.
 __device__ inline float log1p_unit(float e) {
   float p = log1p_coefficient(kLog1pDegree);
@@ -36,9 +47,9 @@ struct Softplus {
 
 __device__ inline Softplus softplus_with_derivative(float x) {
   const float e = exp2_special(-fabsf(x) * kLog2E);
-  return {fmaxf(x, 0.0f) + log1p_unit(e), (x >= 0.0f ? 1.0f : e) / (1.0f + e)};
+  return {fmaxf(x, 0.0f) + log1p_unit(e), (x >= 0.0f ? 1.0f : e) * reciprocal_special(1.0f + e)};
 }
 
-__device__ inline float sigmoid(float x) { return 1.0f / (1.0f + exp2_special(-x * kLog2E)); }
+__device__ inline float sigmoid(float x) { return reciprocal_special(1.0f + exp2_special(-x * kLog2E)); }
 
 }  // namespace swin_umamba::cuda

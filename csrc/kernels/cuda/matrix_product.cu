@@ -1,6 +1,6 @@
 // The matrix products of ss2d's projections. A block makes 64 x 64 results, slab by slab of the inner
-// dimension; the three blocks of a multiprocessor hide each other's way to global memory. Where results are
-// few, the inner dimension is divided among blocks and their parts are added in order.
+// dimension; the next slab is on its way while one is multiplied. Where results are few, the inner dimension
+// is divided among blocks and their parts are added in order.
 #include "tensor_cores.h"
 
 namespace swin_umamba::cuda {
@@ -15,11 +15,6 @@ constexpr int kRowPieces = kWarpSide / 16, kColumnPieces = kWarpSide / 8;
 // At least this much of the inner dimension for each part.
 constexpr int kLeastInner = 256;
 
-template <class T>
-struct alignas(4 * sizeof(T)) Four {
-  T values[4];
-};
-
 // One factor: (outer, inner) if kInnerContiguous, else (inner, outer), where outer are the rows or columns of
 // the result.
 template <class T, bool kInnerContiguous>
@@ -28,19 +23,20 @@ struct Factor {
   static constexpr int kUnits = kSide * kSlab / kUnit / kProductThreads;
   // In shared memory [outer][inner] or [inner][outer], padded so that the lanes of a fragment read different
   // banks.
-  static constexpr int kPitch = kInnerContiguous ? kSlab + 4 : kSide + 8;
+  static constexpr int kPitch = kInnerContiguous ? kSlab + 16 / int(sizeof(T)) : kSide + 8;
   static constexpr int kSize = kInnerContiguous ? kSide * kPitch : kSlab * kPitch;
 
-  const T* data;  // the thread's first number of the first slab
+  const T* data;  // the thread's first number of the next slab
   int64_t pitch;
   int outer_left;    // from the block's first on
   bool whole_units;  // a unit is aligned, and inside or outside as a whole
 
-  __device__ Factor(const void* matrix, int64_t outer, int64_t inner, int64_t first)
+  // From row or column `first` and slab `begin` on.
+  __device__ Factor(const void* matrix, int64_t outer, int64_t inner, int64_t first, int64_t begin)
       : pitch(kInnerContiguous ? inner : outer),
         outer_left(int(outer - first < kSide ? outer - first : kSide)),
-        whole_units(pitch % kUnit == 0 && reinterpret_cast<uintptr_t>(matrix) % sizeof(Four<T>) == 0) {
-    const int64_t o = first + unit_outer(0), k = unit_inner(0);
+        whole_units(pitch % kUnit == 0 && reinterpret_cast<uintptr_t>(matrix) % (kUnit * sizeof(T)) == 0) {
+    const int64_t o = first + unit_outer(0), k = begin + unit_inner(0);
     data = static_cast<const T*>(matrix) + (kInnerContiguous ? o * pitch + k : k * pitch + o);
   }
 
@@ -56,42 +52,43 @@ struct Factor {
     return kInnerContiguous ? at_outer * kPitch + at_inner : at_inner * kPitch + at_outer;
   }
 
-  // The thread's share of the slab from `start` on, zeros outside the matrix.
-  __device__ void load(int64_t start, int inner_left, Four<T> (&units)[kUnits]) const {
+  // Starts the copies of the thread's share of the next slab; zeros outside the matrix. Numbers of
+  // two bytes are waited for where units are not whole.
+  __device__ void fetch(int inner_left, const Shared<T>& slab) {
     // From one unit of a thread to the next.
     constexpr int kStep = kProductThreads * kUnit / (kInnerContiguous ? kSlab : kSide);
-    const T* from = data + (kInnerContiguous ? start : start * pitch);
+    const T* from = data;
+    data += kInnerContiguous ? kSlab : kSlab * pitch;
 #pragma unroll
     for (int i = 0; i < kUnits; ++i, from += kStep * pitch) {
-      const int o = unit_outer(i), k = unit_inner(i);
-      units[i] = {};
-      if (o >= outer_left || k >= inner_left) continue;
-      if (whole_units) {
-        units[i] = *reinterpret_cast<const Four<T>*>(from);
-      } else {
-        const int left = kInnerContiguous ? inner_left - k : outer_left - o;
-#pragma unroll
-        for (int j = 0; j < kUnit; ++j)
-          if (j < left) units[i].values[j] = from[j];
+      const int o = unit_outer(i), k = unit_inner(i), to = place(o, k);
+      const bool inside = o < outer_left && k < inner_left;
+      if (inside && whole_units) {
+        copy_async<kUnit>(slab, to, from);
+        continue;
       }
-    }
-  }
-  __device__ static void store(const Four<T> (&units)[kUnits], const Shared<float>& slab) {
+      const int left = !inside ? 0 : kInnerContiguous ? inner_left - k : outer_left - o;
 #pragma unroll
-    for (int i = 0; i < kUnits; ++i) {
-      const T(&v)[4] = units[i].values;
-      store4(slab, place(unit_outer(i), unit_inner(i)),
-             {to_float(v[0]), to_float(v[1]), to_float(v[2]), to_float(v[3])});
+      for (int j = 0; j < kUnit; ++j)
+        if (j >= left)
+          slab[to + j] = convert<T>(0.0f);
+        else if constexpr (sizeof(T) == 4)
+          copy_async<1>(slab, to + j, from + j);
+        else
+          slab[to + j] = from[j];
     }
   }
 };
 
+// Of two slabs.
+template <class Left, class Right>
 struct Storage {
-  Shared<float> left, right;
+  Shared<Left> left;
+  Shared<Right> right;
   template <class Memory>
   __host__ __device__ explicit Storage(Memory& memory, int left_size, int right_size)
-      : left(memory.template take<float>(left_size, "left")),
-        right(memory.template take<float>(right_size, "right")) {}
+      : left(memory.template take<Left>(2 * left_size, "left")),
+        right(memory.template take<Right>(2 * right_size, "right")) {}
 };
 
 struct Arguments {
@@ -129,12 +126,10 @@ __global__ void __launch_bounds__(kProductThreads, 3) product_kernel(Arguments a
   using LeftFactor = Factor<Left, kLeftInner>;
   using RightFactor = Factor<Right, kRightInner>;
   SharedMemory memory;
-  const Storage s(memory, LeftFactor::kSize, RightFactor::kSize);
+  const Storage<Left, Right> s(memory, LeftFactor::kSize, RightFactor::kSize);
   const int64_t column_tile = blockIdx.x % arguments.column_tiles;
   const int64_t row_tile = blockIdx.x / arguments.column_tiles % arguments.row_tiles;
   const int64_t part = blockIdx.x / (arguments.column_tiles * arguments.row_tiles);
-  const LeftFactor left(p.left, p.rows, p.inner, row_tile * kSide);
-  const RightFactor right(p.right, p.columns, p.inner, column_tile * kSide);
   const int64_t begin = part * arguments.inner_of_part;
   const int64_t end = begin + arguments.inner_of_part < p.inner ? begin + arguments.inner_of_part : p.inner;
 
@@ -142,19 +137,24 @@ __global__ void __launch_bounds__(kProductThreads, 3) product_kernel(Arguments a
   const int warp_row = warp / 2 * kWarpSide, warp_column = warp % 2 * kWarpSide;
   float sums[kRowPieces][kColumnPieces][4] = {};
 
+  LeftFactor left(p.left, p.rows, p.inner, row_tile * kSide, begin);
+  RightFactor right(p.right, p.columns, p.inner, column_tile * kSide, begin);
+  const auto fetch = [&](int64_t start, int buffer) {
+    const int inner_left = int(end - start < kSlab ? end - start : kSlab);
+    left.fetch(inner_left, s.left + buffer * LeftFactor::kSize);
+    right.fetch(inner_left, s.right + buffer * RightFactor::kSize);
+    copy_async_commit();
+  };
+  fetch(begin, 0);
+
+  int buffer = 0;
 #pragma unroll 1
-  for (int64_t start = begin; start < end; start += kSlab) {
-    {
-      Four<Left> left_units[LeftFactor::kUnits];
-      Four<Right> right_units[RightFactor::kUnits];
-      const int inner_left = int(end - start < kSlab ? end - start : kSlab);
-      left.load(start, inner_left, left_units);
-      right.load(start, inner_left, right_units);
-      __syncthreads();
-      LeftFactor::store(left_units, s.left);
-      RightFactor::store(right_units, s.right);
-    }
+  for (int64_t start = begin; start < end; start += kSlab, buffer ^= 1) {
+    copy_async_wait<0>();
     __syncthreads();
+    if (start + kSlab < end) fetch(start + kSlab, buffer ^ 1);
+    const Shared<Left> left_slab = s.left + buffer * LeftFactor::kSize;
+    const Shared<Right> right_slab = s.right + buffer * RightFactor::kSize;
 
     // The tensor cores cut off what they add to a sum, the FMA units round it: only a slab's sums are theirs.
     float slab_sums[kRowPieces][kColumnPieces][4] = {};
@@ -166,13 +166,15 @@ __global__ void __launch_bounds__(kProductThreads, 3) product_kernel(Arguments a
       for (int i = 0; i < kRowPieces; ++i)
 #pragma unroll
         for (int j = 0; j < 4; ++j)
-          a[i].set(
-              j, s.left[LeftFactor::place(warp_row + i * 16 + lane_group + j % 2 * 8, k + lane + j / 2 * 4)]);
+          a[i].set(j, to_float(Left(left_slab[LeftFactor::place(warp_row + i * 16 + lane_group + j % 2 * 8,
+                                                                k + lane + j / 2 * 4)])));
 #pragma unroll
       for (int i = 0; i < kColumnPieces; ++i)
 #pragma unroll
         for (int j = 0; j < 2; ++j)
-          b[i].set(j, s.right[RightFactor::place(warp_column + i * 8 + lane_group, k + lane + j * 4)]);
+          b[i].set(j,
+                   to_float(Right(
+                       right_slab[RightFactor::place(warp_column + i * 8 + lane_group, k + lane + j * 4)])));
 #pragma unroll
       for (int i = 0; i < kRowPieces; ++i)
 #pragma unroll
@@ -218,7 +220,7 @@ template <class Left, bool kLeftInner, class Right, bool kRightInner, class Out>
 const char* multiply(const MatrixProduct& p, int multiprocessors, Stream stream) {
   const Arguments arguments = divide(p, multiprocessors);
   SharedSize size;
-  Storage(size, Factor<Left, kLeftInner>::kSize, Factor<Right, kRightInner>::kSize);
+  Storage<Left, Right>(size, Factor<Left, kLeftInner>::kSize, Factor<Right, kRightInner>::kSize);
   const char* error = launch(product_kernel<Left, kLeftInner, Right, kRightInner, Out>,
                              arguments.parts * arguments.row_tiles * arguments.column_tiles, kProductThreads,
                              size.bytes(), stream, arguments);

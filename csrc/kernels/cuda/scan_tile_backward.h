@@ -13,14 +13,9 @@ namespace swin_umamba::cuda {
 
 constexpr float kLn2 = 0.693147181f;
 
-// A channel's sums over the steps of a tile are finished by this many neighbouring lanes.
-constexpr int kColumnLanes = 8;
-
-// What is in shared memory for one channel tile: inputs, and sums over the states.
+// What is in shared memory for one channel tile.
 struct BackwardValues {
   Shared<float> dt, dt_u, grad_y;
-  Shared<float> state_input;  // <B_t, g_t>
-  Shared<float> state_decay;  // <A, a_t h_(t-1) g_t>
   WarpStates<ShortRuns> warps;
   Shared<float> adjoint;  // of each warp, as `warps.end` is for the states
 
@@ -29,41 +24,47 @@ struct BackwardValues {
       : dt(memory.template take<float>(kTileSize, "dt")),
         dt_u(memory.template take<float>(kTileSize, "dt_u")),
         grad_y(memory.template take<float>(kTileSize, "grad_y")),
-        state_input(memory.template take<float>(kTileSize, "state_input")),
-        state_decay(memory.template take<float>(kTileSize, "state_decay")),
         warps(memory),
         adjoint(memory.template take<float>(ShortRuns::kWarps * kWarpStates, "adjoint")) {}
 };
 
+// Sums over the states for a thread's item.
+struct StateSums {
+  float input;   // <B_t, g_t>
+  float decay;   // <A log2(e), a_t h_(t-1) g_t>
+  float output;  // <C_t, h_t>
+};
+
 // v before a warp's steps, from zero after them; the decays are ready.
-template <class Team, int kSteps>
-__device__ inline void local_adjoint(const Place<Team>& at, const Shared<float>& grad_y, const Matrix& C,
-                                     int state, const float (&decay)[kSteps][kStates],
+template <class Team, int kSteps, class Step>
+__device__ inline void local_adjoint(const Place<Team>& at, const Shared<float>& grad_y,
+                                     const Matrix<Step>& C, int state, const float (&decay)[kSteps][kStates],
                                      const Shared<float>& adjoint) {
-  float v[kStates] = {};
+  float v[kStates], dy[kSteps];
+  load_steps(grad_y, at, dy);
   const MatrixReader reader(C, at, state);
 #pragma unroll
   for (int i = kSteps - 1; i >= 0; --i) {
     float c[kStates];
     unpack(reader.at(i), c);
-    const float dy = grad_y[at.value(i)];
 #pragma unroll
     for (int j = 0; j < kStates; ++j)
-      v[j] = decay[i][j] * (i == kSteps - 1 ? c[j] * dy : fmaf(c[j], dy, v[j]));
+      v[j] = decay[i][j] * (i == kSteps - 1 ? c[j] * dy[i] : fmaf(c[j], dy[i], v[j]));
   }
   store4(adjoint, at.states(), pack(v));
 }
 
 // The adjoint alone, for the pass that finds v at the ends of the tiles.
-template <class Team>
+template <class Team, class Step>
 __device__ inline void local_adjoint_only(const Place<Team>& at, const Shared<float>& dt,
-                                          const Shared<float>& grad_y, const Matrix& C, const DecayRates& A,
-                                          int group, const Shared<float>& whole_decay,
+                                          const Shared<float>& grad_y, const Matrix<Step>& C,
+                                          const DecayRates& A, int group, const Shared<float>& whole_decay,
                                           const Shared<float>& adjoint) {
   const int state = group * kGroup + at.quarter * kStates;
-  float rate[kStates], decay[Team::kSteps][kStates];
+  float rate[kStates], steps[Team::kSteps], decay[Team::kSteps][kStates];
   unpack(A.at(at.channel, state), rate);
-  store_whole_decay(at, make_decays(at, dt, rate, decay), rate, whole_decay);
+  load_steps(dt, at, steps);
+  store_whole_decay(at, make_decays(steps, rate, decay), rate, whole_decay);
   local_adjoint(at, grad_y, C, state, decay, adjoint);
 }
 
@@ -106,12 +107,6 @@ struct ChannelSums {
     for (int j = 0; j < kCount; ++j)
       values[j] = exchange(quarter[j], quarter[kCount + j], at.channel & 4, 4 * kQuarters);
   }
-
- private:
-  // Of two sums, one lane goes on with the even and its partner with the odd.
-  __device__ static float exchange(float even, float odd, bool keep_odd, int lanes) {
-    return (keep_odd ? odd : even) + __shfl_xor_sync(kAllLanes, keep_odd ? even : odd, lanes);
-  }
 };
 
 // Sums over a thread's steps, for constant B or C.
@@ -130,116 +125,120 @@ struct BackwardTile {
   static constexpr int kSteps = ShortRuns::kSteps;
   float decay[kSteps][kStates];
 
-  __device__ void local(const Place<ShortRuns>& at, const BackwardValues& s, const Matrix& B, const Matrix& C,
-                        const DecayRates& A, int group) {
+  template <class Step>
+  __device__ void local(const Place<ShortRuns>& at, const BackwardValues& s, const Matrix<Step>& B,
+                        const Matrix<Step>& C, const DecayRates& A, int group) {
     const int state = group * kGroup + at.quarter * kStates;
-    float rate[kStates], h[kStates];
+    float rate[kStates], h[kStates], dt[kSteps], scale[kSteps];
     unpack(A.at(at.channel, state), rate);
-    store_whole_decay(at, make_decays(at, s.dt, rate, decay), rate, s.warps.decay);
+    load_steps(s.dt, at, dt);
+    store_whole_decay(at, make_decays(dt, rate, decay), rate, s.warps.decay);
+    load_steps(s.dt_u, at, scale);
     const MatrixReader reader(B, at, state);
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       float b[kStates];
       unpack(reader.at(i), b);
-      const float scale = s.dt_u[at.value(i)];
 #pragma unroll
-      for (int j = 0; j < kStates; ++j) h[j] = i == 0 ? scale * b[j] : fmaf(decay[i][j], h[j], scale * b[j]);
+      for (int j = 0; j < kStates; ++j)
+        h[j] = i == 0 ? scale[i] * b[j] : fmaf(decay[i][j], h[j], scale[i] * b[j]);
     }
     store4(s.warps.end, at.states(), pack(h));
     local_adjoint(at, s.grad_y, C, state, decay, s.adjoint);
   }
 
   // Sets or, after the first group, adds to the sums over the states; adds to `matrices`; leaves dA of
-  // the thread's steps in warps.decay. With kOutput, <C_t, h_t> goes to `output`.
-  template <bool kOutput>
-  __device__ void gradients(const Place<ShortRuns>& at, const BackwardValues& s, const Matrix& B,
-                            const Matrix& C, const DecayRates& A, int group, MatrixGradients& matrices,
-                            const Shared<float>& output) {
+  // the thread's steps in warps.decay.
+  template <bool kOutput, class Step>
+  __device__ void gradients(const Place<ShortRuns>& at, const BackwardValues& s, const Matrix<Step>& B,
+                            const Matrix<Step>& C, const DecayRates& A, int group, MatrixGradients& matrices,
+                            StateSums& sums) {
     const int state = group * kGroup + at.quarter * kStates;
-    float h[kStates], v[kStates], before[kSteps][kStates];
+    float h[kStates], v[kStates], before[kSteps][kStates], scale[kSteps], dy[kSteps];
     unpack(load4(s.warps.end, at.states()), h);
     unpack(load4(s.adjoint, at.states()), v);
+    load_steps(s.dt_u, at, scale);
+    load_steps(s.grad_y, at, dy);
     const MatrixReader of_B(B, at, state), of_C(C, at, state);
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       float b[kStates];
       unpack(of_B.at(i), b);
-      const float scale = s.dt_u[at.value(i)], dy = s.grad_y[at.value(i)];
 #pragma unroll
       for (int j = 0; j < kStates; ++j) {
         before[i][j] = h[j];
-        h[j] = fmaf(decay[i][j], h[j], scale * b[j]);
-        matrices.C[i][j] = fmaf(dy, h[j], matrices.C[i][j]);
+        h[j] = fmaf(decay[i][j], h[j], scale[i] * b[j]);
+        matrices.C[i][j] = fmaf(dy[i], h[j], matrices.C[i][j]);
       }
     }
 
-    float rate[kStates], rate_gradient[kStates] = {}, input[kSteps], dot[kSteps], y[kSteps];
+    float rate[kStates], rate_gradient[kStates], dt[kSteps], input[kSteps], dot[kSteps], y[kSteps];
     unpack(A.at(at.channel, state), rate);
+    load_steps(s.dt, at, dt);
 #pragma unroll
     for (int i = kSteps - 1; i >= 0; --i) {
       float b[kStates], c[kStates];
       unpack(of_B.at(i), b);
       unpack(of_C.at(i), c);
-      const float dt = s.dt[at.value(i)], scale = s.dt_u[at.value(i)], dy = s.grad_y[at.value(i)];
-      input[i] = dot[i] = y[i] = 0;
 #pragma unroll
       for (int j = 0; j < kStates; ++j) {
-        const float g = fmaf(c[j], dy, v[j]);
+        const float g = fmaf(c[j], dy[i], v[j]);
         v[j] = decay[i][j] * g;
         const float decayed = v[j] * before[i][j];
-        rate_gradient[j] = fmaf(dt, decayed, rate_gradient[j]);
-        dot[i] = fmaf(rate[j], decayed, dot[i]);
-        input[i] = fmaf(b[j], g, input[i]);
-        matrices.B[i][j] = fmaf(scale, g, matrices.B[i][j]);
-        if constexpr (kOutput) y[i] = fmaf(c[j], fmaf(decay[i][j], before[i][j], scale * b[j]), y[i]);
+        rate_gradient[j] = i == kSteps - 1 ? dt[i] * decayed : fmaf(dt[i], decayed, rate_gradient[j]);
+        dot[i] = j == 0 ? rate[j] * decayed : fmaf(rate[j], decayed, dot[i]);
+        input[i] = j == 0 ? b[j] * g : fmaf(b[j], g, input[i]);
+        matrices.B[i][j] = fmaf(scale[i], g, matrices.B[i][j]);
+        if constexpr (kOutput) {
+          const float after = fmaf(decay[i][j], before[i][j], scale[i] * b[j]);
+          y[i] = j == 0 ? c[j] * after : fmaf(c[j], after, y[i]);
+        }
       }
-      dot[i] *= kLn2;
     }
-    add_over_quarters(at, input, group, s.state_input);
-    add_over_quarters(at, dot, group, s.state_decay);
-    if constexpr (kOutput) add_over_quarters(at, y, group, output);
+    const auto add = [&](const float (&values)[kSteps], float& to) {
+      float sum[1];
+      sum_quarters(values, at.quarter, sum);
+      to = group == 0 ? sum[0] : to + sum[0];
+    };
+    add(input, sums.input);
+    add(dot, sums.decay);
+    if constexpr (kOutput) add(y, sums.output);
     store4(s.warps.decay, at.states(), pack(rate_gradient));
   }
 };
 
 // Some threads chain the states, as many others the adjoints, and the rest wait.
-struct TwoChains {
-  static constexpr int kCount = kChannels * kGroup;
-  bool active, adjoint;
-  int channel, state;
-  __device__ explicit TwoChains(unsigned thread)
-      : active(thread < 2 * kCount),
-        adjoint(thread >= kCount),
-        channel(thread % kChannels),
-        state(thread / kChannels % kGroup) {}
-
-  __device__ void run(const BackwardValues& s, float start) const {
-    if (!active) return;
-    if (adjoint)
-      chain_warps<ShortRuns, true>(s.warps.decay, s.adjoint, channel, state, start);
-    else
-      chain_warps<ShortRuns, false>(s.warps.decay, s.warps.end, channel, state, start);
+struct TwoChains : Chain {
+  bool adjoint;
+  __device__ explicit TwoChains(unsigned thread) : Chain(thread), adjoint(thread >= kThreads) {
+    active = thread < 2 * kThreads;
   }
-  // The same with what each active thread has left in `starts`.
-  __device__ void run(const BackwardValues& s, const Shared<float>& starts) const {
-    if (active) run(s, float(starts[threadIdx.x]));
+  // From the state and the adjoint at the tile's borders.
+  __device__ void run(const BackwardValues& s, float2 start, bool may_grow) const {
+    if (adjoint)
+      chain_warps<ShortRuns, true>(s.warps.decay, s.adjoint, *this, start, may_grow);
+    else
+      chain_warps<ShortRuns, false>(s.warps.decay, s.warps.end, *this, start, may_grow);
   }
 };
-static_assert(2 * TwoChains::kCount <= ShortRuns::kThreads);
+static_assert(2 * TwoChains::kThreads <= ShortRuns::kThreads);
 
-// The sum over the warps of what each left for one channel and state.
-__device__ inline float sum_warps(const Shared<float>& values, int channel, int state) {
-  float sum = 0;
+// The sums over the warps of what each left for one channel and two states.
+__device__ inline float2 sum_warps(const Shared<float>& values, const Chain& chain) {
+  float2 sum{0, 0};
 #pragma unroll
-  for (int i = 0; i < ShortRuns::kWarps; ++i) sum += values[i * kWarpStates + channel * kStateRow + state];
+  for (int i = 0; i < ShortRuns::kWarps; ++i) {
+    const float2 v = load2(values, i * kWarpStates + chain.channel * kStateRow + chain.state);
+    sum.x += v.x, sum.y += v.y;
+  }
   return sum;
 }
 
-// The sum over kColumnLanes neighbouring lanes.
-__device__ inline float sum_column_lanes(float value) {
-#pragma unroll
-  for (int lanes = 1; lanes < kColumnLanes; lanes *= 2) value += __shfl_xor_sync(kAllLanes, value, lanes);
-  return value;
+// Sums over the four items that a warp's lanes have of one channel: lane `quarter` 0 and 2 have that of the
+// first, the others that of the second.
+__device__ inline float sum_items(const Place<ShortRuns>& at, float first, float second) {
+  const float sum = exchange(first, second, at.quarter & 1, 1);
+  return sum + __shfl_xor_sync(kAllLanes, sum, 2);
 }
 
 }  // namespace swin_umamba::cuda

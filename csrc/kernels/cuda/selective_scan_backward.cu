@@ -64,7 +64,7 @@ struct AdjointStorage {
   WarpStates<LongRuns> warps;
   Shared<float> carry;
   DecayRates rates;
-  MatrixTile C;
+  MatrixTile C;  // of two tiles
 
   template <class Memory>
   __host__ __device__ AdjointStorage(Memory& memory, const SelectiveScan& p, int states)
@@ -73,82 +73,127 @@ struct AdjointStorage {
         warps(memory),
         carry(memory.template take<float>(states * kChannels, "carry")),
         rates{memory.template take<float>(kChannels * (states + 4), "rates"), states + 4},
-        C(memory, states, p.constant_C, "C") {}
+        C(memory, states, p.constant_C, 2, "C") {}
 };
 
 template <class T, bool kOneGroup>
 __global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Arguments arguments) {
+  constexpr int kItems = LongRuns::kItems;
   const SelectiveScanBackward& p = arguments.p;
   SharedMemory memory;
   const AdjointStorage s(memory, p, padded_states(p.state, kOneGroup));
   const ChannelTile channels = tile_of_block(p, blockIdx.x);
-  const Place<LongRuns> at(threadIdx.x);
-  const Chain chain(threadIdx.x);
   const int groups = padded_states(p.state, kOneGroup) / kGroup;
-  const int64_t tiles = divide_up(p.length, kTile);
-  const float* bias = static_cast<const float*>(p.delta_bias);
+  const int length = int(p.length), last_tile = int(divide_up(p.length, kTile)) - 1;
   const float* last = static_cast<const float*>(p.grad_last_state);
 
   load_rates(s.rates, p, channels);
-  if (p.constant_C) s.C.load_constant(static_cast<const float*>(p.C), p, channels);
+  s.C.clear();
   for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) {
     const int state = i / kChannels, channel = i % kChannels;
     const bool inside = last && state < p.state && channel < channels.count;
-    s.carry[i] = inside ? last[(channels.batch * p.dim + channels.first + channel) * p.state + state] : 0.0f;
+    s.carry[Chain::index(channel, state)] =
+        inside ? last[(channels.batch * p.dim + channels.first + channel) * p.state + state] : 0.0f;
   }
+  __syncthreads();
+  if (p.constant_C) s.C.load_constant(static_cast<const float*>(p.C), p, channels);
 
-  for (int64_t tile = tiles - 1; tile > 0; --tile) {
-    const int64_t start = tile * kTile;
+  // All items of a thread are of one channel. `item` is the place of the first in u and what is shaped like
+  // it, `left` says how many steps from there on are inside.
+  float bias = 0;
+  int64_t item;
+  int left;
+  {
+    const Place<LongRuns> at(threadIdx.x);
+    const bool inside = at.channel < channels.count;
+    const int channel = channels.first + (inside ? at.channel : 0),
+              step = last_tile * kTile + at.item_step(0);
+    if (p.delta_bias) bias = static_cast<const float*>(p.delta_bias)[channel];
+    item = (channels.batch * p.dim + channel) * p.length + step;
+    left = inside ? length - step : 0;
+  }
+  // What a tile needs is on its way while that after it is in use.
+  const T* from_C = MatrixTile::first<T>(p.C, p, channels) + last_tile * kTile;
+  int left_of_matrix = length - last_tile * kTile - int(threadIdx.x) / 4;
+  T next_delta[kItems], next_grad[kItems], next_z[kItems];
+  const auto fetch = [&](int tile) {
+    if (!p.constant_C)
+      s.C.fetch<LongRuns::kThreads>(from_C, length * int(sizeof(T)),
+                                    left_of_matrix > 0 ? MatrixTile::states_left(p) : 0, tile & 1);
+    copy_async_commit();
+    from_C -= kTile, left_of_matrix = kTile;
 #pragma unroll
-    for (int i = 0; i < LongRuns::kItems; ++i) {
-      const SequenceItem<LongRuns> item(i);
-      const bool inside = item.channel < channels.count && start + item.step < p.length;
-      const int64_t channel = channels.first + item.channel;
-      const int64_t offset = (channels.batch * p.dim + channel) * p.length + start + item.step;
-      float dt = 0, dy = 0;
-      if (inside) {
-        dt =
-            step_size(p, to_float(static_cast<const T*>(p.delta)[offset]), bias ? bias[channel] : 0.0f).value;
-        dy = OutputGradient(to_float(static_cast<const T*>(p.grad_out)[offset]), p.z != nullptr,
-                            p.z ? to_float(static_cast<const T*>(p.z)[offset]) : 0.0f)
-                 .value;
+    for (int i = 0; i < kItems; ++i) {
+      next_delta[i] = next_grad[i] = next_z[i] = convert<T>(0.0f);
+      if (i < left) {
+        next_delta[i] = static_cast<const T*>(p.delta)[item + i];
+        next_grad[i] = static_cast<const T*>(p.grad_out)[item + i];
+        if (p.z) next_z[i] = static_cast<const T*>(p.z)[item + i];
       }
-      s.dt[item.value()] = dt;
-      s.grad_y[item.value()] = dy;
     }
-    s.C.load<T>(p.C, p, channels, start);
+  };
+  if (last_tile > 0) fetch(last_tile);
+
+  // The first tile's own adjoint is of no use.
+#pragma unroll 1
+  for (int tile = last_tile; tile > 0; --tile) {
+    const Place<LongRuns> at(computed_anew(threadIdx.x));
+    float dt[kItems], dy[kItems];
+    step_sizes(p, next_delta, bias, left, dt);
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      dy[i] = OutputGradient(to_float(next_grad[i]), p.z != nullptr, to_float(next_z[i])).value;
+    }
+    store_items(s.dt, at, dt);
+    store_items(s.grad_y, at, dy);
+    copy_async_wait<0>();
     __syncthreads();
+    item -= kTile, left += kTile;
+    if (channels.count <= at.channel) left = 0;
+    if (tile > 1) fetch(tile - 1);
 
     for (int group = 0; group < groups; ++group) {
-      local_adjoint_only(at, s.dt, s.grad_y, s.C.matrix(), s.rates, group, s.warps.decay, s.warps.end);
+      local_adjoint_only(at, s.dt, s.grad_y, s.C.matrix(tile & 1), s.rates, group, s.warps.decay,
+                         s.warps.end);
       __syncthreads();
+      const Chain chain(computed_anew(threadIdx.x));
       if (chain.active) {
-        const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
-        const float v = chain_warps<LongRuns, true>(s.warps.decay, s.warps.end, chain.channel, chain.state,
-                                                    s.carry[index]);
-        s.carry[index] = v;
-        if (state < p.state && chain.channel < channels.count)
-          arguments.adjoint[((channels.batch * (tiles - 1) + tile - 1) * p.state + state) * p.dim +
-                            channels.first + chain.channel] = v;
+        const float2 v =
+            chain_warps<LongRuns, true>(s.warps.decay, s.warps.end, chain, load2(s.carry, chain.index(group)),
+                                        may_grow(p, s.rates, chain, group));
+        store2(s.carry, chain.index(group), v);
+        if (chain.channel < channels.count) {
+          const int state = group * kGroup + chain.state;
+          float* to = arguments.adjoint +
+                      ((channels.batch * int64_t(last_tile) + tile - 1) * p.state + state) * p.dim +
+                      channels.first + chain.channel;
+          if (state < int(p.state)) *to = v.x;
+          if (state + 1 < int(p.state)) to[p.dim] = v.y;
+        }
       }
       __syncthreads();
     }
   }
 }
 
+// Where a block's part of an array begins. These numbers of 64 bits wait in shared memory, not in registers.
+enum Offset { kBorders, kTileRows = 2, kOffsets };  // kBorders: of the states and of the adjoint
+
 struct Storage {
   BackwardValues values;
-  Shared<float> y;
+  Shared<float> step_sums;  // [warp][of delta_bias, of D][channel]
+  Shared<int64_t> offsets;  // by Offset
   DecayRates rates;
   MatrixTile B, C;
 
   template <class Memory>
   __host__ __device__ Storage(Memory& memory, const SelectiveScan& p, int states)
       : values(memory),
-        y(memory.template take<float>(p.z ? kTileSize : 0, "y")),
+        step_sums(memory.template take<float>(ShortRuns::kWarps * 2 * kChannels, "step_sums")),
+        offsets(memory.template take<int64_t>(kOffsets, "offsets")),
         rates{memory.template take<float>(kChannels * (states + 4), "rates"), states + 4},
-        B(memory, states, p.constant_B, "B"),
-        C(memory, states, p.constant_C, "C") {}
+        B(memory, states, p.constant_B, 1, "B"),
+        C(memory, states, p.constant_C, 1, "C") {}
 };
 
 // Adds up dB or dC of the block's channels into its part, (N, L) of one group.
@@ -179,7 +224,7 @@ struct Position {
     batch = int(block / (tiles * parts * p.groups));
   }
   __device__ int64_t start() const { return int64_t(tile) * kTile; }
-  // Of a channel of u in an array (B, D, L).
+  // Of a channel in u.
   __device__ int64_t sequence(const SelectiveScan& p, int channel) const {
     return (batch * p.dim + channel) * p.length + start();
   }
@@ -193,6 +238,14 @@ struct Position {
   }
 };
 
+// What a thread has of a tile of channels: of its item, which is one step of one channel, and a rate of
+// decay.
+template <class T>
+struct Item {
+  T u, delta, grad_out, z;
+  float bias, rate;
+};
+
 template <class T, bool kGated, bool kOneGroup>
 __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Arguments arguments) {
   static_assert(ShortRuns::kItems == 1);
@@ -202,150 +255,198 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
   const Position position(p, blockIdx.x);
   const Rows rows(p);
   const int groups = padded_states(p.state, kOneGroup) / kGroup, tiles = int(divide_up(p.length, kTile));
+  const int dim = int(p.dim), states = int(p.state);
 
-  const int first_tile = position.part * kTilesPerPart, all_tiles = int(tiles_per_group(p));
-  const int end_tile = first_tile + kTilesPerPart < all_tiles ? first_tile + kTilesPerPart : all_tiles;
+  // Channels of u: those of the group end at `group_end`, those of the block are from `begin` to `end`.
+  const int group_channels = int(p.dim / p.groups), group_end = (position.group + 1) * group_channels;
+  const int begin = position.group * group_channels + position.part * kTilesPerPart * kChannels;
+  const int end =
+      begin + kTilesPerPart * kChannels < group_end ? begin + kTilesPerPart * kChannels : group_end;
 
   MatrixGradients matrices;
   matrices.clear();
+  s.B.clear();
+  s.C.clear();
+  if (threadIdx.x == 0) {
+    const int64_t of_states = p.state * p.dim;
+    const int64_t border = position.batch * int64_t(tiles - 1) + position.tile;
+    s.offsets[kBorders] = (border - 1) * of_states;
+    s.offsets[kBorders + 1] = position.tile < tiles - 1 ? border * of_states : position.batch * of_states;
+    s.offsets[kTileRows] = (int64_t(position.batch) * tiles + position.tile) * rows.count() * p.dim;
+  }
+  __syncthreads();
   {
-    const ChannelTile any(p, position.batch, position.group, first_tile);
-    s.B.load<T>(p.B, p, any, position.start());
-    s.C.load<T>(p.C, p, any, position.start());
+    const ChannelTile any(p, position.batch, position.group, 0);
+    const int64_t start = position.start();
+    const int bytes = int(p.length) * int(sizeof(T));
+    const int states_left = start + threadIdx.x / 4 % kTile < p.length ? MatrixTile::states_left(p) : 0;
+    if (!p.constant_B)
+      s.B.fetch<ShortRuns::kThreads>(MatrixTile::first<T>(p.B, p, any) + start, bytes, states_left, 0);
+    if (!p.constant_C)
+      s.C.fetch<ShortRuns::kThreads>(MatrixTile::first<T>(p.C, p, any) + start, bytes, states_left, 0);
+    copy_async_commit();
   }
 
-#pragma unroll 1
-  for (int channel_tile = first_tile; channel_tile < end_tile; ++channel_tile) {
-    const ChannelTile channels(p, position.batch, position.group, channel_tile);
-    load_rates(s.rates, p, channels);
-    if (p.constant_B) s.B.load_constant(static_cast<const float*>(p.B), p, channels);
-    if (p.constant_C) s.C.load_constant(static_cast<const float*>(p.C), p, channels);
-    // Each thread has one step of one channel in what goes before and after the recurrence.
-    float u = 0, slope = 0;
-    {
-      const SequenceItem<ShortRuns> item(0);
-      const int channel = channels.first + item.channel;
-      float dt = 0, dy = 0;
-      if (item.channel < channels.count && position.start() + item.step < p.length) {
-        const float* bias = static_cast<const float*>(p.delta_bias);
-        const int64_t offset = position.sequence(p, channel) + item.step;
-        u = to_float(static_cast<const T*>(p.u)[offset]);
-        const Softplus step =
-            step_size(p, to_float(static_cast<const T*>(p.delta)[offset]), bias ? bias[channel] : 0.0f);
-        dt = step.value;
-        slope = step.derivative;
-        dy = OutputGradient(to_float(static_cast<const T*>(p.grad_out)[offset]), kGated,
-                            kGated ? to_float(static_cast<const T*>(p.z)[offset]) : 0.0f)
-                 .value;
-      }
-      s.values.dt[item.value()] = dt;
-      s.values.dt_u[item.value()] = dt * u;
-      s.values.grad_y[item.value()] = dy;
+  // `item` is the place of a thread's item in u and what is shaped like it; `left` says how many channels
+  // from there on are inside.
+  int64_t item;
+  int left;
+  {
+    const Place<ShortRuns> at(threadIdx.x);
+    item = position.sequence(p, begin + at.channel) + at.item_step(0);
+    left = position.start() + at.item_step(0) < p.length ? group_end - begin - at.channel : 0;
+  }
+  // On their way while the tile of channels before is in use.
+  Item<T> next;
+  const auto fetch = [&](int first_channel) {
+    const Place<ShortRuns> at(computed_anew(threadIdx.x));
+    next = {};
+    if (left > 0) {
+      next.u = static_cast<const T*>(p.u)[item];
+      next.delta = static_cast<const T*>(p.delta)[item];
+      next.grad_out = static_cast<const T*>(p.grad_out)[item];
+      if (kGated) next.z = static_cast<const T*>(p.z)[item];
+      if (p.delta_bias) next.bias = static_cast<const float*>(p.delta_bias)[first_channel + at.channel];
     }
+    const int channel = first_channel + at.thread / kGroup, state = at.thread % kGroup;
+    if (kOneGroup && at.thread < kChannels * kGroup && channel < group_end && state < states)
+      next.rate = *at_row(static_cast<const float*>(p.A) + state, channel, states);
+  };
+  fetch(begin);
+
+#pragma unroll 1
+  for (int first_channel = begin; first_channel < end; first_channel += kChannels) {
+    if (p.constant_B || p.constant_C || !kOneGroup) {
+      const int tile = (first_channel - position.group * group_channels) / kChannels;
+      const ChannelTile channels(p, position.batch, position.group, tile);
+      if (!kOneGroup) load_rates(s.rates, p, channels);
+      if (p.constant_B) s.B.load_constant(static_cast<const float*>(p.B), p, channels);
+      if (p.constant_C) s.C.load_constant(static_cast<const float*>(p.C), p, channels);
+    }
+    float u, slope;
+    {
+      const Place<ShortRuns> at(computed_anew(threadIdx.x));
+      if (kOneGroup && at.thread < kChannels * kGroup)
+        s.rates.values[at.thread / kGroup * s.rates.row + at.thread % kGroup] = next.rate * kLog2E;
+      const Softplus dt = step_size(p, to_float(next.delta), next.bias);
+      u = to_float(next.u);
+      slope = left > 0 ? dt.derivative : 0.0f;
+      const float value = left > 0 ? dt.value : 0.0f;
+      s.values.dt[at.items()] = value;
+      s.values.dt_u[at.items()] = value * u;
+      s.values.grad_y[at.items()] = OutputGradient(to_float(next.grad_out), kGated, to_float(next.z)).value;
+    }
+    copy_async_wait<0>();
     __syncthreads();
 
+    StateSums sums;
 #pragma unroll 1
     for (int group = 0; group < groups; ++group) {
       const Place<ShortRuns> at(computed_anew(threadIdx.x));
-      BackwardTile backward;
-      backward.local(at, s.values, s.B.matrix(), s.C.matrix(), s.rates, group);
-      __syncthreads();
-      {
-        const TwoChains chain(computed_anew(threadIdx.x));
-        const Position here = position.anew();
-        const int state = group * kGroup + chain.state, channel = channels.first + chain.channel;
-        const float* between = nullptr;
-        int64_t index = 0;
-        if (chain.adjoint && here.tile == tiles - 1) {
-          between = static_cast<const float*>(p.grad_last_state);
-          index = (here.batch * p.dim + channel) * p.state + state;
-        } else if (chain.adjoint || here.tile > 0) {
-          between = chain.adjoint ? arguments.adjoint : static_cast<const float*>(p.states);
-          const int64_t saved = int64_t(here.batch) * (tiles - 1) + here.tile - !chain.adjoint;
-          index = (saved * p.state + state) * p.dim + channel;
+      const auto B = s.B.matrix(0), C = s.C.matrix(0);
+      // Between this tile and its neighbours: here when the local passes are done.
+      float2 start{0, 0};
+      const TwoChains border(computed_anew(threadIdx.x));
+      if (border.active) {
+        const int state = group * kGroup + border.state, tile = computed_anew(position.tile);
+        const bool last = border.adjoint && tile == tiles - 1;
+        const float* from = last             ? static_cast<const float*>(p.grad_last_state)
+                            : border.adjoint ? arguments.adjoint
+                            : tile > 0       ? static_cast<const float*>(p.states)
+                                             : nullptr;
+        if (from && first_channel + border.channel < group_end) {
+          // The last states' gradients are (B, D, N), the others (..., N, D).
+          const int channel = first_channel + border.channel;
+          from += s.offsets[kBorders + border.adjoint];
+          from += last ? int64_t(channel) * states + state : int64_t(state) * dim + channel;
+          if (state < states) start.x = *from;
+          if (state + 1 < states) start.y = from[last ? 1 : dim];
         }
-        const bool inside = between && state < p.state && chain.channel < channels.count;
-        chain.run(s.values, inside ? between[index] : 0.0f);
+      }
+      BackwardTile backward;
+      backward.local(at, s.values, B, C, s.rates, group);
+      __syncthreads();
+      const TwoChains chain(computed_anew(threadIdx.x));
+      if (chain.active) {
+        chain.run(s.values, start, may_grow(p, s.rates, chain, group));
       }
       __syncthreads();
-      backward.gradients<kGated>(at, s.values, s.B.matrix(), s.C.matrix(), s.rates, group, matrices, s.y);
+      backward.gradients<kGated>(at, s.values, B, C, s.rates, group, matrices, sums);
 
       if (p.constant_B || p.constant_C) {
         store4(s.values.warps.end, at.states(), sum_steps(matrices.B));
         store4(s.values.adjoint, at.states(), sum_steps(matrices.C));
+        // The other of the two goes on.
+        if (p.constant_B) MatrixGradients::clear(matrices.B);
+        if (p.constant_C) MatrixGradients::clear(matrices.C);
       }
       // With one group of states the sums over channels stay in registers until the last tile.
-      if (groups > 1 || channel_tile == end_tile - 1) {
+      if (groups > 1 || first_channel + kChannels >= end) {
         const Position here = position.anew();
         const int64_t matrix =
             ((position.part * p.batch + here.batch) * p.groups + here.group) * p.state * p.length;
-        const bool accumulate = groups > 1 && channel_tile > first_tile;
+        const bool accumulate = groups > 1 && first_channel > begin;
         if (!p.constant_B)
           write_matrix(at, matrices.B, p, group, here.start(), arguments.parts_B + matrix, accumulate);
         if (!p.constant_C)
           write_matrix(at, matrices.C, p, group, here.start(), arguments.parts_C + matrix, accumulate);
         matrices.clear();
-      } else {
-        if (p.constant_B) MatrixGradients::clear(matrices.B);
-        if (p.constant_C) MatrixGradients::clear(matrices.C);
+      }
+      if (group == groups - 1) {
+        const float dy = s.values.grad_y[at.items()];
+        const float grad_raw = fmaf(u, sums.input, sums.decay * kLn2) * slope;
+        if (left > 0) {
+          const float skip = p.D ? static_cast<const float*>(p.D)[first_channel + at.channel] : 0.0f;
+          static_cast<T*>(p.grad_u)[item] =
+              convert<T>(fmaf(float(s.values.dt[at.items()]), sums.input, skip * dy));
+          static_cast<T*>(p.grad_delta)[item] = convert<T>(grad_raw);
+          if constexpr (kGated) {
+            const OutputGradient gradient(to_float(static_cast<const T*>(p.grad_out)[item]), true,
+                                          to_float(static_cast<const T*>(p.z)[item]));
+            static_cast<T*>(p.grad_z)[item] = convert<T>(gradient.of_gate(fmaf(skip, u, sums.output)));
+          }
+        }
+        // Of delta_bias and of D.
+        const float sum = sum_items(at, grad_raw, dy * u);
+        if (at.quarter < 2) s.step_sums[(at.warp * 2 + at.quarter) * kChannels + at.channel] = sum;
+        item += kChannels * p.length, left -= kChannels;
+        if (first_channel + kChannels < end) fetch(first_channel + kChannels);
       }
       __syncthreads();
 
-      const TwoChains chain(computed_anew(threadIdx.x));
-      const int state = group * kGroup + chain.state;
-      if (!chain.adjoint && state < p.state && chain.channel < channels.count) {
-        const Position here = position.anew();
-        float* tile_rows = arguments.tile_rows +
-                           (int64_t(here.batch) * tiles + here.tile) * rows.count() * p.dim + channels.first +
-                           chain.channel;
-        tile_rows[state * p.dim] = sum_warps(s.values.warps.decay, chain.channel, chain.state);
-        if (p.constant_B)
-          tile_rows[(rows.B() + state) * p.dim] = sum_warps(s.values.warps.end, chain.channel, chain.state);
-        if (p.constant_C)
-          tile_rows[(rows.C() + state) * p.dim] = sum_warps(s.values.adjoint, chain.channel, chain.state);
-      }
-      __syncthreads();
-    }
-
-    {
-      const SequenceItem<ShortRuns> item(computed_anew(threadIdx.x), 0);
-      const Position here = position.anew();
-      const float input = s.values.state_input[item.value()], dy = s.values.grad_y[item.value()];
-      const float grad_raw = fmaf(u, input, float(s.values.state_decay[item.value()])) * slope;
-      s.values.state_decay[item.value()] = grad_raw;
-      s.values.state_input[item.value()] = dy * u;
-      if (item.channel < channels.count && here.start() + item.step < p.length) {
-        const int channel = channels.first + item.channel;
-        const int64_t offset = here.sequence(p, channel) + item.step;
-        const float skip = p.D ? static_cast<const float*>(p.D)[channel] : 0.0f;
-        static_cast<T*>(p.grad_u)[offset] =
-            convert<T>(fmaf(float(s.values.dt[item.value()]), input, skip * dy));
-        static_cast<T*>(p.grad_delta)[offset] = convert<T>(grad_raw);
-        if constexpr (kGated) {
-          const OutputGradient gradient(to_float(static_cast<const T*>(p.grad_out)[offset]), true,
-                                        to_float(static_cast<const T*>(p.z)[offset]));
-          const float y = fmaf(skip, u, float(s.y[item.value()]));
-          static_cast<T*>(p.grad_z)[offset] = convert<T>(gradient.of_gate(y));
+      const Chain rates(computed_anew(threadIdx.x));
+      if (rates.active) {
+        const int state = group * kGroup + rates.state, channel = first_channel + rates.channel;
+        if (channel < group_end) {
+          float* to = arguments.tile_rows + s.offsets[kTileRows] + channel;
+          const auto write = [&](const Shared<float>& values, int64_t row) {
+            const float2 sum = sum_warps(values, rates);
+            if (state < states) to[row * dim] = sum.x;
+            if (state + 1 < states) to[(row + 1) * dim] = sum.y;
+          };
+          write(s.values.warps.decay, state);
+          if (p.constant_B) {
+            write(s.values.warps.end, rows.B() + state);
+          }
+          if (p.constant_C) {
+            write(s.values.adjoint, rows.C() + state);
+          }
         }
       }
+      if (group < groups - 1) __syncthreads();
     }
-    __syncthreads();
 
-    // Sums over the steps: 8 channels of D, then 8 of delta_bias.
-    const int output = threadIdx.x / kColumnLanes, channel = output % kChannels;
-    if (output < 2 * kChannels) {
-      const Shared<float>& column = output < kChannels ? s.values.state_input : s.values.state_decay;
+    // Sums over the steps: 8 channels of delta_bias, then 8 of D.
+    const int output = computed_anew(threadIdx.x) - (ShortRuns::kThreads - 2 * kChannels);
+    if (output >= 0) {
       float sum = 0;
-      for (int step = threadIdx.x % kColumnLanes; step < kTile; step += kColumnLanes)
-        sum += column[step * kRow + channel];
-      sum = sum_column_lanes(sum);
-      if (threadIdx.x % kColumnLanes == 0 && channel < channels.count) {
-        const int64_t row = (int64_t(position.batch) * tiles + position.tile) * rows.count() +
-                            (output < kChannels ? rows.D() : rows.bias());
-        arguments.tile_rows[row * p.dim + channels.first + channel] = sum;
-      }
+#pragma unroll 4
+      for (int i = 0; i < ShortRuns::kWarps; ++i) sum += s.step_sums[i * 2 * kChannels + output];
+      const int channel = first_channel + output % kChannels;
+      if (channel < group_end)
+        *at_row(arguments.tile_rows + s.offsets[kTileRows] + channel,
+                int(output < kChannels ? rows.bias() : rows.D()), dim) = sum;
     }
-    __syncthreads();
   }
 }
 

@@ -7,107 +7,140 @@ namespace {
 
 struct Storage {
   // Arrays of fixed size come first: their places are then known to the compiler.
-  Shared<float> dt, dt_u, y;
+  Shared<float> dt, dt_u;
   WarpStates<LongRuns> warps;
   Shared<int64_t> offset;  // of the channels in the states
   Shared<float> carry;
   DecayRates rates;
-  MatrixTile B, C;
+  MatrixTile B, C;  // of two tiles
 
   template <class Memory>
   __host__ __device__ Storage(Memory& memory, const SelectiveScan& p, int states)
       : dt(memory.template take<float>(kTileSize, "dt")),
         dt_u(memory.template take<float>(kTileSize, "dt_u")),
-        y(memory.template take<float>(kTileSize, "y")),
         warps(memory),
         offset(memory.template take<int64_t>(1, "offset")),
         carry(memory.template take<float>(states * kChannels, "carry")),
         rates{memory.template take<float>(kChannels * (states + 4), "rates"), states + 4},
-        B(memory, states, p.constant_B, "B"),
-        C(memory, states, p.constant_C, "C") {}
+        B(memory, states, p.constant_B, 2, "B"),
+        C(memory, states, p.constant_C, 2, "C") {}
 };
 
 template <class T, bool kOneGroup>
 __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(SelectiveScanForward p) {
+  constexpr int kItems = LongRuns::kItems;
   SharedMemory memory;
   const Storage s(memory, p, padded_states(p.state, kOneGroup));
   const ChannelTile channels = tile_of_block(p, blockIdx.x);
   const int groups = padded_states(p.state, kOneGroup) / kGroup;
-  const int64_t tiles = divide_up(p.length, kTile);
-  const T* u = static_cast<const T*>(p.u);
-  const T* delta = static_cast<const T*>(p.delta);
-  const T* z = static_cast<const T*>(p.z);
-  const float* D = static_cast<const float*>(p.D);
-  const float* bias = static_cast<const float*>(p.delta_bias);
+  const int length = int(p.length), tiles = int(divide_up(p.length, kTile));
   float* last_state = static_cast<float*>(p.last_state);
 
   load_rates(s.rates, p, channels);
   if (threadIdx.x == 0) s.offset[0] = channels.batch * (tiles - 1) * p.state * p.dim + channels.first;
+  s.B.clear();
+  s.C.clear();
+  for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) s.carry[i] = 0.0f;
+  __syncthreads();
   if (p.constant_B) s.B.load_constant(static_cast<const float*>(p.B), p, channels);
   if (p.constant_C) s.C.load_constant(static_cast<const float*>(p.C), p, channels);
-  for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) s.carry[i] = 0.0f;
 
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    const int thread = computed_anew(threadIdx.x);
-    const Place<LongRuns> at(thread);
-    const Chain chain(thread);
-    const int64_t start = tile * kTile;
-    float item_u[LongRuns::kItems];
+  // All items of a thread are of one channel. `item` is the place of the first in u and what is shaped like
+  // it, `left` says how many steps from there on are inside.
+  float skip = 0, bias = 0;
+  int64_t item;
+  int left;
+  {
+    const Place<LongRuns> at(threadIdx.x);
+    const bool inside = at.channel < channels.count;
+    const int channel = channels.first + (inside ? at.channel : 0);
+    if (p.D) skip = static_cast<const float*>(p.D)[channel];
+    if (p.delta_bias) bias = static_cast<const float*>(p.delta_bias)[channel];
+    item = (channels.batch * p.dim + channel) * p.length + at.item_step(0);
+    left = inside ? length - at.item_step(0) : 0;
+  }
+  // What a tile needs is on its way while that before is in use.
+  const T* from_B = MatrixTile::first<T>(p.B, p, channels);
+  const T* from_C = MatrixTile::first<T>(p.C, p, channels);
+  int left_of_matrices = length - int(threadIdx.x) / 4;
+  T next_u[kItems], next_delta[kItems];
+  const auto fetch = [&](int tile) {
+    const int bytes = length * int(sizeof(T));
+    const int states_left = left_of_matrices > 0 ? computed_anew(MatrixTile::states_left(p)) : 0;
+    if (!p.constant_B) s.B.fetch<LongRuns::kThreads>(from_B, bytes, states_left, tile & 1);
+    if (!p.constant_C) s.C.fetch<LongRuns::kThreads>(from_C, bytes, states_left, tile & 1);
+    copy_async_commit();
+    from_B += kTile, from_C += kTile, left_of_matrices -= kTile;
 #pragma unroll
-    for (int i = 0; i < LongRuns::kItems; ++i) {
-      const SequenceItem<LongRuns> item(i);
-      const bool inside = item.channel < channels.count && start + item.step < p.length;
-      const int channel = channels.first + item.channel, sequence = channels.batch * int(p.dim) + channel;
-      const int64_t step = start + item.step;
-      item_u[i] = inside ? to_float(*at_step(u, p, sequence, step)) : 0.0f;
-      const float raw = inside ? to_float(*at_step(delta, p, sequence, step)) : 0.0f;
-      const Softplus softplus = step_size(p, raw, bias && inside ? bias[channel] : 0.0f);
-      const float dt = inside ? softplus.value : 0.0f;
-      s.dt[item.value()] = dt;
-      s.dt_u[item.value()] = dt * item_u[i];
+    for (int i = 0; i < kItems; ++i) {
+      next_u[i] = next_delta[i] = convert<T>(0.0f);
+      if (i < left) {
+        next_u[i] = static_cast<const T*>(p.u)[item + i];
+        next_delta[i] = static_cast<const T*>(p.delta)[item + i];
+      }
     }
-    s.B.load<T>(p.B, p, channels, start);
-    s.C.load<T>(p.C, p, channels, start);
+  };
+  fetch(0);
+
+#pragma unroll 1
+  for (int tile = 0; tile < tiles; ++tile) {
+    const Place<LongRuns> at(computed_anew(threadIdx.x));
+    float item_u[kItems], dt[kItems], dt_u[kItems], y[kItems];
+    step_sizes(p, next_delta, bias, left, dt);
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      item_u[i] = to_float(next_u[i]);
+      dt_u[i] = dt[i] * item_u[i];
+    }
+    __syncwarp();  // others of the warp were reading
+    store_items(s.dt, at, dt);
+    store_items(s.dt_u, at, dt_u);
+    copy_async_wait<0>();
     __syncthreads();
+    item += kTile, left -= kTile;
+    if (tile + 1 < tiles) fetch(tile + 1);
+    const auto B = s.B.matrix(tile & 1), C = s.C.matrix(tile & 1);
 
     for (int group = 0; group < groups; ++group) {
       ForwardTile forward;
-      forward.local(at, s.dt, s.dt_u, s.B.matrix(), s.rates, group, s.warps);
+      forward.local(at, s.dt, s.dt_u, B, s.rates, group, s.warps);
       __syncthreads();
+      const Chain chain(computed_anew(threadIdx.x));
       if (chain.active) {
-        const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
-        const float before = s.carry[index];
-        s.carry[index] =
-            chain_warps<LongRuns, false>(s.warps.decay, s.warps.end, chain.channel, chain.state, before);
-        if (p.states && tile > 0 && state < int(p.state) && chain.channel < channels.count)
-          *at_row(static_cast<float*>(p.states) + s.offset[0] + chain.channel,
-                  int(tile - 1) * int(p.state) + state, int(p.dim)) = before;
+        const float2 before = load2(s.carry, chain.index(group));
+        store2(s.carry, chain.index(group),
+               chain_warps<LongRuns, false>(s.warps.decay, s.warps.end, chain, before,
+                                            may_grow(p, s.rates, chain, group)));
+        if (p.states && tile > 0 && chain.channel < channels.count) {
+          const int state = group * kGroup + chain.state;
+          float* to = at_row(static_cast<float*>(p.states) + s.offset[0] + chain.channel,
+                             (tile - 1) * int(p.state) + state, int(p.dim));
+          if (state < int(p.state)) *to = before.x;
+          if (state + 1 < int(p.state)) to[p.dim] = before.y;
+        }
       }
       __syncthreads();
-      forward.outputs(at, s.dt_u, s.B.matrix(), s.C.matrix(), group, s.warps, s.y);
+      forward.outputs(at, s.dt_u, B, C, group, s.warps, y);
     }
-    __syncthreads();
 
 #pragma unroll
-    for (int i = 0; i < LongRuns::kItems; ++i) {
-      const SequenceItem<LongRuns> item(i);
-      if (item.channel >= channels.count || start + item.step >= p.length) continue;
-      const int channel = channels.first + item.channel, sequence = channels.batch * int(p.dim) + channel;
-      const int64_t step = start + item.step;
-      float y = s.y[item.value()];
-      if (D) y = fmaf(D[channel], item_u[i], y);
-      if (z) {
-        const float gate = to_float(*at_step(z, p, sequence, step));
-        y *= gate * sigmoid(gate);
+    for (int i = 0; i < kItems; ++i) {
+      if (i >= left + kTile) continue;
+      const int64_t here = item - kTile + i;
+      if (p.D) y[i] = fmaf(skip, item_u[i], y[i]);
+      if (p.z) {
+        const float gate = to_float(static_cast<const T*>(p.z)[here]);
+        y[i] *= gate * sigmoid(gate);
       }
-      *at_step(static_cast<T*>(p.out), p, sequence, step) = convert<T>(y);
+      static_cast<T*>(p.out)[here] = convert<T>(y[i]);
     }
   }
+  __syncthreads();
 
   for (int i = threadIdx.x; i < channels.count * int(p.state); i += LongRuns::kThreads) {
     const int channel = i / int(p.state), state = i % int(p.state);
     last_state[(channels.batch * p.dim + channels.first + channel) * p.state + state] =
-        s.carry[state * kChannels + channel];
+        s.carry[Chain::index(channel, state)];
   }
 }
 

@@ -41,30 +41,31 @@ inline const char* check_length(const SelectiveScan& p) {
                                    : nullptr;
 }
 
-// The step and channel of a thread's i-th item: neighbouring threads have neighbouring steps.
-template <class Team>
-struct SequenceItem {
-  int step, channel;
-  __device__ explicit SequenceItem(int i) : SequenceItem(threadIdx.x, i) {}
-  __device__ SequenceItem(unsigned thread, int i)
-      : step(thread % kTile), channel(thread / kTile + i * (Team::kThreads / kTile)) {}
-  __device__ int value() const { return step * kRow + channel; }
-};
-
+// B or C of one or two tiles.
 struct MatrixTile {
   Shared<float> values;
-  int row, rows;
+  int padded, row, rows;
   bool constant;
 
   template <class Memory>
-  __host__ __device__ MatrixTile(Memory& memory, int padded_states, bool is_constant, const char* name)
-      : row(padded_states + 4), rows(is_constant ? kChannels : kTile), constant(is_constant) {
+  __host__ __device__ MatrixTile(Memory& memory, int padded_states, bool is_constant, int tiles,
+                                 const char* name)
+      : padded(padded_states),
+        row(padded_states + 4),
+        rows(is_constant ? kChannels : tiles * kTile),
+        constant(is_constant) {
     values = memory.template take<float>(rows * row, name);
   }
 
-  __device__ Matrix matrix() const { return {values, 0, constant ? 0 : row, constant ? row : 0}; }
+  __device__ Matrix<int> matrix(int tile) const {
+    return {constant ? values : values + tile * kTile * row, 0, constant ? 0 : row, constant ? row : 0};
+  }
+  // Padding stays zero; steps beyond the end keep what the buffer held: their dt is zero.
+  __device__ void clear() const {
+    for (int i = threadIdx.x; i < rows * row; i += blockDim.x) values[i] = 0.0f;
+  }
 
-  // (D, N): once for each block.
+  // (D, N): once for each block, or tile of channels.
   __device__ void load_constant(const float* source, const SelectiveScan& p,
                                 const ChannelTile& channels) const {
     for (int i = threadIdx.x; i < rows * row; i += blockDim.x) {
@@ -73,39 +74,73 @@ struct MatrixTile {
       values[i] = inside ? source[(channels.first + channel) * p.state + state] : 0.0f;
     }
   }
-  // (B, G, N, L): for each tile.
+  // Where a thread of a block of kThreads begins to read (B, G, N, L), at its step of the first tile.
+  // Neighbouring threads have four states, then steps.
   template <class T>
-  __device__ void load_steps(const T* source, const SelectiveScan& p, const ChannelTile& channels,
-                             int64_t start) const {
-    const int step = threadIdx.x % kTile, length = int(p.length), states = int(p.state);
-    const bool inside = start + step < p.length;
-    const T* column =
-        source + (channels.batch * p.groups + channels.group) * p.state * p.length + start + step;
-    for (int state = threadIdx.x / kTile; state < row - 4; state += blockDim.x / kTile)
-      values[step * row + state] = inside && state < states ? to_float(*at_row(column, state, length)) : 0.0f;
+  __device__ static const T* first(const void* source, const SelectiveScan& p, const ChannelTile& channels) {
+    return static_cast<const T*>(source) +
+           ((channels.batch * p.groups + channels.group) * p.state + first_state()) * p.length +
+           threadIdx.x / 4 % kTile;
   }
-  template <class T>
-  __device__ void load(const void* source, const SelectiveScan& p, const ChannelTile& channels,
-                       int64_t start) const {
-    if (!constant) load_steps(static_cast<const T*>(source), p, channels, start);
+  // The first state that a thread reads, and how many there are from it on.
+  __device__ static int first_state() { return threadIdx.x % 4 + threadIdx.x / 4 / kTile * 4; }
+  __device__ static int states_left(const SelectiveScan& p) { return int(p.state) - first_state(); }
+  // Starts the copies of the tile at `from`, the thread's first number of it, of `states_left` states or,
+  // beyond the end, none. `bytes`: from one state to the next.
+  template <int kThreads, class T>
+  __device__ void fetch(const T* from, int bytes, int states_left, int tile) const {
+    constexpr int kApart = kThreads / kTile;
+    static_assert(kApart % 4 == 0);
+    const int to = (tile * kTile + threadIdx.x / 4 % kTile) * row + first_state();
+#pragma unroll
+    for (int i = 0; i < padded; i += kApart)
+      if (i < states_left) {
+        const T* number = at_row_of_bytes(from, i, bytes);
+        if constexpr (std::is_same_v<T, float>)
+          copy_async<1>(values, to + i, number);
+        else
+          values[to + i] = to_float(*number);
+      }
   }
 };
 
+// The rate of decay of one channel of the tile and one state.
+__device__ inline float decay_rate(const SelectiveScan& p, const ChannelTile& channels, int channel,
+                                   int state) {
+  if (channel >= channels.count || state >= int(p.state)) return 0.0f;
+  return static_cast<const float*>(p.A)[(channels.first + channel) * p.state + state] * kLog2E;
+}
 // A (D, N) of the tile's channels, times log2(e).
 __device__ inline void load_rates(const DecayRates& rates, const SelectiveScan& p,
                                   const ChannelTile& channels) {
-  const float* A = static_cast<const float*>(p.A);
-  for (int i = threadIdx.x; i < kChannels * rates.row; i += blockDim.x) {
-    const int channel = i / rates.row, state = i % rates.row;
-    const bool inside = channel < channels.count && state < p.state;
-    rates.values[i] = inside ? A[(channels.first + channel) * p.state + state] * kLog2E : 0.0f;
-  }
+  for (int i = threadIdx.x; i < kChannels * rates.row; i += blockDim.x)
+    rates.values[i] = decay_rate(p, channels, i / rates.row, i % rates.row);
+}
+// Whether a decay of the thread's chain may be above one.
+__device__ inline bool may_grow(const SelectiveScan& p, const DecayRates& rates, const Chain& chain,
+                                int group) {
+  const float2 rate = load2(rates.values, chain.channel * rates.row + group * kGroup + chain.state);
+  return !p.softplus || rate.x > 0 || rate.y > 0;
 }
 
 // dt of one item before and after softplus.
 __device__ inline Softplus step_size(const SelectiveScan& p, float delta, float bias) {
   const float raw = delta + bias;
   return p.softplus ? softplus_with_derivative(raw) : Softplus{raw, 1.0f};
+}
+
+// dt of neighbouring items of a thread, of which `left` are inside; zero beyond the end.
+template <class T, int kItems>
+__device__ inline void step_sizes(const SelectiveScan& p, const T (&delta)[kItems], float bias, int left,
+                                  float (&dt)[kItems]) {
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) dt[i] = to_float(delta[i]) + bias;
+  if (p.softplus) {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) dt[i] = softplus_with_derivative(dt[i]).value;
+  }
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) dt[i] = i < left ? dt[i] : 0.0f;
 }
 
 }  // namespace swin_umamba::cuda

@@ -5,7 +5,6 @@
 // weights.
 #include "scan_tile_backward.h"
 #include "ss2d_tile.h"
-#include "tensor_cores.h"
 
 namespace swin_umamba::cuda {
 namespace {
@@ -37,6 +36,8 @@ inline int best_tiles_per_part(int64_t channel_tiles, int64_t blocks_of_part, in
 
 struct Arguments {
   Ss2dBackward p;
+  ProjectedRows layout;
+  int length, x_bytes, y_bytes;  // of a pixel
   int direction;
   int tiles_per_part, parts;  // of channels
   float* grad_x;              // (B, H*W, D): the scans' part
@@ -50,6 +51,14 @@ struct Arguments {
   float* product_parts;       // of the matrix products, in the place of what the
                               // scans needed
 
+  explicit Arguments(const Ss2dBackward& problem)
+      : p(problem),
+        layout(p),
+        length(int(p.length())),
+        x_bytes(int(p.dim) * (p.type == Type::kFloat32 ? 4 : 2)),
+        y_bytes(int(p.dim) * 4),
+        direction(0) {}
+
   int64_t tiles() const { return divide_up(p.length(), kTile); }
   int64_t pixels() const { return p.batch * p.length(); }
   int64_t numbers() const { return kDirections * p.projected(); }
@@ -61,8 +70,7 @@ struct Arguments {
     parts = int(divide_up(channel_tiles, tiles_per_part));
     Workspace<float> workspace{static_cast<float*>(p.workspace)};
     // First, as it is copied 16 bytes at a time.
-    parameters = workspace.take(kDirections * channel_tiles *
-                                DirectionParameters::size(ProjectedRows(p, p.state <= kGroup)));
+    parameters = workspace.take(kDirections * channel_tiles * DirectionParameters::size(layout));
     grad_projected_x = workspace.take(pixels() * numbers());
     grad_x = p.type == Type::kFloat32 ? static_cast<float*>(p.grad_x) : workspace.take(pixels() * p.dim);
     Workspace<float> products = workspace;
@@ -80,103 +88,94 @@ struct Arguments {
 };
 
 struct AdjointStorage {
-  ProjectedRows layout;
   Shared<float> dt, grad_y;
   WarpStates<LongRuns> warps;
   PixelTable pixels;
   Shared<int64_t> offsets;  // of the direction in projected_x and in `adjoint`
   Shared<float> carry;
+  RowBuffer rows;  // of two tiles
   DirectionParameters parameters;
-  Shared<float> rows;  // of two tiles
 
   template <class Memory>
-  __host__ __device__ AdjointStorage(Memory& memory, const Ss2d& p, bool one_group)
-      : layout(p, one_group),
-        dt(memory.template take<float>(kTileSize, "dt")),
+  __host__ __device__ AdjointStorage(Memory& memory, const ProjectedRows& layout)
+      : dt(memory.template take<float>(kTileSize, "dt")),
         grad_y(memory.template take<float>(kTileSize, "grad_y")),
         warps(memory),
         pixels(memory),
         offsets(memory.template take<int64_t>(2, "offsets")),
         carry(memory.template take<float>(layout.state_padded * kChannels, "carry")),
-        parameters(memory.template take<float>(DirectionParameters::size(layout), "parameters"), layout),
-        rows(memory.template take<float>(2 * kTile * layout.row, "rows")) {}
+        rows(memory, layout, 2),
+        parameters(memory.template take<float>(DirectionParameters::size(layout), "parameters"), layout) {}
 };
 
 template <bool kOneGroup>
 __global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Arguments arguments) {
   const Ss2dBackward& p = arguments.p;
   SharedMemory memory;
-  const AdjointStorage s(memory, p, kOneGroup);
-  const Place<LongRuns> at(threadIdx.x);
-  const Chain chain(threadIdx.x);
+  const ProjectedRows layout = arguments.layout.known<kOneGroup>();
+  const AdjointStorage s(memory, layout);
   const int64_t channel_tiles = divide_up(p.dim, kChannels);
   const ImageTile channels(p, blockIdx.x / channel_tiles % p.batch, blockIdx.x % channel_tiles * kChannels);
   const int direction = int(blockIdx.x / (channel_tiles * p.batch));
   const int64_t saved = saved_states(p.length());
+  const int groups = layout.state_padded / kGroup;
+  const int read_channel = channels.read(Place<LongRuns>(threadIdx.x).channel);
   const float* grad_out =
-      static_cast<const float*>(p.grad_out) + channels.batch * p.length() * p.dim + channels.first;
-  const int groups = s.layout.state_padded / kGroup;
-  const int item_channel = PixelItem<LongRuns>(0).channel;
-  const bool channel_inside = item_channel < channels.count;
+      static_cast<const float*>(p.grad_out) + channels.batch * p.length() * p.dim + read_channel;
+  TileReader<float> reader{s.pixels,  s.rows,   static_cast<const float*>(p.projected_x),
+                           s.offsets, grad_out, arguments.y_bytes,
+                           {},        {}};
 
-  TileReader<float> reader{s.layout,   s.pixels,
-                           s.rows,     static_cast<const float*>(p.projected_x),
-                           s.offsets,  grad_out + item_channel,
-                           int(p.dim), channel_inside,
-                           {}};
-
-  for (int i = threadIdx.x; i < 2 * kTile * s.layout.row; i += LongRuns::kThreads) s.rows[i] = 0.0f;
+  s.rows.clear(2);
   for (int i = threadIdx.x; i < groups * kGroup * kChannels; i += LongRuns::kThreads) s.carry[i] = 0.0f;
   if (threadIdx.x == 0) {
     s.offsets[0] = (channels.batch * p.length() * kDirections + direction) * p.projected_row();
     s.offsets[1] = (direction * p.batch + channels.batch) * saved * p.state * p.dim + channels.first;
   }
-  s.parameters.load(p, channels, direction);
+  s.parameters.load(p, channels, direction, DirectionParameters::size(layout));
   s.pixels.fill(p, direction, saved);
   __syncthreads();
-  reader.fetch(int(saved));
+  reader.fetch(Place<LongRuns>(threadIdx.x), int(saved));
   s.pixels.fill(p, direction, saved - 1);
 
   // The first tile's own adjoint is of no use.
   for (int tile = int(saved); tile > 0; --tile) {
-    float item_grad[LongRuns::kItems];
-    bool inside[LongRuns::kItems];
+    const Place<LongRuns> at(computed_anew(threadIdx.x));
+    float grad_y[LongRuns::kItems], dt[LongRuns::kItems];
 #pragma unroll
-    for (int i = 0; i < LongRuns::kItems; ++i) {
-      item_grad[i] = reader.next[i];
-      inside[i] = reader.pixel(tile, i) >= 0;
-    }
+    for (int i = 0; i < LongRuns::kItems; ++i)
+      grad_y[i] = tile * kTile + at.item_step(i) < arguments.length ? reader.next[i] : 0.0f;
     copy_async_wait<0>();
     __syncthreads();
 
-    if (tile > 1) reader.fetch(tile - 1);
-    const Shared<float> rows = reader.rows_of(tile);
-    float raw[LongRuns::kItems];
-    const PixelItem<LongRuns> first_item(0);
-    s.parameters.expand_dt<PixelItem<LongRuns>::kApart>(rows, s.layout, first_item.step, first_item.channel,
-                                                        raw);
-#pragma unroll
-    for (int i = 0; i < LongRuns::kItems; ++i) {
-      const PixelItem<LongRuns> item(i);
-      const Softplus dt = softplus_with_derivative(raw[i]);
-      s.dt[item.value()] = inside[i] ? dt.value : 0.0f;
-      s.grad_y[item.value()] = item_grad[i];
+    if (tile > 1) {
+      reader.fetch(at, tile - 1);
+      s.pixels.fill(p, direction, tile - 2);
     }
-    __syncthreads();
-    if (tile > 1) s.pixels.fill(p, direction, tile - 2);
+    const RowBuffer rows(s.rows, tile & 1);
+    s.parameters.expand_dt(rows, at, dt);
+#pragma unroll
+    for (int i = 0; i < LongRuns::kItems; ++i) dt[i] = softplus_with_derivative(dt[i]).value;
+    store_items(s.dt, at, dt);
+    store_items(s.grad_y, at, grad_y);
+    __syncwarp();
 
     for (int group = 0; group < groups; ++group) {
-      local_adjoint_only(at, s.dt, s.grad_y, s.layout.C(rows), s.parameters.rates, group, s.warps.decay,
-                         s.warps.end);
+      local_adjoint_only(at, s.dt, s.grad_y, layout.C<kOneGroup>(rows.matrices), s.parameters.rates, group,
+                         s.warps.decay, s.warps.end);
       __syncthreads();
+      const Chain chain(computed_anew(threadIdx.x));
       if (chain.active) {
-        const int state = group * kGroup + chain.state, index = state * kChannels + chain.channel;
-        const float v = chain_warps<LongRuns, true>(s.warps.decay, s.warps.end, chain.channel, chain.state,
-                                                    s.carry[index]);
-        s.carry[index] = v;
-        if (state < int(p.state) && chain.channel < channels.count)
-          *at_row(arguments.adjoint + s.offsets[1] + chain.channel, (tile - 1) * int(p.state) + state,
-                  int(p.dim)) = v;
+        const float2 v = chain_warps<LongRuns, true>(s.warps.decay, s.warps.end, chain,
+                                                     load2(s.carry, chain.index(group)), false);
+        store2(s.carry, chain.index(group), v);
+        const int state = group * kGroup + chain.state;
+        if (chain.channel < channels.count) {
+          float* to = at_row(arguments.adjoint + s.offsets[1] + chain.channel,
+                             (tile - 1) * layout.state + state, int(p.dim));
+          if (state < layout.state) *to = v.x;
+          if (state + 1 < layout.state) to[p.dim] = v.y;
+        }
       }
       __syncthreads();
     }
@@ -184,53 +183,51 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Argument
 }
 
 // Where a block's part of an array begins. These numbers of 64 bits wait in shared memory, not in registers.
-enum Offset { kImage, kStates, kAdjoint, kTileRows, kOffsets };
+enum Offset { kBorders, kTileRows = 2, kOffsets };  // kBorders: of the states and of the adjoint
 
 struct Storage {
-  ProjectedRows layout;
   BackwardValues values;
+  Shared<float> grad_raw;  // of dt before softplus
   PixelTable pixels;
-  Shared<float> step_sums;           // [warp][of the bias, of D][channel]
-  Shared<float> starts;              // of TwoChains
-  Shared<int64_t> offsets;           // by Offset
-  Shared<float> parameters;          // DirectionParameters of two tiles
-  Shared<float> rows, grad_dt_rows;  // grad_dt_rows: [rank][step]
-  Shared<float> weight_parts;        // of WeightGradients
+  Shared<float> step_sums;  // [warp][of the bias, of D][channel]
+  Shared<int64_t> offsets;  // by Offset
+  RowBuffer rows;
+  Shared<float> parameters;    // DirectionParameters of two tiles
+  Shared<float> grad_dt_rows;  // [rank][step]
+  Shared<float> weight_parts;  // of WeightGradients
 
   template <class Memory>
-  __host__ __device__ Storage(Memory& memory, const Ss2d& p, bool one_group);
+  __host__ __device__ Storage(Memory& memory, const ProjectedRows& layout);
 };
 
 // The gradient of the dt weights, of one tile: grad_raw (channels, steps) by the projected numbers (steps,
-// ranks), on the tensor cores. A warp takes 16 ranks and a quarter of the steps.
+// ranks), on the tensor cores. A warp takes eight ranks and a quarter of the steps.
 struct WeightGradients {
-  static constexpr int kRanks = 16, kParts = 4, kSize = kRanks * kChannels;
-  __host__ __device__ static int rank_tiles(int rank) { return (rank + kRanks - 1) / kRanks; }
-  __host__ __device__ static int floats(int rank) { return rank_tiles(rank) * kParts * kSize; }
+  static constexpr int kRanks = ProjectedRows::kRankTile, kParts = 4, kSize = kRanks * kChannels;
+  __host__ __device__ static int units(const ProjectedRows& layout) { return layout.rank_tiles * kParts; }
 
-  __device__ static void multiply(const Storage& s, const Shared<float>& grad_raw, int unit) {
-    const int lane_group = threadIdx.x % 32 / 4, lane = threadIdx.x % 4;
-    const int first_rank = unit / kParts * kRanks, first_step = unit % kParts * (kTile / kParts);
+  __device__ static void multiply(const Storage& s, int unit) {
+    const int lane_group = threadIdx.x % 32 / 4, lane = threadIdx.x % 4, row = s.rows.layout.dt_row;
+    const int rank = unit / kParts * kRanks + lane_group, first_step = unit % kParts * (kTile / kParts);
+    const int number = (first_step + lane) * row + rank,
+              grad = (first_step / 4 * kChannels + lane_group) * 4 + lane;
     float sums[4] = {};
 #pragma unroll
     for (int k = 0; k < kTile / kParts; k += 8) {
-      const int step = first_step + k + lane;
-      Split<float, 4> numbers;
-      Split<float, 2> grads;
+      Split<float, 2> numbers, grads;
 #pragma unroll
-      for (int j = 0; j < 4; ++j)
-        numbers.set(j, s.rows[(step + j / 2 * 4) * s.layout.row + first_rank + lane_group + j % 2 * 8]);
-#pragma unroll
-      for (int j = 0; j < 2; ++j) grads.set(j, grad_raw[(step + j * 4) * kRow + lane_group]);
-      multiply_add(sums, numbers, grads);
+      for (int j = 0; j < 2; ++j) {
+        numbers.set(j, s.rows.numbers[number + (k + 4 * j) * row]);
+        grads.set(j, s.grad_raw[grad + (k + 4 * j) * kChannels]);
+      }
+      multiply_add_stacked(sums, {grads.big[0], grads.small[0], grads.big[1], grads.small[1]}, numbers);
     }
-#pragma unroll
-    for (int n = 0; n < 4; ++n)
-      s.weight_parts[unit * kSize + (lane_group + n / 2 * 8) * kChannels + lane * 2 + n % 2] = sums[n];
+    store2(s.weight_parts, unit * kSize + lane_group * kRanks + 2 * lane,
+           {sums[0] + sums[2], sums[1] + sums[3]});
   }
   // Of one rank and channel.
   __device__ static float sum(const Storage& s, int rank, int channel) {
-    const int first = rank / kRanks * kParts * kSize + rank % kRanks * kChannels + channel;
+    const int first = rank / kRanks * kParts * kSize + channel * kRanks + rank % kRanks;
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < kParts; ++i) sum += s.weight_parts[first + i * kSize];
@@ -241,57 +238,59 @@ struct WeightGradients {
 // The gradient of the projected numbers of dt, of one tile: grad_raw (steps, channels) by the dt weights
 // (channels, ranks), added to grad_dt_rows, on the tensor cores. A warp takes 16 steps and 8 ranks.
 struct RowGradients {
-  static constexpr int kSteps = 16, kRanks = 8;
-  __device__ static int units(int rank) { return (rank + kRanks - 1) / kRanks * (kTile / kSteps); }
+  static constexpr int kSteps = 16, kParts = kTile / kSteps;
+  __device__ static int units(const ProjectedRows& layout) { return layout.rank_tiles * kParts; }
 
-  __device__ static void add(const Storage& s, const Shared<float>& grad_raw,
-                             const DirectionParameters& parameters, int unit) {
+  __device__ static void add(const Storage& s, const DirectionParameters& parameters, int unit) {
     const int lane_group = threadIdx.x % 32 / 4, lane = threadIdx.x % 4;
-    const int first_step = unit % (kTile / kSteps) * kSteps, first_rank = unit / (kTile / kSteps) * kRanks;
+    const int first_step = unit % kParts * kSteps, rank_tile = unit / kParts;
+    const int grad = ((first_step + lane_group) / 4 * kChannels + lane) * 4 + lane_group % 4;
+    const int weight = parameters.weight(rank_tile, lane, lane_group);
     Split<float, 4> grads;
     Split<float, 2> weights;
 #pragma unroll
-    for (int j = 0; j < 4; ++j)
-      grads.set(j, grad_raw[(first_step + lane_group + j % 2 * 8) * kRow + lane + j / 2 * 4]);
+    for (int j = 0; j < 4; ++j) grads.set(j, s.grad_raw[grad + j % 2 * 8 * kChannels + j / 2 * 16]);
 #pragma unroll
-    for (int j = 0; j < 2; ++j)
-      weights.set(j, parameters.values[parameters.dt_weight(lane + j * 4) + first_rank + lane_group]);
+    for (int j = 0; j < 2; ++j) {
+      const float2 w = load2(parameters.values, weight + j * 64);  // four channels on
+      weights.big[j] = w.x, weights.small[j] = w.y;
+    }
     float sums[4] = {};
     multiply_add(sums, grads, weights);
+    const int rank = rank_tile * ProjectedRows::kRankTile + 2 * lane,
+              to = rank * kTile + first_step + lane_group;
 #pragma unroll
-    for (int n = 0; n < 4; ++n) {
-      const int rank = first_rank + lane * 2 + n % 2, step = first_step + lane_group + n / 2 * 8;
-      if (rank < s.layout.rank) s.grad_dt_rows[rank * kTile + step] += sums[n];
-    }
+    for (int n = 0; n < 4; ++n) s.grad_dt_rows[to + n % 2 * kTile + n / 2 * 8] += sums[n];
   }
 };
 
 template <class Memory>
-__host__ __device__ Storage::Storage(Memory& memory, const Ss2d& p, bool one_group)
-    : layout(p, one_group),
-      values(memory),
+__host__ __device__ Storage::Storage(Memory& memory, const ProjectedRows& layout)
+    : values(memory),
+      grad_raw(memory.template take<float>(kTileSize, "grad_raw")),
       pixels(memory),
       step_sums(memory.template take<float>(ShortRuns::kWarps * 2 * kChannels, "step_sums")),
-      starts(memory.template take<float>(2 * TwoChains::kCount, "starts")),
       offsets(memory.template take<int64_t>(kOffsets, "offsets")),
+      rows(memory, layout, 1),
       parameters(memory.template take<float>(2 * DirectionParameters::size(layout), "parameters")),
-      rows(memory.template take<float>(kTile * layout.row, "rows")),
-      grad_dt_rows(memory.template take<float>(kTile * layout.rank, "grad_dt_rows")),
-      weight_parts(memory.template take<float>(WeightGradients::floats(layout.rank), "weight_parts")) {}
+      grad_dt_rows(
+          memory.template take<float>(kTile * ProjectedRows::kRankTile * layout.rank_tiles, "grad_dt_rows")),
+      weight_parts(memory.template take<float>(WeightGradients::units(layout) * WeightGradients::kSize,
+                                               "weight_parts")) {}
 
 // Adds up dB or dC of the block's channels into its part of one tile; `part` is at B or C of pixel 0, and
 // `pitch` leads to the next pixel.
 __device__ inline void write_matrix(const Place<ShortRuns>& at, const MatrixGradients::Values& values,
-                                    const Ss2d& p, const PixelTable& pixels, int tile, int group, float* part,
-                                    int pitch, bool accumulate) {
+                                    const Arguments& arguments, const PixelTable& pixels, int tile, int group,
+                                    float* part, int pitch, bool accumulate) {
   const ChannelSums sums(at, values);
-  const int pixel = pixels.at(tile, at.step(sums.step));
-  if (pixel < 0) return;
+  const int step = at.step(sums.step);
+  if (tile * kTile + step >= arguments.length) return;
 #pragma unroll
   for (int j = 0; j < ChannelSums::kCount; ++j) {
     const int state = group * kGroup + sums.state + j;
-    if (state >= p.state) continue;
-    float* to = part + int64_t(pixel) * pitch + state;
+    if (state >= arguments.layout.state) continue;
+    float* to = at_row(part, pixels.at(tile, step), pitch) + state;
     *to = accumulate ? *to + sums.values[j] : sums.values[j];
   }
 }
@@ -314,23 +313,17 @@ struct Position {
   }
 };
 
-// The sum over the steps that a warp's lanes have of one channel.
-__device__ inline float sum_steps_of_warp(float value) {
-#pragma unroll
-  for (int lanes = kChannels; lanes < 32; lanes *= 2) value += __shfl_xor_sync(kAllLanes, value, lanes);
-  return value;
-}
-
 template <class T, bool kOneGroup>
 __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Arguments arguments) {
   static_assert(ShortRuns::kItems == 1);
   const Ss2dBackward& p = arguments.p;
   SharedMemory memory;
-  const Storage s(memory, p, kOneGroup);
+  const ProjectedRows layout = arguments.layout.known<kOneGroup>();
+  const Storage s(memory, layout);
   const Position position(arguments, blockIdx.x);
   const Rows rows(p);
-  const int direction = arguments.direction, groups = s.layout.state_padded / kGroup;
-  const int tiles = int(divide_up(p.length(), kTile)), saved = tiles - 1;
+  const int direction = arguments.direction, groups = layout.state_padded / kGroup;
+  const int tiles = int(divide_up(arguments.length, kTile)), saved = tiles - 1;
   const int pitch = kDirections * int(p.projected());
   const auto projected_part = [&] {
     const Position here = position.anew();
@@ -343,41 +336,47 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
   const int end_tile = first_tile + arguments.tiles_per_part < channel_tiles
                            ? first_tile + arguments.tiles_per_part
                            : channel_tiles;
+  const int numbers = kTile * ProjectedRows::kRankTile * layout.rank_tiles;
 
-  for (int i = threadIdx.x; i < kTile * s.layout.row; i += ShortRuns::kThreads) s.rows[i] = 0.0f;
-  for (int i = threadIdx.x; i < kTile * s.layout.rank; i += ShortRuns::kThreads) s.grad_dt_rows[i] = 0.0f;
+  s.rows.clear(1);
+  for (int i = threadIdx.x; i < numbers; i += ShortRuns::kThreads) s.grad_dt_rows[i] = 0.0f;
   if (threadIdx.x == 0) {
     const int64_t sequence = direction * p.batch + position.batch, of_states = p.state * p.dim;
-    s.offsets[kImage] = position.batch * p.length() * p.dim;
-    s.offsets[kStates] = (sequence * saved + position.tile - 1) * of_states;
-    s.offsets[kAdjoint] = (sequence * saved + position.tile) * of_states;
+    s.offsets[kBorders] = (sequence * saved + position.tile - 1) * of_states;
+    s.offsets[kBorders + 1] = (sequence * saved + position.tile) * of_states;
     s.offsets[kTileRows] = (int64_t(position.batch) * tiles + position.tile) * rows.count() * p.dim;
   }
   s.pixels.fill(p, direction, position.tile);
   __syncthreads();
-  s.layout.fetch<ShortRuns::kThreads>(
+  s.rows.fetch<ShortRuns::kThreads>(
       static_cast<const float*>(p.projected_x) +
           (position.batch * p.length() * kDirections + direction) * p.projected_row(),
-      s.pixels, position.tile, s.rows);
+      s.pixels, position.tile);
 
+  // A thread has one step of one channel of each tile of channels. `item` is the place of that in x and what
+  // is shaped like it, `left` says how many channels from there on are inside.
+  int64_t item;
+  int left;
+  {
+    const Place<ShortRuns> at(threadIdx.x);
+    const int step = at.item_step(0), channel = first_tile * kChannels + at.channel;
+    item = (position.batch * p.length() + s.pixels.at(position.tile, step)) * p.dim + channel;
+    left = position.tile * kTile + step < arguments.length ? dim - channel : 0;
+  }
   // What the tile of channels needs is on its way while that before is in use: parameters to shared memory,
-  // and of the thread's one step of one channel, x and dy to registers.
+  // and of the thread's item, x and dy to registers.
   float next_u = 0, next_dy = 0;
   const auto fetch = [&](int channel_tile) {
-    const int size = DirectionParameters::size(s.layout), to = (channel_tile & 1) * size;
+    const int size = DirectionParameters::size(layout), to = (channel_tile & 1) * size;
     const float* from = at_row(arguments.parameters, direction * channel_tiles + channel_tile, size);
 #pragma unroll 1
     for (int i = 4 * threadIdx.x; i < size; i += 4 * ShortRuns::kThreads)
       copy_async<4>(s.parameters, to + i, from + i);
     copy_async_commit();
-    const PixelItem<ShortRuns> item(computed_anew(threadIdx.x), 0);
-    const int pixel = s.pixels.at(computed_anew(position.tile), item.step);
-    const int channel = channel_tile * kChannels + item.channel;
     next_u = next_dy = 0;
-    if (channel < dim && pixel >= 0) {
-      const int64_t offset = s.offsets[kImage] + channel;
-      next_u = to_float(*at_row(static_cast<const T*>(p.x) + offset, pixel, dim));
-      next_dy = *at_row(static_cast<const float*>(p.grad_out) + offset, pixel, dim);
+    if (left > 0) {
+      next_u = to_float(static_cast<const T*>(p.x)[item]);
+      next_dy = static_cast<const float*>(p.grad_out)[item];
     }
   };
   fetch(first_tile);
@@ -388,121 +387,113 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
   for (int channel_tile = first_tile; channel_tile < end_tile; ++channel_tile) {
     const int first_channel = channel_tile * kChannels;
     const DirectionParameters parameters(
-        s.parameters + (channel_tile & 1) * DirectionParameters::size(s.layout), s.layout);
+        s.parameters + (channel_tile & 1) * DirectionParameters::size(layout), layout);
     copy_async_wait<0>();
     __syncthreads();
     const float u = next_u;
-    float slope = 0;
+    float slope;
     {
-      const PixelItem<ShortRuns> item(0);
-      const bool inside = first_channel + item.channel < dim && s.pixels.at(position.tile, item.step) >= 0;
+      const Place<ShortRuns> at(computed_anew(threadIdx.x));
       float raw[1];
-      parameters.expand_dt<0>(s.rows, s.layout, item.step, item.channel, raw);
-      const Softplus softplus = softplus_with_derivative(raw[0]);
-      const float dt = inside ? softplus.value : 0.0f;
-      slope = inside ? softplus.derivative : 0.0f;
-      s.values.dt[item.value()] = dt;
-      s.values.dt_u[item.value()] = dt * u;
-      s.values.grad_y[item.value()] = next_dy;
+      parameters.expand_dt(s.rows, at, raw);
+      const Softplus dt = softplus_with_derivative(raw[0]);
+      slope = dt.derivative;
+      s.values.dt[at.items()] = dt.value;
+      s.values.dt_u[at.items()] = dt.value * u;
+      s.values.grad_y[at.items()] = next_dy;
     }
-    __syncthreads();
+    __syncwarp();
 
+    StateSums sums;
     float before = 0;  // in the gradient of x
 #pragma unroll 1
     for (int group = 0; group < groups; ++group) {
       const Place<ShortRuns> at(computed_anew(threadIdx.x));
-      const Matrix B = s.layout.B(s.rows), C = s.layout.C(s.rows);
+      const auto B = layout.B<kOneGroup>(s.rows.matrices), C = layout.C<kOneGroup>(s.rows.matrices);
       // Between this tile and its neighbours: here when the local passes are done.
-      {
-        const TwoChains chain(computed_anew(threadIdx.x));
-        const int state = group * kGroup + chain.state, tile = computed_anew(position.tile);
-        if (chain.active && state < int(p.state) && first_channel + chain.channel < dim &&
-            (chain.adjoint ? tile < saved : tile > 0)) {
-          const float* between = chain.adjoint ? arguments.adjoint : static_cast<const float*>(p.states);
-          const int64_t offset = s.offsets[chain.adjoint ? kAdjoint : kStates];
-          copy_async<1>(s.starts, threadIdx.x,
-                        at_row(between + offset + first_channel + chain.channel, state, dim));
-        } else if (chain.active) {
-          s.starts[threadIdx.x] = 0.0f;
+      float2 start{0, 0};
+      const TwoChains border(computed_anew(threadIdx.x));
+      if (border.active) {
+        const int state = group * kGroup + border.state, tile = computed_anew(position.tile);
+        if (first_channel + border.channel < dim && (border.adjoint ? tile < saved : tile > 0)) {
+          const float* from = border.adjoint ? arguments.adjoint : static_cast<const float*>(p.states);
+          from = at_row(from + s.offsets[kBorders + border.adjoint] + first_channel + border.channel, state,
+                        dim);
+          if (state < layout.state) start.x = *from;
+          if (state + 1 < layout.state) start.y = from[dim];
         }
-        copy_async_commit();
       }
       BackwardTile backward;
       backward.local(at, s.values, B, C, parameters.rates, group);
-      copy_async_wait<0>();
       __syncthreads();
-      TwoChains(computed_anew(threadIdx.x)).run(s.values, s.starts);
+      const TwoChains chain(computed_anew(threadIdx.x));
+      if (chain.active) {
+        chain.run(s.values, start, false);
+      }
       __syncthreads();
-      backward.gradients<false>(at, s.values, B, C, parameters.rates, group, matrices, s.values.dt);
+      if (direction > 0 && group == groups - 1 && left > 0) before = arguments.grad_x[item];
+      backward.gradients<false>(at, s.values, B, C, parameters.rates, group, matrices, sums);
 
       // With one group of states the sums over channels stay in registers until the last tile.
       if (groups > 1 || channel_tile == end_tile - 1) {
         const bool accumulate = groups > 1 && channel_tile > first_tile;
         const int tile = computed_anew(position.tile);
         float* to = projected_part() + p.rank;
-        write_matrix(at, matrices.B, p, s.pixels, tile, group, to, pitch, accumulate);
-        write_matrix(at, matrices.C, p, s.pixels, tile, group, to + p.state, pitch, accumulate);
+        write_matrix(at, matrices.B, arguments, s.pixels, tile, group, to, pitch, accumulate);
+        write_matrix(at, matrices.C, arguments, s.pixels, tile, group, to + p.state, pitch, accumulate);
         matrices.clear();
       }
-      if (direction > 0 && group == groups - 1) {
-        const PixelItem<ShortRuns> item(computed_anew(threadIdx.x), 0);
-        const int pixel = s.pixels.at(computed_anew(position.tile), item.step);
-        if (first_channel + item.channel < dim && pixel >= 0)
-          before = *at_row(arguments.grad_x + s.offsets[kImage] + first_channel + item.channel, pixel, dim);
+      if (group == groups - 1) {
+        const float dy = s.values.grad_y[at.items()];
+        const float grad_raw = fmaf(u, sums.input, sums.decay * kLn2) * slope;
+        s.grad_raw[at.items()] = grad_raw;
+        if (left > 0) {
+          const float skip = parameters.values[parameters.D(at.channel)];
+          arguments.grad_x[item] = before + fmaf(float(s.values.dt[at.items()]), sums.input, skip * dy);
+        }
+        // Of the bias and of D.
+        const float sum = sum_items(at, grad_raw, dy * u);
+        if (at.quarter < 2) s.step_sums[(at.warp * 2 + at.quarter) * kChannels + at.channel] = sum;
       }
       __syncthreads();
 
-      const TwoChains chain(computed_anew(threadIdx.x));
-      const int state = group * kGroup + chain.state;
-      if (!chain.adjoint && state < int(p.state) && first_channel + chain.channel < dim)
-        *at_row(arguments.tile_rows + s.offsets[kTileRows] + first_channel + chain.channel, state, dim) =
-            sum_warps(s.values.warps.decay, chain.channel, chain.state);
+      const Chain rates(computed_anew(threadIdx.x));
+      if (rates.active && first_channel + rates.channel < dim) {
+        const int state = group * kGroup + rates.state;
+        const float2 sum = sum_warps(s.values.warps.decay, rates);
+        float* to =
+            at_row(arguments.tile_rows + s.offsets[kTileRows] + first_channel + rates.channel, state, dim);
+        if (state < layout.state) *to = sum.x;
+        if (state + 1 < layout.state) to[dim] = sum.y;
+      }
       if (group < groups - 1) __syncthreads();
     }
 
-    {
-      const PixelItem<ShortRuns> item(computed_anew(threadIdx.x), 0);
-      const int pixel = s.pixels.at(computed_anew(position.tile), item.step);
-      const int channel = first_channel + item.channel;
-      const float input = s.values.state_input[item.value()], dy = s.values.grad_y[item.value()];
-      const float grad_raw = fmaf(u, input, float(s.values.state_decay[item.value()])) * slope;
-      s.values.state_decay[item.value()] = grad_raw;
-      if (channel < dim && pixel >= 0) {
-        const float skip = parameters.values[parameters.D(item.channel)];
-        *at_row(arguments.grad_x + s.offsets[kImage] + channel, pixel, dim) =
-            before + fmaf(float(s.values.dt[item.value()]), input, skip * dy);
-      }
-      // Sums over the four steps of the warp: of the bias, of D.
-      const float of_bias = sum_steps_of_warp(grad_raw), of_D = sum_steps_of_warp(dy * u);
-      const int lane = threadIdx.x % 32;
-      if (lane < 2 * kChannels)
-        s.step_sums[threadIdx.x / 32 * 2 * kChannels + lane] = lane < kChannels ? of_bias : of_D;
-    }
-    __syncthreads();
-
-    // state_decay now has the gradient of dt before softplus. Its products with the projected numbers, summed
-    // over steps, and with the weights, summed over channels, are shared out among the warps.
-    const int weight_units = WeightGradients::rank_tiles(s.layout.rank) * WeightGradients::kParts;
-    const int units = weight_units + RowGradients::units(s.layout.rank);
+    // The products of the gradient of dt with the projected numbers, summed over steps, and with the weights,
+    // summed over channels, are shared out among the warps, from the last on: the first were adding up.
+    const int weight_units = WeightGradients::units(layout),
+              units = weight_units + RowGradients::units(layout);
 #pragma unroll 1
-    for (int unit = threadIdx.x / 32; unit < units; unit += ShortRuns::kWarps)
+    for (int unit = ShortRuns::kWarps - 1 - computed_anew(threadIdx.x) / 32; unit < units;
+         unit += ShortRuns::kWarps)
       if (unit < weight_units)
-        WeightGradients::multiply(s, s.values.state_decay, unit);
+        WeightGradients::multiply(s, unit);
       else
-        RowGradients::add(s, s.values.state_decay, parameters, unit - weight_units);
+        RowGradients::add(s, parameters, unit - weight_units);
+    item += kChannels, left -= kChannels;
     if (channel_tile + 1 < end_tile) fetch(channel_tile + 1);
     __syncthreads();
-    const int outputs = kChannels * (s.layout.rank + 2);
+    const int outputs = kChannels * (layout.rank + 2);
 #pragma unroll 1
     for (int output = threadIdx.x; output < outputs; output += ShortRuns::kThreads) {
       const int channel = output % kChannels, r = output / kChannels;
       float sum = 0;
-      if (r < s.layout.rank) {
+      if (r < layout.rank) {
         sum = WeightGradients::sum(s, r, channel);
       } else {
 #pragma unroll 4
         for (int i = 0; i < ShortRuns::kWarps; ++i)
-          sum += s.step_sums[(2 * i + r - s.layout.rank) * kChannels + channel];
+          sum += s.step_sums[(2 * i + r - layout.rank) * kChannels + channel];
       }
       if (first_channel + channel < dim)
         *at_row(arguments.tile_rows + s.offsets[kTileRows] + first_channel + channel, int(rows.weight()) + r,
@@ -512,9 +503,10 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
   __syncthreads();
 
   float* to = projected_part();
-  for (int i = threadIdx.x; i < kTile * s.layout.rank; i += ShortRuns::kThreads) {
-    const int pixel = s.pixels.at(position.tile, i % kTile);
-    if (pixel >= 0) to[int64_t(pixel) * pitch + i / kTile] = s.grad_dt_rows[i];
+  for (int i = threadIdx.x; i < kTile * layout.rank; i += ShortRuns::kThreads) {
+    const int step = i % kTile;
+    if (position.tile * kTile + step < arguments.length)
+      at_row(to, s.pixels.at(position.tile, step), pitch)[i / kTile] = s.grad_dt_rows[i];
   }
 }
 
@@ -523,7 +515,7 @@ constexpr int kFinishThreads = 256;
 // The parameters of each direction and tile of channels, as the gradient kernel wants them.
 __global__ void __launch_bounds__(kFinishThreads) pack_kernel(Arguments arguments) {
   const Ss2dBackward& p = arguments.p;
-  const ProjectedRows layout(p, p.state <= kGroup);
+  const ProjectedRows& layout = arguments.layout;
   const int size = DirectionParameters::size(layout), tiles = int(divide_up(p.dim, kChannels));
   const int64_t index = int64_t(blockIdx.x) * kFinishThreads + threadIdx.x;
   if (index >= int64_t(kDirections) * tiles * size) return;
@@ -560,7 +552,7 @@ const char* run_direction(Arguments arguments, int direction, Stream stream) {
   const int64_t tiles = arguments.tiles(), rows = Rows(p).count() * p.dim;
   arguments.direction = direction;
   SharedSize size;
-  Storage(size, p, p.state <= kGroup);
+  Storage(size, arguments.layout);
   const char* error = for_element(p.type, [&](auto element) {
     return for_groups(p.state, [&](auto one_group) {
       return launch(gradient_kernel<decltype(element), one_group>, p.batch * arguments.parts * tiles,
@@ -592,31 +584,30 @@ const char* run_products(const Arguments& arguments, int multiprocessors, Stream
 }  // namespace
 
 int64_t ss2d_backward_workspace(const Ss2d& p, int multiprocessors) {
-  Arguments arguments{};
-  static_cast<Ss2d&>(arguments.p) = p;
-  return arguments.place(multiprocessors);
+  Ss2dBackward problem{};
+  static_cast<Ss2d&>(problem) = p;
+  return Arguments(problem).place(multiprocessors);
 }
 
 const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, Stream stream) {
   if (const char* error = check_image(p)) return error;
-  Arguments arguments{};
-  arguments.p = p;
+  Arguments arguments(p);
   arguments.place(multiprocessors);
   const char* error = nullptr;
   if (arguments.tiles() > 1) {
     SharedSize size;
-    AdjointStorage(size, p, p.state <= kGroup);
+    AdjointStorage(size, arguments.layout);
     error = for_groups(p.state, [&](auto one_group) {
       return launch(adjoint_kernel<one_group>, kDirections * p.batch * divide_up(p.dim, kChannels),
                     LongRuns::kThreads, size.bytes(), stream, arguments);
     });
   }
   if (!error)
-    error = launch(pack_kernel,
-                   divide_up(kDirections * divide_up(p.dim, kChannels) *
-                                 DirectionParameters::size(ProjectedRows(p, p.state <= kGroup)),
-                             kFinishThreads),
-                   kFinishThreads, 0, stream, arguments);
+    error = launch(
+        pack_kernel,
+        divide_up(kDirections * divide_up(p.dim, kChannels) * DirectionParameters::size(arguments.layout),
+                  kFinishThreads),
+        kFinishThreads, 0, stream, arguments);
   for (int direction = 0; direction < kDirections && !error; ++direction)
     error = run_direction(arguments, direction, stream);
   if (error) return error;

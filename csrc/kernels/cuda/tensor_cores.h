@@ -1,30 +1,31 @@
 // Matrix products of float32 accuracy on the tensor cores, which multiply numbers of 11 significant bits
 // (TF32) exactly and add in float32.
 //
-// A float32 number is split into two such numbers, whose sum differs from it by at most 2^-23 of it; bfloat16
-// and float16 numbers are such numbers. The product of the two small parts is left out: 2^-22 of the whole
-// (Ootomo and Yokota, "Recovering single precision accuracy from Tensor Cores while surpassing the FP32
-// theoretical peak performance", 2022).
+// A float32 number is split into two such numbers, the nearest and, cut off, what is left: their sum differs
+// from it by less than 2^-21 of it; bfloat16 and float16 numbers are such numbers. The product of the two
+// small parts is left out, 2^-22 of the whole, where it costs an instruction (Ootomo and Yokota, "Recovering
+// single precision accuracy from Tensor Cores while surpassing the FP32 theoretical peak performance", 2022).
 #pragma once
 
 #include "device.h"
 
 namespace swin_umamba::cuda {
 
-// The nearest number of 11 significant bits; ties go away from zero.
-__device__ inline float round_to_tf32(float x) {
+__device__ inline float with_tf32_bits(float x, unsigned add) {
 #if SWIN_PTX
-  unsigned bits;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
-  return __uint_as_float(bits);
+  return __uint_as_float((__float_as_uint(x) + add) & 0xffffe000u);
 #else
   uint32_t bits;
   memcpy(&bits, &x, 4);
-  bits = (bits + 0x1000u) & 0xffffe000u;
+  bits = (bits + add) & 0xffffe000u;
   memcpy(&x, &bits, 4);
   return x;
 #endif
 }
+// The nearest number of 11 significant bits; ties go away from zero. A NaN may become a zero.
+__device__ inline float round_to_tf32(float x) { return with_tf32_bits(x, 0x1000u); }
+// The next towards zero. A NaN stays one.
+__device__ inline float cut_to_tf32(float x) { return with_tf32_bits(x, 0); }
 
 // c (16 x 8) += a (16 x 8) b (8 x 8), spread over a warp: lane 4 g + t has
 //   a: (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4);   b: (t, g), (t + 4, g);
@@ -63,7 +64,7 @@ struct Split {
 
   __device__ void set(int i, float x) {
     big[i] = kExact ? x : round_to_tf32(x);
-    if constexpr (!kExact) small[i] = round_to_tf32(x - big[i]);
+    if constexpr (!kExact) small[i] = cut_to_tf32(x - big[i]);
   }
 };
 
@@ -73,6 +74,13 @@ __device__ inline void multiply_add(float (&c)[4], const Split<Left, 4>& a, cons
   if constexpr (!Split<Left, 4>::kExact) multiply_add(c, a.small, b.big);
   if constexpr (!Split<Right, 2>::kExact) multiply_add(c, a.big, b.small);
   multiply_add(c, a.big, b.big);
+}
+
+// The same for a matrix of eight rows: `a` has their big parts and, as rows 8 to 15, their small parts. The
+// sums of row g are c[0] + c[2] and c[1] + c[3].
+__device__ inline void multiply_add_stacked(float (&c)[4], const float (&a)[4], const Split<float, 2>& b) {
+  multiply_add(c, a, b.small);
+  multiply_add(c, a, b.big);
 }
 
 }  // namespace swin_umamba::cuda
