@@ -134,15 +134,18 @@ def merged_parts(p: Problem) -> int:
     return 0 if directions == 4 else 4 // directions
 
 
-def channel_parts(p: Problem) -> int:
-    """Of the gradient kernel: best_tiles_per_part of csrc/kernels/cuda/ss2d_backward.cu."""
+def division(p: Problem) -> tuple[int, int]:
+    """Parts of the channels and directions at once: best_division of csrc/kernels/cuda/ss2d_backward.cu."""
     tiles, blocks = divide_up(p.dim, 8), p.batch * divide_up(p.length, TILE)
-    best, least = 24, 0.0
-    for per_part in (24, 12, 6, 3):
-        time = divide_up(divide_up(tiles, per_part) * blocks, MULTIPROCESSORS) * (min(per_part, tiles) + 1)
-        if least == 0 or time < 0.9 * least:
-            best, least = per_part, time
-    return divide_up(tiles, best)
+    best, least = (0, 0), 0.0
+    few = divide_up(tiles, 24) * blocks < 2 * MULTIPROCESSORS
+    for directions in (1, 4) if few else (1,):
+        for per_part in (24, 12, 6, 3):
+            waves = divide_up(divide_up(tiles, per_part) * blocks * directions, MULTIPROCESSORS) * (4 // directions)
+            time = waves * (min(per_part, tiles) + 1)
+            if least == 0 or time < 0.9 * least:
+                best, least = (divide_up(tiles, per_part), directions), time
+    return best
 
 
 def ss2d_forward(p: Problem) -> Work:
@@ -159,10 +162,11 @@ def ss2d_adjoint(p: Problem) -> Work:
 
 def ss2d_gradient(p: Problem) -> Work:
     tile_rows = 4 * 4 * p.batch * divide_up(p.length, TILE) * (STATE + p.rank + 2) * p.dim
-    parts = channel_parts(p)
+    parts, directions = division(p)
     sums = (1 if parts == 1 else 2 * parts + 1) * p.projected_bytes + 2 * tile_rows
     inputs = 4 * (p.element + 4) * p.image + p.projected_bytes + 2 * p.states_bytes
-    memory = Work(inputs + 4 * p.image * 7 + sums)  # the gradient of x: written once, then three times added to
+    # The gradient of x: written once, then three times added to; or four, which are read and added.
+    memory = Work(inputs + 4 * p.image * (7 if directions == 1 else 9) + sums)
     return memory + decays(p, 14, 10, 2, SHORT_RUN) + rank_products(p, 64 + 32 + 24, 2 + 2 + 1)
 
 

@@ -57,16 +57,21 @@ const char* for_groups(int64_t states, Function function) {
 // channel) it has kItems neighbouring steps of the same channel.
 template <class Team>
 struct Place {
-  int thread, warp, channel, quarter;
+  int thread, four;  // four: of the four threads of a channel
+  int warp, channel, quarter;
   __device__ explicit Place(unsigned number)
-      : thread(number), warp(number / 32), channel(number % 32 / kQuarters), quarter(number % kQuarters) {}
+      : thread(number),
+        four(number / kQuarters),
+        warp(number / 32),
+        channel(number % 32 / kQuarters),
+        quarter(number % kQuarters) {}
   __device__ int step(int i) const { return warp * Team::kSteps + i; }
   __device__ int item_step(int i) const { return step(quarter * Team::kItems + i); }
   // In an array of a tile's values: the steps of the thread's channel, and the thread's items of them.
-  __device__ int steps() const { return thread / kQuarters * Team::kSteps; }
+  __device__ int steps() const { return four * Team::kSteps; }
   __device__ int items() const { return thread * Team::kItems; }
   // In an array of each warp's states: warp * kWarpStates + channel * kStateRow + quarter * kStates.
-  __device__ int states() const { return kStates * (thread + thread / kQuarters); }
+  __device__ int states() const { return kStates * (thread + four); }
 };
 static_assert(kStateRow == kStates * (kQuarters + 1));
 

@@ -276,7 +276,7 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
   }
   __syncthreads();
   {
-    const ChannelTile any(p, position.batch, position.group, 0);
+    const ChannelTile any(position.batch, position.group, begin, group_end);
     const int64_t start = position.start();
     const int bytes = int(p.length) * int(sizeof(T));
     const int states_left = start + threadIdx.x / 4 % kTile < p.length ? MatrixTile::states_left(p) : 0;
@@ -317,8 +317,7 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
 #pragma unroll 1
   for (int first_channel = begin; first_channel < end; first_channel += kChannels) {
     if (p.constant_B || p.constant_C || !kOneGroup) {
-      const int tile = (first_channel - position.group * group_channels) / kChannels;
-      const ChannelTile channels(p, position.batch, position.group, tile);
+      const ChannelTile channels(position.batch, position.group, first_channel, group_end);
       if (!kOneGroup) load_rates(s.rates, p, channels);
       if (p.constant_B) s.B.load_constant(static_cast<const float*>(p.B), p, channels);
       if (p.constant_C) s.C.load_constant(static_cast<const float*>(p.C), p, channels);

@@ -10,12 +10,12 @@ namespace swin_umamba::cuda {
 struct ChannelTile {
   int batch, group, first, count;  // first: channel of u
 
-  __device__ ChannelTile(const SelectiveScan& p, int64_t image, int64_t group_of_channels, int64_t tile)
-      : batch(int(image)), group(int(group_of_channels)) {
-    const int64_t per_group = p.dim / p.groups, start = tile * kChannels;
-    first = int(group * per_group + start);
-    count = int(per_group - start < kChannels ? per_group - start : kChannels);
-  }
+  // Of the channels of a group that end at `end`, those from `first_channel` on.
+  __device__ ChannelTile(int image, int group_of_channels, int first_channel, int end)
+      : batch(image),
+        group(group_of_channels),
+        first(first_channel),
+        count(end - first_channel < kChannels ? end - first_channel : kChannels) {}
 };
 
 inline __host__ __device__ int64_t tiles_per_group(const SelectiveScan& p) {
@@ -25,7 +25,9 @@ inline __host__ __device__ int64_t tiles_per_group(const SelectiveScan& p) {
 // The tile of a block where each block has one.
 __device__ inline ChannelTile tile_of_block(const SelectiveScan& p, int64_t block) {
   const int64_t tiles = tiles_per_group(p);
-  return {p, block / (p.groups * tiles), block / tiles % p.groups, block % tiles};
+  const int group_channels = int(p.dim / p.groups), group = int(block / tiles % p.groups);
+  return {int(block / (p.groups * tiles)), group, group * group_channels + int(block % tiles) * kChannels,
+          (group + 1) * group_channels};
 }
 
 inline int64_t channel_tiles(const SelectiveScan& p) { return p.batch * p.groups * tiles_per_group(p); }

@@ -1,8 +1,8 @@
 // ss2d, backward. A first pass runs the adjoint alone, from the end of each direction, for its values between
 // tiles. Then every tile is on its own: a block has one tile of steps and goes through many channels, so that
 // the sums over channels of dB and dC stay in registers. The directions follow one another and add to the
-// same gradient of x. Two matrix products bring the gradient of the projected numbers back to x and to the
-// weights.
+// same gradient of x, or run at once where there are few blocks, and their gradients are added. Two matrix
+// products bring the gradient of the projected numbers back to x and to the weights.
 #include "scan_tile_backward.h"
 #include "ss2d_tile.h"
 
@@ -20,17 +20,26 @@ struct Rows {
   __host__ __device__ int64_t count() const { return D() + 1; }
 };
 
-// How many tiles of channels a block of the gradient kernel goes through. One block fits on a multiprocessor,
-// so the time is that of the waves of blocks times their length, a tile more for what a block does once. The
-// fewer parts the less is written: more of them must save a tenth.
-inline int best_tiles_per_part(int64_t channel_tiles, int64_t blocks_of_part, int multiprocessors) {
-  int best = 24;
+// How the gradient kernel is launched: how many tiles of channels a block goes through, and how many
+// directions run at once. One block fits on a multiprocessor, so the time is that of the waves of blocks
+// times their length, a tile more for what a block does once. The fewer parts the less is written, and the
+// least with one direction after the other: more must save a tenth. All directions at once take more memory,
+// too, and only where one alone has few blocks.
+struct Division {
+  int tiles_per_part, directions;
+};
+inline Division best_division(int64_t channel_tiles, int64_t blocks_of_part, int multiprocessors) {
+  constexpr int kMost = 24;
+  const bool few = divide_up(channel_tiles, kMost) * blocks_of_part < 2 * multiprocessors;
+  Division best{};
   double least = 0;
-  for (int tiles = best; tiles >= 3; tiles /= 2) {
-    const int64_t waves = divide_up(divide_up(channel_tiles, tiles) * blocks_of_part, multiprocessors);
-    const double time = double(waves) * ((tiles < channel_tiles ? tiles : channel_tiles) + 1);
-    if (least == 0 || time < 0.9 * least) best = tiles, least = time;
-  }
+  for (int directions = 1; directions <= (few ? kDirections : 1); directions += kDirections - 1)
+    for (int tiles = kMost; tiles >= 3; tiles /= 2) {
+      const int64_t blocks = divide_up(channel_tiles, tiles) * blocks_of_part * directions;
+      const int64_t waves = divide_up(blocks, multiprocessors) * (kDirections / directions);
+      const double time = double(waves) * ((tiles < channel_tiles ? tiles : channel_tiles) + 1);
+      if (least == 0 || time < 0.9 * least) best = {tiles, directions}, least = time;
+    }
   return best;
 }
 
@@ -38,18 +47,19 @@ struct Arguments {
   Ss2dBackward p;
   ProjectedRows layout;
   int length, x_bytes, y_bytes;  // of a pixel
-  int direction;
-  int tiles_per_part, parts;  // of channels
-  float* grad_x;              // (B, H*W, D): the scans' part
-  float* grad_projected_x;    // (B, H*W, 4, R+2N)
-  float* adjoint;             // (4, B, tiles - 1, N, D): before the last tile, after each
-  float* projected_parts;     // (parts, B, H*W, 4, R+2N): the sum's own place if
-                              // there is one part
-  float* parameters;          // (4, channel tiles, DirectionParameters::size)
-  float* tile_rows;           // (B, tiles, rows, D), one direction
-  float* image_rows;          // (4, B, rows, D)
-  float* product_parts;       // of the matrix products, in the place of what the
-                              // scans needed
+  int direction, directions;     // of this launch: the first, and how many
+  int tiles_per_part, parts;     // of channels
+  float* grad_x;                 // (B, H*W, D): the scans' part
+  float* direction_grads;        // (directions, B, H*W, D): the same of a launch
+  float* grad_projected_x;       // (B, H*W, 4, R+2N)
+  float* adjoint;                // (4, B, tiles - 1, N, D): before the last tile, after each
+  float* projected_parts;        // (parts, B, H*W, 4, R+2N): the sum's own place if
+                                 // there is one part
+  float* parameters;             // (4, channel tiles, DirectionParameters::size)
+  float* tile_rows;              // (directions, B, tiles, rows, D) of a launch
+  float* image_rows;             // (4, B, rows, D)
+  float* product_parts;          // of the matrix products, in the place of what the
+                                 // scans needed
 
   explicit Arguments(const Ss2dBackward& problem)
       : p(problem),
@@ -57,7 +67,8 @@ struct Arguments {
         length(int(p.length())),
         x_bytes(int(p.dim) * (p.type == Type::kFloat32 ? 4 : 2)),
         y_bytes(int(p.dim) * 4),
-        direction(0) {}
+        direction(0),
+        directions(1) {}
 
   int64_t tiles() const { return divide_up(p.length(), kTile); }
   int64_t pixels() const { return p.batch * p.length(); }
@@ -66,7 +77,8 @@ struct Arguments {
   // Takes the arrays from the workspace; returns how many floats they are.
   int64_t place(int multiprocessors) {
     const int64_t channel_tiles = divide_up(p.dim, kChannels), rows = Rows(p).count();
-    tiles_per_part = best_tiles_per_part(channel_tiles, p.batch * tiles(), multiprocessors);
+    const Division division = best_division(channel_tiles, p.batch * tiles(), multiprocessors);
+    tiles_per_part = division.tiles_per_part, directions = division.directions;
     parts = int(divide_up(channel_tiles, tiles_per_part));
     Workspace<float> workspace{static_cast<float*>(p.workspace)};
     // First, as it is copied 16 bytes at a time.
@@ -78,7 +90,8 @@ struct Arguments {
                                          product_workspace(numbers(), p.dim, pixels(), multiprocessors)));
     adjoint = workspace.take(kDirections * p.batch * (tiles() - 1) * p.state * p.dim);
     projected_parts = parts == 1 ? grad_projected_x : workspace.take(parts * pixels() * numbers());
-    tile_rows = workspace.take(p.batch * tiles() * rows * p.dim);
+    tile_rows = workspace.take(directions * p.batch * tiles() * rows * p.dim);
+    direction_grads = directions == 1 ? grad_x : workspace.take(directions * pixels() * p.dim);
     image_rows = workspace.take(kDirections * p.batch * rows * p.dim);
     return larger(workspace.used, products.used);
   }
@@ -191,6 +204,7 @@ struct Storage {
   PixelTable pixels;
   Shared<float> step_sums;  // [warp][of the bias, of D][channel]
   Shared<int64_t> offsets;  // by Offset
+  Shared<float*> grad_x;    // of the direction
   RowBuffer rows;
   Shared<float> parameters;    // DirectionParameters of two tiles
   Shared<float> grad_dt_rows;  // [rank][step]
@@ -271,6 +285,7 @@ __host__ __device__ Storage::Storage(Memory& memory, const ProjectedRows& layout
       pixels(memory),
       step_sums(memory.template take<float>(ShortRuns::kWarps * 2 * kChannels, "step_sums")),
       offsets(memory.template take<int64_t>(kOffsets, "offsets")),
+      grad_x(memory.template take<float*>(1, "grad_x")),
       rows(memory, layout, 1),
       parameters(memory.template take<float>(2 * DirectionParameters::size(layout), "parameters")),
       grad_dt_rows(
@@ -295,14 +310,16 @@ __device__ inline void write_matrix(const Place<ShortRuns>& at, const MatrixGrad
   }
 }
 
-// What a block of the gradient kernel has: one tile of steps and a part of the channels.
+// What a block of the gradient kernel has: one tile of steps of one direction and a part of the channels.
 struct Position {
-  int tile, part, batch;
+  int tile, part, batch, launched;  // launched: of the launch's directions
   __device__ Position(const Arguments& arguments, int64_t block) {
     const int64_t tiles = divide_up(arguments.p.length(), kTile);
     tile = int(block % tiles);
     part = int(block / tiles % arguments.parts);
-    batch = int(block / (tiles * arguments.parts));
+    const int64_t sequence = block / (tiles * arguments.parts);
+    batch = int(sequence % arguments.p.batch);
+    launched = int(sequence / arguments.p.batch);
   }
   // What follows from these numbers does not wait in registers.
   __device__ Position anew() const {
@@ -322,7 +339,7 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
   const Storage s(memory, layout);
   const Position position(arguments, blockIdx.x);
   const Rows rows(p);
-  const int direction = arguments.direction, groups = layout.state_padded / kGroup;
+  const int direction = arguments.direction + position.launched, groups = layout.state_padded / kGroup;
   const int tiles = int(divide_up(arguments.length, kTile)), saved = tiles - 1;
   const int pitch = kDirections * int(p.projected());
   const auto projected_part = [&] {
@@ -344,7 +361,9 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
     const int64_t sequence = direction * p.batch + position.batch, of_states = p.state * p.dim;
     s.offsets[kBorders] = (sequence * saved + position.tile - 1) * of_states;
     s.offsets[kBorders + 1] = (sequence * saved + position.tile) * of_states;
-    s.offsets[kTileRows] = (int64_t(position.batch) * tiles + position.tile) * rows.count() * p.dim;
+    s.offsets[kTileRows] =
+        ((position.launched * p.batch + position.batch) * tiles + position.tile) * rows.count() * p.dim;
+    s.grad_x[0] = arguments.direction_grads + position.launched * p.batch * p.length() * p.dim;
   }
   s.pixels.fill(p, direction, position.tile);
   __syncthreads();
@@ -363,6 +382,8 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
     item = (position.batch * p.length() + s.pixels.at(position.tile, step)) * p.dim + channel;
     left = position.tile * kTile + step < arguments.length ? dim - channel : 0;
   }
+  const bool adds =
+      arguments.directions == 1 && direction > 0;  // to what the directions before have left there
   // What the tile of channels needs is on its way while that before is in use: parameters to shared memory,
   // and of the thread's item, x and dy to registers.
   float next_u = 0, next_dy = 0;
@@ -431,7 +452,7 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
         chain.run(s.values, start, false);
       }
       __syncthreads();
-      if (direction > 0 && group == groups - 1 && left > 0) before = arguments.grad_x[item];
+      if (adds && group == groups - 1 && left > 0) before = static_cast<float*>(s.grad_x[0])[item];
       backward.gradients<false>(at, s.values, B, C, parameters.rates, group, matrices, sums);
 
       // With one group of states the sums over channels stay in registers until the last tile.
@@ -449,7 +470,8 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
         s.grad_raw[at.items()] = grad_raw;
         if (left > 0) {
           const float skip = parameters.values[parameters.D(at.channel)];
-          arguments.grad_x[item] = before + fmaf(float(s.values.dt[at.items()]), sums.input, skip * dy);
+          static_cast<float*>(s.grad_x[0])[item] =
+              before + fmaf(float(s.values.dt[at.items()]), sums.input, skip * dy);
         }
         // Of the bias and of D.
         const float sum = sum_items(at, grad_raw, dy * u);
@@ -546,8 +568,8 @@ __global__ void __launch_bounds__(kFinishThreads) finish_kernel(Arguments argume
   }
 }
 
-// The scans' gradients of one direction.
-const char* run_direction(Arguments arguments, int direction, Stream stream) {
+// The scans' gradients of the directions of one launch.
+const char* run_directions(Arguments arguments, int direction, Stream stream) {
   const Ss2dBackward& p = arguments.p;
   const int64_t tiles = arguments.tiles(), rows = Rows(p).count() * p.dim;
   arguments.direction = direction;
@@ -555,13 +577,15 @@ const char* run_direction(Arguments arguments, int direction, Stream stream) {
   Storage(size, arguments.layout);
   const char* error = for_element(p.type, [&](auto element) {
     return for_groups(p.state, [&](auto one_group) {
-      return launch(gradient_kernel<decltype(element), one_group>, p.batch * arguments.parts * tiles,
-                    ShortRuns::kThreads, size.bytes(), stream, arguments);
+      return launch(gradient_kernel<decltype(element), one_group>,
+                    arguments.directions * p.batch * arguments.parts * tiles, ShortRuns::kThreads,
+                    size.bytes(), stream, arguments);
     });
   });
   if (error) return error;
   float* image_rows = arguments.image_rows + direction * p.batch * rows;
-  return sum_parts({p.batch, tiles, rows, Type::kFloat32, arguments.tile_rows, image_rows}, stream);
+  return sum_parts(
+      {arguments.directions * p.batch, tiles, rows, Type::kFloat32, arguments.tile_rows, image_rows}, stream);
 }
 
 // What the gradient of the projected numbers means for x and the projections' weights.
@@ -608,8 +632,12 @@ const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, Stream str
         divide_up(kDirections * divide_up(p.dim, kChannels) * DirectionParameters::size(arguments.layout),
                   kFinishThreads),
         kFinishThreads, 0, stream, arguments);
-  for (int direction = 0; direction < kDirections && !error; ++direction)
-    error = run_direction(arguments, direction, stream);
+  for (int direction = 0; direction < kDirections && !error; direction += arguments.directions)
+    error = run_directions(arguments, direction, stream);
+  if (!error && arguments.directions > 1)
+    error = sum_parts({1, arguments.directions, arguments.pixels() * p.dim, Type::kFloat32,
+                       arguments.direction_grads, arguments.grad_x},
+                      stream);
   if (error) return error;
   const int64_t parameters = kDirections * Rows(p).count() * p.dim;
   error = launch(finish_kernel, divide_up(parameters, kFinishThreads), kFinishThreads, 0, stream, arguments);
