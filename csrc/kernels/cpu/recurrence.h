@@ -46,52 +46,75 @@ struct StepCoefficients {
 // foresee, and which stall it when asked for all at once. The recurrence asks for a few lines at each step.
 class Ahead {
  public:
-  void clear() { count_ = next_ = 0; }
-  void add(const void* base, int64_t bytes) {
-    const char* line = static_cast<const char*>(base);
-    for (; bytes > 0 && count_ < kMost; bytes -= kFew * kLine) {
-      // All of them, without a branch, of which some are overwritten.
-      for (int64_t i = 0; i < kFew; ++i) lines_[count_ + i] = line + i * kLine;
-      count_ += bytes < kFew * kLine ? (bytes + kLine - 1) / kLine : kFew;
-      line += kFew * kLine;
-    }
+  void clear() { count_ = left_ = 0; }
+  // `rows` rows of `bytes`, `stride` bytes apart.
+  void add(const void* base, int64_t bytes, int64_t rows = 1, int64_t stride = 0) {
+    if (count_ == kMost || rows == 0) return;
+    const char* start = static_cast<const char*>(base);
+    pieces_[count_++] = {start, bytes, rows, stride};
+    left_ += rows * ((bytes + kLine - 1) / kLine);
   }
   // All of it within `steps` calls of step().
   void spread(int64_t steps) {
-    per_step_ = (count_ + steps - 1) / steps;
-    while (count_ > 0 && count_ % per_step_) lines_[count_] = lines_[count_ - 1], ++count_;
+    per_step_ = (left_ + steps - 1) / steps;
+    pieces_[count_] = {};
+    piece_ = pieces_;
+    start_row();
   }
 
-  // A walk of some steps, which keeps its place in registers.
+  // A walk of some steps, which keeps its place in registers. LEVEL: of __builtin_prefetch, 3 for the first
+  // cache and 2 for the second.
+  template <int LEVEL>
   class Walk {
    public:
     explicit Walk(Ahead& ahead)
         : ahead_(ahead),
-          next_(ahead.lines_ + ahead.next_),
-          end_(ahead.lines_ + ahead.count_),
+          line_(ahead.line_),
+          end_(ahead.end_),
+          left_(ahead.left_),
           per_step_(ahead.per_step_) {}
-    ~Walk() { ahead_.next_ = next_ - ahead_.lines_; }
+    ~Walk() { ahead_.line_ = line_, ahead_.left_ = left_; }
     SWIN_INLINE void step() {
-      if (next_ == end_) return;
-      for (const char* const* end = next_ + per_step_; next_ < end; ++next_) __builtin_prefetch(*next_);
+      for (const int64_t then = maximum<int64_t>(0, left_ - per_step_); left_ > then; --left_) {
+        __builtin_prefetch(line_, 0, LEVEL);
+        line_ += kLine;
+        if (line_ < end_) continue;
+        ahead_.next_row();
+        line_ = ahead_.line_, end_ = ahead_.end_;
+      }
     }
 
    private:
     Ahead& ahead_;
-    const char* const* next_;
-    const char* const* const end_;
+    const char *line_, *end_;
+    int64_t left_;
     const int64_t per_step_;
   };
 
  private:
-  static constexpr int64_t kMost = 2048, kLine = 64, kFew = 8;
-  const char* lines_[kMost + kFew + kMost / kChunk + 1];
-  int64_t count_ = 0, next_ = 0, per_step_ = 0;
+  static constexpr int64_t kMost = 96, kLine = 64;
+
+  void start_row() { line_ = piece_->base, end_ = line_ + piece_->bytes; }
+  SWIN_INLINE void next_row() {
+    if (--piece_->rows > 0)
+      piece_->base += piece_->stride;
+    else
+      ++piece_;
+    start_row();
+  }
+
+  struct {
+    const char* base;
+    int64_t bytes, rows, stride;
+  } pieces_[kMost + 1], *piece_ = pieces_;
+  const char *line_ = nullptr, *end_ = nullptr;  // of the row
+  int64_t count_ = 0, left_ = 0, per_step_ = 0;
 };
 
 // One chunk of one block of channels in the forward pass, a vector for each step.
 template <class V>
 struct ForwardChunk {
+  static constexpr int64_t kMostChannels = kMostForward;
   static constexpr bool kCorrects = true;  // takes near multiples for CorrectedPowers
   V u[kChunk], dt[kChunk];
   V dtu[kChunk];    // dt * u
@@ -135,8 +158,7 @@ struct Powers {
   SWIN_INLINE explicit Powers(V decay, int64_t n = 0) : last(broadcast<V>(1)) {
     first[0] = decay;
     SWIN_UNROLL(8) for (int i = 1; i < COUNT; ++i) first[i] = first[(i - 1) / 2] * first[i / 2];
-    for (V square = decay; n > 0; n >>= 1, square *= square)
-      if (n & 1) last *= square;
+    for (; n > 0; n -= COUNT) last *= first[COUNT - 1];
   }
   template <int STATES>
   SWIN_INLINE void next(int, V (&a)[STATES]) {
@@ -181,7 +203,7 @@ SWIN_INLINE void forward_states(const StepCoefficients<V, GENERAL>& B, const Ste
 // `decays(t)`: those of step t.
 template <bool GENERAL, class V, class Chunk, class Decays>
 SWIN_INLINE void forward_steps(const ChunkScan<V>& p, Chunk& x, int64_t states, Decays decays, V* state) {
-  Ahead::Walk ahead(p.ahead);
+  Ahead::Walk<3> ahead(p.ahead);
   for (int64_t t = 0; t < p.steps; ++t) {
     ahead.step();
     const V dtu = x.dtu[t];
@@ -230,6 +252,7 @@ void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2,
 // The same for the backward pass.
 template <class V>
 struct BackwardChunk {
+  static constexpr int64_t kMostChannels = kChannelsPerPart;
   static constexpr bool kCorrects = false;
   V u[kChunk], dt[kChunk], dtu[kChunk], gy[kChunk];
   V decay[kChunk];  // as in the forward pass
@@ -273,7 +296,7 @@ void backward_states(const ChunkScan<V>& p, BackwardChunk<V>& x, int64_t n, cons
   V h[STATES];
   SWIN_UNROLL(8)
   for (int i = 0; i < STATES; ++i) h[i] = state[n + i];
-  Ahead::Walk ahead(p.ahead);
+  Ahead::Walk<2> ahead(p.ahead);
   for (int64_t t = 0; t < p.steps; ++t) {
     ahead.step();
     const V dtu = x.dtu[t];

@@ -84,6 +84,8 @@ struct Decay {
 template <class V, class Chunk>
 struct Block {
   using E = Element<V>;
+  // Of a task.
+  static constexpr int64_t kMost = (Chunk::kMostChannels + Lanes<V>::kCount - 1) / Lanes<V>::kCount;
 
   int64_t channel, count;
   Chunk* chunk;
@@ -163,9 +165,22 @@ struct BackwardBlock : Block<V, BackwardChunk<V>> {
   }
 };
 
-// Blocks of a part.
-template <class V>
-constexpr int64_t kBlocks = (kChannelsPerPart + Lanes<V>::kCount - 1) / Lanes<V>::kCount;
+// The forward pass's tasks, body(sequence, first, channels), for each of some sequences of `channels`
+// channels.
+template <class Body>
+void for_each_channels(ParallelFor parallel, int64_t sequences, int64_t channels, Body body) {
+  constexpr int64_t kUnit = 16;  // threads do not write to the same line of memory
+  const int64_t units = (channels + kUnit - 1) / kUnit;
+  for_each_range(parallel, sequences * units, [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end;) {
+      const int64_t sequence = unit / units, first = unit % units * kUnit;
+      const int64_t left = minimum(end, (sequence + 1) * units) - unit;
+      const int64_t taken = minimum(minimum(kMostForward, left * kUnit), channels - first);
+      body(sequence, first, taken);
+      unit += (taken + kUnit - 1) / kUnit;
+    }
+  });
+}
 
 // The sums over the lanes of as many vectors as there are lanes, for sets without a shorter way.
 template <int W>

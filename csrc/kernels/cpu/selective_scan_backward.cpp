@@ -40,13 +40,16 @@ class BackwardTask {
   static constexpr int64_t W = Lanes<V>::kCount;
 
  public:
-  BackwardTask(Scratch& scratch, const SelectiveScanBackward& p, const Gradients<V>& gradients, int64_t task)
+  BackwardTask(Scratch& scratch, const SelectiveScanBackward& p, const Gradients<V>& gradients, int64_t group,
+               int64_t part_index)
       : p_(p),
         gradients_(gradients),
+        part_index_(part_index),
         z_(scratch.take<V>(kChunk)),
         grad_(scratch.take<V>(kChunk)),
         sums_(scratch, p.state),
-        part_(scratch, p, task) {}
+        part_(scratch, p, group, part_index * kChannelsPerPart,
+              minimum(kChannelsPerPart, p.dim / p.groups - part_index * kChannelsPerPart)) {}
 
   void run() {
     const int64_t L = p_.length, N = p_.state, last = (L - 1) / kChunk;
@@ -76,8 +79,8 @@ class BackwardTask {
     if (end <= 0) return;
     const int64_t N = p_.state, first = end - minimum(Part::kAhead, end);
     part_.look_ahead(first, end, {p_.u, p_.delta, p_.grad_out, p_.grad_u, p_.grad_delta});
-    if (!p_.constant_B) part_.ask_for(gradients_.B[part_.part], sizeof(E), part_.group_row, N, first, end);
-    if (!p_.constant_C) part_.ask_for(gradients_.C[part_.part], sizeof(E), part_.group_row, N, first, end);
+    if (!p_.constant_B) part_.ask_for(gradients_.B[part_index_], sizeof(E), part_.group_row, N, first, end);
+    if (!p_.constant_C) part_.ask_for(gradients_.C[part_index_], sizeof(E), part_.group_row, N, first, end);
     part_.ask_for_states(p_.states, first, end);
     ahead.spread(Part::kAhead * part_.block_count * passes(N, kBackwardStates));
   }
@@ -118,7 +121,7 @@ class BackwardTask {
   void store_sums(const E* sums, const Parts<V>& to, int64_t start, int64_t steps) {
     const int64_t L = p_.length, N = p_.state, row = part_.row / W;
     for (int64_t n = 0; n < N; n += W)
-      store_channel_rows(reinterpret_cast<const V*>(sums + n), to[part_.part], kCompute,
+      store_channel_rows(reinterpret_cast<const V*>(sums + n), to[part_index_], kCompute,
                          (part_.group_row + n) * L + start, L, steps, N - n, row);
   }
 
@@ -136,6 +139,7 @@ class BackwardTask {
 
   const SelectiveScanBackward& p_;
   const Gradients<V>& gradients_;
+  const int64_t part_index_;  // of those of the group's channels
   V *z_, *grad_;
   BackwardPart<V> sums_;
   Part part_;
@@ -145,8 +149,10 @@ template <class V>
 void run(const SelectiveScanBackward& p, ParallelFor parallel) {
   Workspace<Element<V>> workspace{static_cast<Element<V>*>(p.workspace)};
   const Gradients<V> gradients(workspace, p);
-  for_each_task(parallel, SequencePart<V, BackwardBlock<V>>::tasks(p),
-                [&](int64_t task) { InScratch<BackwardTask<V>>(p, gradients, task)->run(); });
+  const int64_t parts = channel_parts(p.dim / p.groups);
+  for_each_task(parallel, p.batch * p.groups * parts, [&](int64_t task) {
+    InScratch<BackwardTask<V>>(p, gradients, task / parts, task % parts)->run();
+  });
   gradients.add(parallel);
 }
 

@@ -1,4 +1,5 @@
-// Selective scan, forward. One task is one part of a group's channels of one image, over the whole sequence.
+// Selective scan, forward. One task is some of a group's channels of one image (kMostForward), over the
+// whole sequence.
 #include "selective_scan_part.h"
 
 namespace swin_umamba::SWIN_ISA {
@@ -9,8 +10,8 @@ class ForwardTask {
   using Part = SequencePart<V, ForwardBlock<V>>;
 
  public:
-  ForwardTask(Scratch& scratch, const SelectiveScanForward& p, int64_t task)
-      : p_(p), part_(scratch, p, task) {}
+  ForwardTask(Scratch& scratch, const SelectiveScanForward& p, int64_t group, int64_t first, int64_t channels)
+      : p_(p), part_(scratch, p, group, first, channels) {}
 
   void run() {
     const int64_t L = p_.length, N = p_.state;
@@ -65,8 +66,10 @@ class ForwardTask {
 void selective_scan_forward(const SelectiveScanForward& p, ParallelFor parallel) {
   for_compute_type(p.type, [&](auto v) {
     using V = decltype(v);
-    for_each_task(parallel, SequencePart<V, ForwardBlock<V>>::tasks(p),
-                  [&p](int64_t task) { InScratch<ForwardTask<V>>(p, task)->run(); });
+    for_each_channels(parallel, p.batch * p.groups, p.dim / p.groups,
+                      [&p](int64_t group, int64_t first, int64_t channels) {
+                        InScratch<ForwardTask<V>>(p, group, first, channels)->run();
+                      });
   });
 }
 

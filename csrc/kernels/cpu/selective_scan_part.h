@@ -15,34 +15,26 @@ struct SequencePart {
   static constexpr int64_t kAhead = 64;
 
   const SelectiveScan& p;
-  const int64_t parts, image, group, part;
+  const int64_t image;
   const int64_t group_row;  // the group's first in B and C, (B, G, N, L)
   const int64_t row;        // between steps of the tiles
   E *B, *C;                 // (T, N)
   int64_t block_count;
-  Block blocks[kBlocks<V>];
+  Block blocks[Block::kMost];
   Ahead ahead;
 
-  static int64_t tasks(const SelectiveScan& p) {
-    return p.batch * p.groups * channel_parts(p.dim / p.groups);
-  }
-
-  SequencePart(Scratch& scratch, const SelectiveScan& p, int64_t task)
+  // `channels` from `first` on of a group, of all images' groups.
+  SequencePart(Scratch& scratch, const SelectiveScan& p, int64_t group, int64_t first, int64_t channels)
       : p(p),
-        parts(channel_parts(p.dim / p.groups)),
-        image(task / parts / p.groups),
-        group(task / parts % p.groups),
-        part(task % parts),
-        group_row((image * p.groups + group) * p.state),
+        image(group / p.groups),
+        group_row(group * p.state),
         row(round_up(p.state, W)),
         B(scratch.take<E>(kChunk * row)),
         C(scratch.take<E>(kChunk * row)) {
-    const int64_t per_group = p.dim / p.groups, first = part * kChannelsPerPart;
-    const int64_t channels = minimum(kChannelsPerPart, per_group - first);
     block_count = (channels + W - 1) / W;
     for (int64_t b = 0; b < block_count; ++b) {
       blocks[b].take(scratch, p.state);
-      blocks[b].channel = group * per_group + first + b * W;
+      blocks[b].channel = group % p.groups * (p.dim / p.groups) + first + b * W;
       blocks[b].count = minimum(W, channels - b * W);
     }
   }
@@ -67,6 +59,7 @@ struct SequencePart {
   void store(const V* from, void* to, const Block& x, int64_t start, int64_t steps) const {
     store_channel_rows(from, to, p.type, channel_row(x) * p.length + start, p.length, steps, x.count);
   }
+  int64_t channels() const { return (block_count - 1) * W + blocks[block_count - 1].count; }
   int64_t channel_row(const Block& x) const { return image * p.dim + x.channel; }
 
   // The chunk of what varies of B and C.
@@ -94,21 +87,19 @@ struct SequencePart {
     const int64_t size = type_size(p.type);
     if (!p.constant_B) ask_for(p.B, size, group_row, p.state, first, end);
     if (!p.constant_C) ask_for(p.C, size, group_row, p.state, first, end);
-    for (int64_t b = 0; b < block_count; ++b)
-      for (const void* array : arrays)
-        if (array) ask_for(array, size, channel_row(blocks[b]), blocks[b].count, first, end);
+    for (const void* array : arrays)
+      if (array) ask_for(array, size, channel_row(blocks[0]), channels(), first, end);
   }
   // Also for the states before the chunks in [first, end).
   void ask_for_states(const void* states, int64_t first, int64_t end) {
-    const int64_t channels = (block_count - 1) * W + blocks[block_count - 1].count;
-    for (int64_t chunk = first / kChunk; chunk * kChunk < end; ++chunk)
-      for (int64_t n = 0; chunk > 0 && n < p.state; ++n)
-        ahead.add(saved_state(states, chunk) + n * p.dim + blocks[0].channel, channels * sizeof(E));
+    for (int64_t chunk = maximum<int64_t>(1, first / kChunk); chunk * kChunk < end; ++chunk)
+      ahead.add(saved_state(states, chunk) + blocks[0].channel, channels() * sizeof(E), p.state,
+                p.dim * sizeof(E));
   }
   // Of `rows` rows, from `row` on, of an array (..., L) of elements of `size` bytes.
   void ask_for(const void* array, int64_t size, int64_t row, int64_t rows, int64_t first, int64_t end) {
-    for (int64_t r = row; r < row + rows; ++r)
-      ahead.add(static_cast<const char*>(array) + (r * p.length + first) * size, (end - first) * size);
+    ahead.add(static_cast<const char*>(array) + (row * p.length + first) * size, (end - first) * size, rows,
+              p.length * size);
   }
 };
 

@@ -2,9 +2,8 @@
 //
 // The projections act on one pixel at a time, so they commute with the scan orders: every pixel is
 // projected once for each direction, in place, and a scan reads pixels by index. One scan task is some
-// channels of one image, which it walks in all four directions, adding into its own part of the output. It
-// takes up to kChannelsPerPart channels at a time, and fewer where there would not be a task for every
-// thread.
+// channels of one image (kMostForward), which it walks in all four directions, adding into its own part of
+// the output.
 #include "ss2d_part.h"
 
 namespace swin_umamba::SWIN_ISA {
@@ -91,8 +90,7 @@ class ScanTask {
 
 template <class V>
 void run(const Ss2dForward& p, ParallelFor parallel) {
-  constexpr int64_t kUnit = 16;  // channels; threads do not write to the same line of memory
-  const int64_t pixels = p.batch * p.length(), units = (p.dim + kUnit - 1) / kUnit;
+  const int64_t pixels = p.batch * p.length();
   const int64_t blocks = (pixels + kProjectedRows - 1) / kProjectedRows;
   // Where there are few pixels, a task for each direction; else the pixels stay in the cache for all.
   const int together = blocks < 16 ? 1 : kDirections, tasks = kDirections / together;
@@ -101,14 +99,8 @@ void run(const Ss2dForward& p, ParallelFor parallel) {
     project_pixels<V>(p, int(task % tasks) * together, together, first,
                       minimum(kProjectedRows, pixels - first));
   });
-  for_each_range(parallel, p.batch * units, [&](int64_t begin, int64_t end) {
-    for (int64_t unit = begin; unit < end;) {
-      const int64_t image = unit / units, first = unit % units * kUnit;
-      const int64_t left = minimum(end, (image + 1) * units) - unit;
-      const int64_t channels = minimum(minimum(kChannelsPerPart, left * kUnit), p.dim - first);
-      InScratch<ScanTask<V>>(p, image, first, channels)->run();
-      unit += (channels + kUnit - 1) / kUnit;
-    }
+  for_each_channels(parallel, p.batch, p.dim, [&](int64_t image, int64_t first, int64_t channels) {
+    InScratch<ScanTask<V>>(p, image, first, channels)->run();
   });
 }
 

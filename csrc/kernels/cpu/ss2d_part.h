@@ -21,7 +21,7 @@ struct ImagePart {
   E* projected;       // (T, R+2N): those of the chunk
   E* dt_projs;        // (R, row)
   V* delta;           // (T, blocks): dt before bias and softplus
-  Block blocks[kBlocks<V>];
+  Block blocks[Block::kMost];
   int64_t pixels[kChunk];  // of the chunk
   Ahead ahead;
 
@@ -125,8 +125,7 @@ struct ImagePart {
   }
   // Also for the states before a chunk.
   void ask_for_states(const void* states, int64_t chunk) {
-    for (int64_t n = 0; n < p.state; ++n)
-      ahead.add(saved_state(states, chunk) + n * p.dim + first, channels * sizeof(E));
+    ahead.add(saved_state(states, chunk) + first, channels * sizeof(E), p.state, p.dim * sizeof(E));
   }
 };
 

@@ -29,7 +29,11 @@ static constexpr int64_t channel_parts(int64_t channels) {
   return (channels + kChannelsPerPart - 1) / kChannelsPerPart;
 }
 
-// Of these, ss2d adds up the parts of as many consecutive channels in one task as leave this many sums.
+// The forward pass, which has no such sums, takes up to so many at a time, and fewer where there would not be
+// a task for every thread.
+constexpr int64_t kMostForward = 96;
+
+// Of the parts, ss2d adds up those of as many consecutive channels in one task as leave this many sums.
 constexpr int64_t kMostSums = 8;
 static constexpr int64_t parts_per_sum(int64_t channels) {
   return (channel_parts(channels) + kMostSums - 1) / kMostSums;
