@@ -13,7 +13,10 @@ ifndef OMP_WAIT_POLICY
 export GOMP_SPINCOUNT ?= 4000
 endif
 
-.PHONY: train test coverage test-slow lint format docs wheel clean
+# What clang-tidy reads the kernels for: the widest instruction set.
+TIDY_SET := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v4 -DSWIN_ISA=avx512)
+
+.PHONY: train test coverage test-slow lint tidy format docs wheel clean
 
 train: $(STAMP)  ## Train Swin-UMamba† on the sample data set, score it and draw the result.
 	$(BIN)/python train.py
@@ -31,12 +34,18 @@ coverage: $(STAMP)  ## Run the tests and list the lines of the packages that the
 test-slow: $(STAMP)  ## Run the tests that take longer than half a minute.
 	$(BIN)/python -m pytest -m slow
 
-lint: $(STAMP)  ## Check style, types and the layers.
+lint: $(STAMP) tidy  ## Check style, types and the layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PYTHONPATH=python $(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 	find csrc tests benchmarks -name '*.h' -o -name '*.cpp' -o -name '*.cu' | xargs $(BIN)/clang-format --dry-run --Werror
+
+# The CUDA sources are left to nvcc, whose warnings are errors (.ci/run).
+tidy: $(STAMP)  ## Look for mistakes in the C++ sources.
+	find csrc/kernels/cpu csrc/torch -name '*.cpp' | xargs -P "$$(getconf _NPROCESSORS_ONLN)" -I FILE $(BIN)/clang-tidy --quiet FILE -- \
+		-std=c++17 -Wno-psabi $(TIDY_SET) -DTORCH_TARGET_VERSION=0x020a000000000000 \
+		-isystem "$$($(BIN)/python -c 'import torch; print(torch.__path__[0])')/include"
 
 format: $(STAMP)  ## Put the sources into style.
 	$(BIN)/ruff check --fix .

@@ -75,6 +75,7 @@ using Output = ArrayOf<void*>;
 inline std::vector<Output> gradients_of(const std::vector<Input>& inputs,
                                         const std::vector<void**>& gradients) {
   std::vector<Output> outputs;
+  outputs.reserve(inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i)
     outputs.push_back(
         {inputs[i].name, *inputs[i].data ? gradients[i] : nullptr, inputs[i].type, inputs[i].shape});

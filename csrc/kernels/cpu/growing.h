@@ -111,7 +111,8 @@ inline void solve(InFloat64<SelectiveScanForward>& wide, ParallelFor parallel) {
 inline void solve(InFloat64<SelectiveScanBackward>& wide, ParallelFor parallel) {
   const CpuKernels& kernels = cpu_kernels(Type::kFloat64);
   SelectiveScanForward forward{};
-  static_cast<SelectiveScan&>(forward) = wide.p;
+  const SelectiveScan& scan = wide.p;
+  static_cast<SelectiveScan&>(forward) = scan;
   wide.make_outputs(forward);
   kernels.selective_scan_forward(forward, parallel);
   wide.p.states = forward.states;

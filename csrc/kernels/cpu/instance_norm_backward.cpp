@@ -76,10 +76,12 @@ struct Rows {
   using E = Element<V>;
   E *mean, *scale, *offset, *shift, *slope;
 
-  Rows(Scratch& scratch, const InstanceNormBackward& p) {
-    for (E** row : {&mean, &scale, &offset, &shift, &slope})
-      *row = scratch.take<E>(round_up(p.channels, Lanes<V>::kCount));
-  }
+  Rows(Scratch& scratch, const InstanceNormBackward& p)
+      : mean(take(scratch, p)),
+        scale(take(scratch, p)),
+        offset(take(scratch, p)),
+        shift(take(scratch, p)),
+        slope(take(scratch, p)) {}
   // Without sums only the first three.
   void set(const InstanceNormBackward& p, int64_t image, const TwoSums* sums = nullptr) {
     for (int64_t c = 0; c < p.channels; ++c) {
@@ -88,6 +90,11 @@ struct Rows {
       mean[c] = adjoint.mean, scale[c] = adjoint.scale, offset[c] = adjoint.offset;
       shift[c] = adjoint.shift, slope[c] = adjoint.slope;
     }
+  }
+
+ private:
+  static E* take(Scratch& scratch, const InstanceNormBackward& p) {
+    return scratch.take<E>(round_up(p.channels, Lanes<V>::kCount));
   }
 };
 

@@ -112,9 +112,8 @@ struct Rows {
   using E = Element<V>;
   E *mean, *scale, *offset;
 
-  Rows(Scratch& scratch, const InstanceNormForward& p) {
-    for (E** row : {&mean, &scale, &offset}) *row = scratch.take<E>(round_up(p.channels, Lanes<V>::kCount));
-  }
+  Rows(Scratch& scratch, const InstanceNormForward& p)
+      : mean(take(scratch, p)), scale(take(scratch, p)), offset(take(scratch, p)) {}
   void set(const InstanceNormForward& p, int64_t image) {
     const double* means = static_cast<const double*>(p.mean) + image * p.channels;
     const double* rstds = static_cast<const double*>(p.rstd) + image * p.channels;
@@ -122,6 +121,11 @@ struct Rows {
       const Affine<E> affine(means[c], rstds[c], p.weight, p.bias, c);
       mean[c] = affine.mean, scale[c] = affine.scale, offset[c] = affine.offset;
     }
+  }
+
+ private:
+  static E* take(Scratch& scratch, const InstanceNormForward& p) {
+    return scratch.take<E>(round_up(p.channels, Lanes<V>::kCount));
   }
 };
 

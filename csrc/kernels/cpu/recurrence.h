@@ -73,6 +73,8 @@ class Ahead {
           end_(ahead.end_),
           left_(ahead.left_),
           per_step_(ahead.per_step_) {}
+    Walk(const Walk&) = delete;
+    Walk& operator=(const Walk&) = delete;
     ~Walk() { ahead_.line_ = line_, ahead_.left_ = left_; }
     SWIN_INLINE void step() {
       for (const int64_t then = maximum<int64_t>(0, left_ - per_step_); left_ > then; --left_) {

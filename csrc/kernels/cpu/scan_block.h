@@ -277,7 +277,7 @@ class BackwardPart {
           if (constant_C) x.gconstant_C[n + i] += sum.C[i], sum.C[i] = V{};
         }
     }
-    constexpr int64_t kRow = 2 * STATES;
+    constexpr int64_t kRow = 2 * int64_t(STATES);
     if (!constant_B) sum_channels<V, STATES>(sums.steps[0].B, kRow, steps, sum_B + n, row);
     if (!constant_C) sum_channels<V, STATES>(sums.steps[0].C, kRow, steps, sum_C + n, row);
   }

@@ -19,7 +19,7 @@ struct SequencePart {
   const int64_t group_row;  // the group's first in B and C, (B, G, N, L)
   const int64_t row;        // between steps of the tiles
   E *B, *C;                 // (T, N)
-  int64_t block_count;
+  const int64_t block_count;
   Block blocks[Block::kMost];
   Ahead ahead;
 
@@ -30,8 +30,8 @@ struct SequencePart {
         group_row(group * p.state),
         row(round_up(p.state, W)),
         B(scratch.take<E>(kChunk * row)),
-        C(scratch.take<E>(kChunk * row)) {
-    block_count = (channels + W - 1) / W;
+        C(scratch.take<E>(kChunk * row)),
+        block_count((channels + W - 1) / W) {
     for (int64_t b = 0; b < block_count; ++b) {
       blocks[b].take(scratch, p.state);
       blocks[b].channel = group % p.groups * (p.dim / p.groups) + first + b * W;
