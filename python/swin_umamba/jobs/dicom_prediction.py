@@ -12,7 +12,7 @@ from ..common.summary import note
 from .prediction import PredictionRequest, predict
 
 if TYPE_CHECKING:
-    from ..common.images.dicom.staging import Staged
+    from ..common.images.dicom.staging import Staged, StagedSeries
     from ..datasets.segment_codes import SegmentCodes
     from ..prediction.input_cases import InputCase
 
@@ -53,10 +53,8 @@ def predict_images(
         return predict(request)
 
     from ..common.console import PlainConsole
-    from ..common.images.formats import image_ending
     from ..datasets.segment_codes import read_code_table
     from ..prediction.dicom_seg import require_highdicom
-    from ..prediction.input_cases import InputCase
 
     codes = {} if segment_codes is None else read_code_table(segment_codes)
     if dicom_seg is not None:
@@ -72,23 +70,34 @@ def predict_images(
         for remark in found.notes:
             console.print(f"note: {remark}", soft_wrap=True)
         note(notes=found.notes)
-        # Not by the names, of which some end as if they were channels of one image.
-        cases = {one.case: InputCase(one.case, one.images, image_ending(one.images[0]) or "") for one in found.series}
+
+        def find(n_channels: int) -> list[InputCase]:
+            # Not by the names, of which some end as if they were channels of one image.
+            return [_case_of(one, n_channels) for one in found.series]
+
         failure = None
         try:
-            predict(replace(request, input=found.folder), list(cases.values()))
+            predict(replace(request, input=found.folder), find)
         except RunError as error:
             # Some were predicted.
             failure = error
         if dicom_seg is not None:
-            _write_segmentations(found, cases, output, dicom_seg, codes, console.print)
+            _write_segmentations(found, output, dicom_seg, codes, console.print)
     if failure is not None:
         raise failure
 
 
+def _case_of(series: StagedSeries, n_channels: int) -> InputCase:
+    from ..common.images.formats import image_ending
+    from ..prediction.input_cases import InputCase
+
+    # What was stored in colour is colour to a model of colours, though it is grey.
+    times = 3 if series.is_grey_as_colour and n_channels == 3 else 1
+    return InputCase(series.case, series.images * times, image_ending(series.images[0]) or "")
+
+
 def _write_segmentations(
     found: Staged,
-    cases: Mapping[str, InputCase],
     output: Path,
     kind: str,
     codes: Mapping[str, SegmentCodes],
@@ -106,7 +115,7 @@ def _write_segmentations(
         say(f"note: no code is given for {', '.join(bare)}", soft_wrap=True)
     written, blank, faults = 0, set(), []
     for series in found.series:
-        path = output / f"{series.case}{cases[series.case].ending}"
+        path = output / f"{series.case}{_case_of(series, 1).ending}"
         if not path.is_file():  # it could not be predicted, as is told
             continue
         try:

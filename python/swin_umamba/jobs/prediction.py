@@ -14,7 +14,7 @@ from ..common.processors import set_worker_defaults
 from ..common.summary import note
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from ..prediction.input_cases import InputCase
     from ..prediction.sliding_window import SlidingWindowPredictor
@@ -42,15 +42,15 @@ class PredictionRequest:
     part: str | None = None
 
 
-def predict(request: PredictionRequest, found: Sequence[InputCase] | None = None) -> None:
+def predict(request: PredictionRequest, find: Callable[[int], list[InputCase]] | None = None) -> None:
     """Predict every image, and name those that could not be predicted.
 
     Parameters
     ----------
     request : PredictionRequest
         What is predicted.
-    found : sequence of InputCase, optional
-        The images in its ``input``, sorted; else they are told by the names of the files.
+    find : callable, optional
+        Gives the images in its ``input``, sorted, for a number of channels; else the names of the files tell them.
 
     Raises
     ------
@@ -102,7 +102,10 @@ def predict(request: PredictionRequest, found: Sequence[InputCase] | None = None
         )
     record = _record(model, predictor, request)
     output.check(source, record, request.skip_existing)
-    cases, incomplete = find_cases(source, predictor.n_channels) if found is None else (list(found), {})
+    if find is None:
+        cases, incomplete = find_cases(source, predictor.n_channels)
+    else:
+        cases, incomplete = find(predictor.n_channels), {}
     if part is not None:
         cases = part.of(cases)
         incomplete = {identifier: incomplete[identifier] for identifier in part.of(sorted(incomplete))}

@@ -33,6 +33,8 @@ class Instance:
         Its file.
     series, uid : str
         ``SeriesInstanceUID`` and ``SOPInstanceUID``.
+    owner : int
+        Tells those of other patients and studies apart, and nothing else.
     number : int
         ``SeriesNumber``, 0 where there is none.
     modality : str
@@ -50,6 +52,7 @@ class Instance:
     path: Path
     series: str
     uid: str
+    owner: int
     number: int
     modality: str
     size: tuple[int, int]
@@ -138,6 +141,8 @@ def read_instances(paths: list[Path]) -> tuple[list[Instance], int]:
 
 def _instance(path: Path, header: Dataset) -> Instance | None:
     modality = str(header.get("Modality", "") or "")
+    if "DirectoryRecordSequence" in header:
+        return None
     if "SOPClassUID" not in header and "Rows" not in header:
         raise ValueError("it has no elements of an image")
     if "Rows" not in header or "Columns" not in header or modality in _NO_IMAGES:
@@ -146,6 +151,7 @@ def _instance(path: Path, header: Dataset) -> Instance | None:
         path,
         str(header.get("SeriesInstanceUID", "") or path),
         str(header.get("SOPInstanceUID", "") or path),
+        hash(tuple(str(header.get(name, "")) for name in ("PatientID", "PatientName", "StudyInstanceUID"))),
         int(header.get("SeriesNumber", 0) or 0),
         modality or "image",
         (int(header.Rows), int(header.Columns)),

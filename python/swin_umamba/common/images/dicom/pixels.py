@@ -30,9 +30,12 @@ def read_frames(dataset: Dataset) -> np.ndarray:
     if photometric == "PALETTE COLOR":
         from pydicom.pixels import apply_color_lut
 
+        tables = _tables_of_16_bits(dataset)
         array = apply_color_lut(array, dataset)
-        # Tables of 16 bits hold colours of 8 bits in their upper half.
-        array = (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array
+        if array.dtype == np.uint16:
+            # Tables of 16 bits hold colours of 8 bits in their upper half, but for those that were written otherwise.
+            are_small = bool(tables) and max(int(table.max(initial=0)) for table in tables) < 256
+            array = (array if are_small else array >> 8).astype(np.uint8)
     shape = (n_frames, int(dataset.Rows), int(dataset.Columns))
     array = array.reshape(*shape, -1)
     if array.shape[-1] not in (1, 3):
@@ -47,6 +50,20 @@ def read_frames(dataset: Dataset) -> np.ndarray:
     return array
 
 
+def _tables_of_16_bits(dataset: Dataset) -> list[np.ndarray]:
+    """Red, green and blue of a palette that is stored so, now in the order of bytes in which pydicom reads them."""
+    names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
+    # Where 2**16 entries do not fit, 0 stands for them.
+    n_entries = int(dataset[f"{names[0]}Descriptor"].value[0]) or 2**16
+    if any(len(dataset.get(f"{name}Data") or b"") != 2 * n_entries for name in names):
+        return []
+    is_big_endian = dataset.original_encoding[1] is False
+    tables = [np.frombuffer(dataset[f"{name}Data"].value, ">u2" if is_big_endian else "<u2") for name in names]
+    for name, table in zip(names, tables, strict=True):
+        dataset[f"{name}Data"].value = table.astype("=u2").tobytes()
+    return tables
+
+
 def _decode(dataset: Dataset, n_frames: int) -> np.ndarray:
     if not hasattr(dataset, "file_meta") or not dataset.file_meta.get("TransferSyntaxUID"):
         # Without the part of a file that says so: unpacked, in the encoding by which its elements were read.
@@ -57,6 +74,18 @@ def _decode(dataset: Dataset, n_frames: int) -> np.ndarray:
         is_implicit = dataset.original_encoding[0]
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
     syntax = str(dataset.file_meta.TransferSyntaxUID)
+    if _high_bit(dataset) != dataset.get("BitsStored", 1) - 1:
+        if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+            raise ImageFault(
+                f"its packed pixels have {dataset.BitsStored} bits up to bit {_high_bit(dataset)} (HighBit), which "
+                f"programs read in several ways; store it unpacked"
+            )
+        # pydicom looks at the number of bits alone, and would drop the upper ones.
+        stored = dataset.BitsStored
+        dataset.BitsStored = _high_bit(dataset) + 1
+        array = dataset.pixel_array
+        dataset.BitsStored = stored
+        return array
     if syntax in _LOSSLESS_JPEG or (syntax == _EXTENDED_JPEG and int(dataset.BitsStored) > 8):
         # The decoders that pydicom finds in Python's usual packages do not know them.
         import imagecodecs
@@ -67,11 +96,18 @@ def _decode(dataset: Dataset, n_frames: int) -> np.ndarray:
     return dataset.pixel_array
 
 
+def _high_bit(dataset: Dataset) -> int:
+    # Floating pixels state no bits.
+    bits = int(dataset.get("BitsStored", 1))
+    found = dataset.get("HighBit")
+    return bits - 1 if found is None else int(found)
+
+
 def _signed(array: np.ndarray, dataset: Dataset) -> np.ndarray:
     """Values of their own bits alone: others may hold overlays, and not the sign."""
     if array.dtype.kind not in "iu":
         return array
-    bits, high = int(dataset.BitsStored), int(dataset.get("HighBit", dataset.BitsStored - 1))
+    bits, high = int(dataset.BitsStored), _high_bit(dataset)
     signed = bool(dataset.PixelRepresentation)
     width = 8 * array.dtype.itemsize
     values = array.view(array.dtype.str.replace("i" if not signed else "u", "u" if not signed else "i"))
@@ -79,7 +115,7 @@ def _signed(array: np.ndarray, dataset: Dataset) -> np.ndarray:
         # To the upper end and back: the sign is repeated, what is above is lost.
         values = (values << (width - 1 - high)) >> (width - bits)
     # Room for the inverse of unsigned values, too.
-    return values.astype(np.int32 if width > 8 or signed else np.int16)
+    return values.astype(np.int64 if width > 16 else np.int32 if width > 8 or signed else np.int16)
 
 
 def rescaled(frames: np.ndarray, rules: Sequence[tuple[float, float]]) -> np.ndarray:
@@ -92,12 +128,13 @@ def rescaled(frames: np.ndarray, rules: Sequence[tuple[float, float]]) -> np.nda
     rules : sequence of (float, float)
         Slope and intercept of each.
     """
-    if all(slope == 1 and float(intercept).is_integer() for slope, intercept in rules):
-        values = frames + np.array([intercept for _, intercept in rules], dtype=np.int32)[:, None, None]
+    whole = all(slope == 1 and float(intercept).is_integer() for slope, intercept in rules)
+    if whole and frames.dtype.kind in "iu":
+        values = frames + np.array([intercept for _, intercept in rules], dtype=np.int64)[:, None, None]
         low, high = int(values.min()), int(values.max())
-        kinds = (np.uint8, np.int16, np.uint16)
+        kinds = (np.uint8, np.int16, np.uint16, np.int32)
         fits = (kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
-        return values.astype(next(fits, np.int32))
+        return values.astype(next(fits, np.float64))
     pairs = zip(frames, rules, strict=True)
     return np.stack([(frame * slope + intercept).astype(np.float32) for frame, (slope, intercept) in pairs])
 

@@ -69,8 +69,8 @@ class DicomImage:
 def find_series(location: Path) -> tuple[list[Series], int]:
     """Return the series in and below a folder, or of one file, sorted by name, and the number of other objects.
 
-    The slices of a series are those with one ``SeriesInstanceUID``, wherever they lie; multi-frame objects and images
-    without a place in space stand for themselves.
+    The slices of a series are those of one patient and study with one ``SeriesInstanceUID``, wherever they lie;
+    multi-frame objects and images without a place in space stand for themselves.
 
     Raises
     ------
@@ -81,8 +81,9 @@ def find_series(location: Path) -> tuple[list[Series], int]:
     instances, others = read_instances(dicom_files(location))
     groups: dict[object, list[Instance]] = {}
     for instance in instances:
-        # Several series of one acquisition can share files' names, but no UID.
-        groups.setdefault(instance.series if instance.is_slice else instance.path, []).append(instance)
+        # Series of one acquisition can share files' names, and patients a UID where it was replaced by a fixed one.
+        key = (instance.series, instance.owner) if instance.is_slice else instance.path
+        groups.setdefault(key, []).append(instance)
     whole_folders = Counter(_folder_of(group, root) for group in groups.values() if group[0].is_slice)
     found: dict[str, Series] = {}
     for group in sorted(groups.values(), key=lambda group: (group[0].number, str(group[0].path))):
@@ -208,9 +209,16 @@ def _read_single(series: Series, irregular: bool) -> DicomImage:
     if len(frames) == 1:
         white = 255 if values.dtype == np.uint8 else None
         return DicomImage(StoredImage(values, 2, spacing, (), white), (path,), (0,), source)
-    # Frames that follow each other in time: slices of an image that has no size between them.
-    image = StoredImage(values, 3, (*(spacing or (1.0, 1.0)), 1.0))
-    return DicomImage(image, (path,), tuple(range(len(frames))), source)
+    # Frames that follow each other in time have no size between them.
+    order, between = tuple(range(len(frames))), 1.0
+    if vector := dataset.get("SliceVector"):
+        # Of nuclear medicine, in whose objects each frame has the number of its slice.
+        if sorted(vector) != [number + 1 for number in order]:
+            raise ImageFault("its frames are slices of several times or views (SliceVector); keep one of each")
+        order = tuple(int(frame) for frame in np.argsort(vector))
+        between = abs(float(dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness") or 1))
+    image = StoredImage(values[:, list(order)], 3, (*(spacing or (1.0, 1.0)), between))
+    return DicomImage(image, (path,), order, source)
 
 
 def _read_enhanced(path: Path, dataset: Dataset, frames: np.ndarray, irregular: bool) -> DicomImage:

@@ -33,6 +33,8 @@ class StagedSeries:
         Its name, which may end as the number of a channel does in nnU-Net's files, and is none here.
     images : tuple of pathlib.Path
         What was written of it: a file, or one for each channel of a volume in colour.
+    is_grey_as_colour : bool
+        Whether it was stored in colours, which are all grey, and written as grey.
     files : tuple of pathlib.Path
         Of DICOM, one for each slice in the order of the staged image, or one of several frames.
     frames : tuple of int or None
@@ -41,6 +43,7 @@ class StagedSeries:
 
     case: str
     images: tuple[Path, ...]
+    is_grey_as_colour: bool
     files: tuple[Path, ...]
     frames: tuple[int, ...] | None
 
@@ -98,7 +101,13 @@ def staged(location: Path, near: Path, *, irregular: bool = False) -> Iterator[S
     folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=near.parent))
     try:
         result = Staged(folder)
-        faults, without_size = Faults(), 0
+        # Beside others, series of localizers alone are there to find these.
+        localizers = [one for one in series if all(instance.is_localizer for instance in one.instances)]
+        if len(localizers) < len(series):
+            series = [one for one in series if one not in localizers]
+        else:
+            localizers = []
+        faults, without_size, without_place = Faults(), 0, 0
         cases: dict[str, Series] = {}
         for one in series:
             if (other := cases.setdefault(_case_of(one), one)) is not one:
@@ -107,10 +116,15 @@ def staged(location: Path, near: Path, *, irregular: bool = False) -> Iterator[S
             with faults.caught():
                 read = _read(one, irregular)
                 without_size += read.spacing_from == "none"
+                without_place += read.image.n_axes == 3 and not read.image.affines
                 result.series.append(_stage(one, read, folder))
         faults.tell(str(location))
         if others:
             result.notes.append(f"passed over {others} DICOM objects that are no images")
+        if localizers:
+            result.notes.append(f"passed over {len(localizers)} series of localizers, such as {localizers[0].shown}")
+        if without_place:
+            result.notes.append(f"{without_place} of {len(series)} DICOM images hold frames without a place in space")
         if without_size:
             result.notes.append(f"{without_size} of {len(series)} DICOM images state no size of a pixel in mm")
         yield result
@@ -132,7 +146,8 @@ def _read(series: Series, irregular: bool) -> DicomImage:
 def _stage(series: Series, read: DicomImage, folder: Path) -> StagedSeries:
     image, case = read.image, _case_of(series)
     values = image.values
-    if len(values) == 3 and (values[1:] == values[:1]).all():
+    is_grey_as_colour = len(values) == 3 and bool((values[1:] == values[:1]).all())
+    if is_grey_as_colour:
         # Screens and ultrasound store grey as colours.
         values = values[:1]
     image = StoredImage(values, image.n_axes, image.spacing, image.affines)
@@ -153,4 +168,5 @@ def _stage(series: Series, read: DicomImage, folder: Path) -> StagedSeries:
         (folder / name).write_bytes(content)
         # What is made of it is as old as the series, so that a command given again can tell what is there already.
         os.utime(folder / name, ns=(newest, newest))
-    return StagedSeries(case, tuple(folder / name for name in contents), read.files, read.frames)
+    images = tuple(folder / name for name in contents)
+    return StagedSeries(case, images, is_grey_as_colour, read.files, read.frames)
