@@ -34,6 +34,7 @@ WRONG = {
     "epoch as text": ({**STATE, "current_epoch": "3"}, "'3' for its 'current_epoch'"),
     "epoch as truth": ({**STATE, "current_epoch": True}, "True for its 'current_epoch'"),
     "epoch -1": ({**STATE, "current_epoch": -1}, "-1 for its 'current_epoch'"),
+    "epochs to come": ({**STATE, "current_epoch": 9}, "9 for its 'current_epoch', but the losses of 1 epochs"),
     "log of text": ({**STATE, "logging": {"lrs": ["x"]}}, "log of 'lrs'"),
     "log too long": ({**STATE, "logging": {"lrs": [1.0, 2.0]}}, "values of 1 epochs in its log of 'lrs'"),
     "log without end": ({**STATE, "logging": lists_of_one_another()}, "more than 32 deep"),

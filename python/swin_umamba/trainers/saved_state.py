@@ -38,6 +38,10 @@ def read_state(path: Path) -> dict[str, Any]:
     for key, values in state["logging"].items():
         if not isinstance(values, list) or len(values) > epochs or not all(map(_is_logged, values)):
             raise CheckpointError(f"{path} has something else than values of {epochs} epochs in its log of {key!r:.40}")
+    losses = state["logging"].get("train_losses", ())
+    if 0 < len(losses) < epochs:
+        # It would be taken for the end of a training that has not been.
+        raise CheckpointError(f"{path} has {epochs} for its 'current_epoch', but the losses of {len(losses)} epochs")
     return state
 
 
