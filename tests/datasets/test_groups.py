@@ -28,6 +28,11 @@ def test_case_without_group(expression):
         groups_of(["p1_a"], parse_group_rule(expression))
 
 
+def test_empty_cells_behind_a_row_are_none(tmp_path):
+    (tmp_path / "t.csv").write_text('case,patient\na,"x, y",\nb,z, ,\n')
+    assert groups_of(["a", "b"], parse_group_rule(f"{tmp_path}/t.csv:patient")) == {"a": "x, y", "b": "z"}
+
+
 def test_case_without_row(tmp_path):
     (tmp_path / "t.csv").write_text("case,patient\na,x\nb,\n")
     with pytest.raises(UserError, match="has no row or no value for 2 of 3 cases, such as b"):
@@ -41,6 +46,12 @@ def test_case_without_row(tmp_path):
         ("case,patient\na,x\n", "t.csv:case", "has no column case"),
         ("", "t.csv:patient", "has no column patient"),
         ("case,patient\na,x\na.png,y\n", "t.csv:patient", "the case a in two groups, x and y"),
+        ("case,patient,patient\na,x,y\n", "t.csv:patient", "has 2 columns patient; leave one of them out"),
+        (
+            "case,patient\na,Doe, Ann\nb,Doe, Bob\n",
+            "t.csv:patient",
+            "row of more cells than columns, a, Doe, Ann; put",
+        ),
         ("case,patient\n\xe9", "t.csv:patient", "cannot read the table"),
         ("", "none.csv:patient", "cannot read the table"),
         ("", "(", "neither TABLE.csv:COLUMN nor a regular expression"),

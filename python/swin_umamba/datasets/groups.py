@@ -99,9 +99,17 @@ def _read_column(path: Path, column: str) -> dict[str, str]:
             f"{path} has no column {one_line(column, 40)} beside {one_line(first, 40) or 'the first'}, which names the "
             f"cases; it has {one_line(', '.join(names), 200) or 'none'}"
         )
+    if names.count(column) > 1:
+        raise UserError(f"{path} has {names.count(column)} columns {one_line(column, 40)}; leave one of them out")
     where = names.index(column) + 1
     groups: dict[str, str] = {}
     for row in rows[1:]:
+        if any(cell.strip() for cell in row[len(rows[0]) :]):
+            # As of a name with a comma: what is behind it would be cut off, and groups be one that are not.
+            raise UserError(
+                f"{path} has a row of more cells than columns, {one_line(', '.join(row), 80)}; put cells that hold the "
+                f"divider in double quotes"
+            )
         if len(row) <= where or not row[where].strip():
             continue
         case, group = _without_ending(row[0].strip()), row[where].strip()
