@@ -232,7 +232,7 @@ def test_equal_predictions_are_told_as_such(pretender, compare, out):
     pretender.shifts = dict.fromkeys(NAMES, 2)
     compare(*THREE)
     assert read_record(out)["systems"][1]["against_first"]["dsc"]["reason"] == "equal in every case"
-    assert "No p of DSC for SegResNet: equal in every case" in (out / "comparison.md").read_text()
+    assert "- No p: equal in every case." in (out / "comparison.md").read_text()
 
 
 @pytest.mark.usefixtures("drawing")

@@ -33,7 +33,7 @@ def test_one_case_has_a_mean_and_no_deviation(pretender, compare, make_data_set,
     score = read_record(tmp_path / "out")["systems"][0]["scores"]["dsc"]
     assert cells(lines(), "nnU-Net")[3] == f"{score['mean']:.4f}"
     assert "- Scores: mean over 1 held-out case; NSD at a tolerance of 1." in lines()
-    assert "- No p of DSC for SegResNet: too few: 1 case differs, and the test needs 6." in lines()
+    assert "- No p: too few: 1 case differs, and the test needs 6." in lines()
 
 
 def test_one_group_has_a_mean_and_no_deviation(pretender, compare, tmp_path, lines):
@@ -42,7 +42,7 @@ def test_one_group_has_a_mean_and_no_deviation(pretender, compare, tmp_path, lin
     assert compare(*TWO) == 0
     assert "±" not in "".join(lines())
     assert "- Scores: mean over 8 held-out cases, which are one group; NSD at a tolerance of 1." in lines()
-    assert "- No p of DSC for SegResNet: too few: 1 group differs, and the test needs 6." in lines()
+    assert "- No p: too few: 1 group differs, and the test needs 6." in lines()
     assert any(line.startswith("- Few groups (1): ") for line in lines())
 
 
@@ -68,10 +68,12 @@ def test_one_system_has_no_test(pretender, compare, lines):
 
 
 def test_equal_scores_say_so(pretender, compare, lines):
-    pretender.shifts.update(nnunet=2, segresnet=2)
+    pretender.shifts.update(nnunet=2, segresnet=2, unetr=3)
     assert compare(*TWO) == 0
     assert cells(lines(), "nnU-Net")[1:] == cells(lines(), "SegResNet")[1:]
-    assert "- No p of NSD for SegResNet: equal in every case." in lines()
+    assert "- No p: equal in every case." in lines()
+    assert compare("--models", "nnunet,segresnet,unetr") == 0
+    assert "- No p of DSC for SegResNet; NSD for SegResNet: equal in every case." in lines()
 
 
 def test_the_others_are_told_of_without_the_first(pretender, compare, tmp_path, lines):

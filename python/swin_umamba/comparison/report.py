@@ -281,15 +281,20 @@ def _tests(record: ComparisonRecord) -> list[str]:
         return []
     if not isinstance(first, FinishedRow):
         return [f"No p: {first.title}, against which the others are tested, has no result."]
-    lines = [
-        f"p: {record.test.name}, against {first.title}, corrected by {record.test.correction}; "
-        f"{record.unit}s with equal scores are left out by the test."
-    ]
+    why: dict[str, dict[str, list[str]]] = {}
     for key in record.metrics:
         for row in record.finished:
             test = row.against_first.get(key)
             if test and test.reason:
-                lines.append(f"No p of {PAPER_METRICS[key]} for {row.title}: {test.reason}.")
+                why.setdefault(test.reason, {}).setdefault(PAPER_METRICS[key], []).append(row.title)
+    lines = [
+        f"p: {record.test.name}, against {first.title}, corrected by {record.test.correction}; "
+        f"{record.unit}s with equal scores are left out by the test."
+    ]
+    for reason, of_metric in why.items():
+        untested = "; ".join(f"{metric} for {', '.join(titles)}" for metric, titles in of_metric.items())
+        everywhere = sum(map(len, of_metric.values())) == len(record.metrics) * (len(record.finished) - 1)
+        lines.append(f"No p: {reason}." if everywhere else f"No p of {untested}: {reason}.")
     return lines
 
 

@@ -91,7 +91,7 @@ def plot_scores_over_size(
     axes.xaxis.set_major_formatter(FuncFormatter(lambda pixels, _: f"{pixels:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     if not numbers_classes(len(points)):
-        axes.legend(loc="lower right", fontsize="small")
+        axes.legend(loc="best", fontsize="small")
 
 
 def _short(name: str) -> str:
