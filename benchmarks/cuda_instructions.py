@@ -43,10 +43,10 @@ UPDATES = 64 * 8 * 16  # of a tile: steps, channels, states
 # Rounds of the loops inside, for a block of 256 or 512 threads, by how their source line begins.
 ROUNDS = {
     "for (int group": (1, 1),
-    "for (int rank_tile = 0": (1, 1),
+    "} while (++rank_tile": (1, 1),
     "for (int to = step * layout.dt_row + first": (1, 1),
     "for (int column = lane": (0, 0),  # N is no multiple of 16
-    "for (int unit": (None, 1),  # 8 units of tensor-core products for 16 warps
+    "for (unsigned unit": (None, 1),  # 8 units of tensor-core products for 16 warps
     "for (int output": (None, 1),
     "for (int i = 0; i < ShortRuns::kWarps; ++i)": (None, 4),
     "for (int i = 4 * threadIdx.x; i < size": (None, 1),
@@ -58,7 +58,7 @@ ALTERNATIVES = ("for (int step = threadIdx.x / kLanes",)
 SHARES = {
     "if (chain.active)": (64 / 256, 128 / 512),
     "if (border.active)": (None, 128 / 512),
-    "if (rates.active": (None, 64 / 512),
+    "if (rates.active)": (None, 64 / 512),
     "if (may_grow) {": (0, 0),  # a rate above zero
     "__device__ void run(const BackwardValues& s": (None, 1 / 2),  # one branch for states, one for adjoints
     "__device__ void fill(": (64 / 256, 64 / 512),

@@ -58,11 +58,12 @@ const char* for_groups(int64_t states, Function function) {
 template <class Team>
 struct Place {
   int thread, four;  // four: of the four threads of a channel
-  int warp, channel, quarter;
+  int warp, lane, channel, quarter;
   __device__ explicit Place(unsigned number)
       : thread(number),
         four(number / kQuarters),
         warp(number / 32),
+        lane(number % 32),
         channel(number % 32 / kQuarters),
         quarter(number % kQuarters) {}
   __device__ int step(int i) const { return warp * Team::kSteps + i; }

@@ -234,11 +234,26 @@ __device__ inline float2 sum_warps(const Shared<float>& values, const Chain& cha
   return sum;
 }
 
-// Sums over the four items that a warp's lanes have of one channel: lane `quarter` 0 and 2 have that of the
-// first, the others that of the second.
-__device__ inline float sum_items(const Place<ShortRuns>& at, float first, float second) {
-  const float sum = exchange(first, second, at.quarter & 1, 1);
-  return sum + __shfl_xor_sync(kAllLanes, sum, 2);
-}
+// Sums over the steps of two values of each item, [first, second][warp][channel].
+struct StepSums {
+  static constexpr int kOfOne = ShortRuns::kWarps * kChannels;
+  Shared<float> values;
+  template <class Memory>
+  __host__ __device__ explicit StepSums(Memory& memory)
+      : values(memory.template take<float>(2 * kOfOne, "step sums")) {}
+
+  __device__ void add(const Place<ShortRuns>& at, float first, float second) const {
+    float sum = exchange(first, second, at.quarter & 1, 1);
+    sum += __shfl_xor_sync(kAllLanes, sum, 2);
+    if (at.quarter < 2) values[at.quarter * kOfOne + at.four] = sum;
+  }
+  // Of all warps.
+  __device__ float sum(int which, int channel) const {
+    float sum = 0;
+#pragma unroll 4
+    for (int i = 0; i < ShortRuns::kWarps; ++i) sum += values[which * kOfOne + i * kChannels + channel];
+    return sum;
+  }
+};
 
 }  // namespace swin_umamba::cuda

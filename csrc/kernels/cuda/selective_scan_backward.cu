@@ -181,7 +181,7 @@ enum Offset { kBorders, kTileRows = 2, kOffsets };  // kBorders: of the states a
 
 struct Storage {
   BackwardValues values;
-  Shared<float> step_sums;  // [warp][of delta_bias, of D][channel]
+  StepSums step_sums;       // of delta_bias and of D
   Shared<int64_t> offsets;  // by Offset
   DecayRates rates;
   MatrixTile B, C;
@@ -189,7 +189,7 @@ struct Storage {
   template <class Memory>
   __host__ __device__ Storage(Memory& memory, const SelectiveScan& p, int states)
       : values(memory),
-        step_sums(memory.template take<float>(ShortRuns::kWarps * 2 * kChannels, "step_sums")),
+        step_sums(memory),
         offsets(memory.template take<int64_t>(kOffsets, "offsets")),
         rates{memory.template take<float>(kChannels * (states + 4), "rates"), states + 4},
         B(memory, states, p.constant_B, 1, "B"),
@@ -405,9 +405,7 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
             static_cast<T*>(p.grad_z)[item] = convert<T>(gradient.of_gate(fmaf(skip, u, sums.output)));
           }
         }
-        // Of delta_bias and of D.
-        const float sum = sum_items(at, grad_raw, dy * u);
-        if (at.quarter < 2) s.step_sums[(at.warp * 2 + at.quarter) * kChannels + at.channel] = sum;
+        s.step_sums.add(at, grad_raw, dy * u);
         item += kChannels * p.length, left -= kChannels;
         if (first_channel + kChannels < end) fetch(first_channel + kChannels);
       }
@@ -438,9 +436,7 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
     // Sums over the steps: 8 channels of delta_bias, then 8 of D.
     const int output = computed_anew(threadIdx.x) - (ShortRuns::kThreads - 2 * kChannels);
     if (output >= 0) {
-      float sum = 0;
-#pragma unroll 4
-      for (int i = 0; i < ShortRuns::kWarps; ++i) sum += s.step_sums[i * 2 * kChannels + output];
+      const float sum = s.step_sums.sum(output / kChannels, output % kChannels);
       const int channel = first_channel + output % kChannels;
       if (channel < group_end)
         *at_row(arguments.tile_rows + s.offsets[kTileRows] + channel,

@@ -46,20 +46,20 @@ inline Division best_division(int64_t channel_tiles, int64_t blocks_of_part, int
 struct Arguments {
   Ss2dBackward p;
   ProjectedRows layout;
-  int length, x_bytes, y_bytes;  // of a pixel
-  int direction, directions;     // of this launch: the first, and how many
-  int tiles_per_part, parts;     // of channels
-  float* grad_x;                 // (B, H*W, D): the scans' part
-  float* direction_grads;        // (directions, B, H*W, D): the same of a launch
-  float* grad_projected_x;       // (B, H*W, 4, R+2N)
-  float* adjoint;                // (4, B, tiles - 1, N, D): before the last tile, after each
-  float* projected_parts;        // (parts, B, H*W, 4, R+2N): the sum's own place if
-                                 // there is one part
-  float* parameters;             // (4, channel tiles, DirectionParameters::size)
-  float* tile_rows;              // (directions, B, tiles, rows, D) of a launch
-  float* image_rows;             // (4, B, rows, D)
-  float* product_parts;          // of the matrix products, in the place of what the
-                                 // scans needed
+  int length, x_bytes, y_bytes, grad_bytes;  // of a pixel; the last of the projected numbers' gradients
+  int direction, directions;                 // of this launch: the first, and how many
+  int tiles_per_part, parts;                 // of channels
+  float* grad_x;                             // (B, H*W, D): the scans' part
+  float* direction_grads[kDirections];       // of one direction each, or all the same
+  float* grad_projected_x;                   // (B, H*W, 4, R+2N)
+  float* adjoint;                            // (4, B, tiles - 1, N, D): before the last tile, after each
+  float* projected_parts;                    // (parts, B, H*W, 4, R+2N): the sum's own place if
+                                             // there is one part
+  float* parameters;                         // (4, channel tiles, DirectionParameters::size)
+  float* tile_rows;                          // (directions, B, tiles, rows, D) of a launch
+  float* image_rows;                         // (4, B, rows, D)
+  float* product_parts;                      // of the matrix products, in the place of what the
+                                             // scans needed
 
   explicit Arguments(const Ss2dBackward& problem)
       : p(problem),
@@ -67,12 +67,13 @@ struct Arguments {
         length(int(p.length())),
         x_bytes(int(p.dim) * (p.type == Type::kFloat32 ? 4 : 2)),
         y_bytes(int(p.dim) * 4),
+        grad_bytes(int(numbers()) * 4),
         direction(0),
         directions(1) {}
 
   int64_t tiles() const { return divide_up(p.length(), kTile); }
   int64_t pixels() const { return p.batch * p.length(); }
-  int64_t numbers() const { return kDirections * p.projected(); }
+  constexpr int64_t numbers() const { return kDirections * p.projected(); }
 
   // Takes the arrays from the workspace; returns how many floats they are.
   int64_t place(int multiprocessors) {
@@ -91,7 +92,7 @@ struct Arguments {
     adjoint = workspace.take(kDirections * p.batch * (tiles() - 1) * p.state * p.dim);
     projected_parts = parts == 1 ? grad_projected_x : workspace.take(parts * pixels() * numbers());
     tile_rows = workspace.take(directions * p.batch * tiles() * rows * p.dim);
-    direction_grads = directions == 1 ? grad_x : workspace.take(directions * pixels() * p.dim);
+    for (float*& grads : direction_grads) grads = directions == 1 ? grad_x : workspace.take(pixels() * p.dim);
     image_rows = workspace.take(kDirections * p.batch * rows * p.dim);
     return larger(workspace.used, products.used);
   }
@@ -202,9 +203,8 @@ struct Storage {
   BackwardValues values;
   Shared<float> grad_raw;  // of dt before softplus
   PixelTable pixels;
-  Shared<float> step_sums;  // [warp][of the bias, of D][channel]
+  StepSums step_sums;       // of the bias and of D
   Shared<int64_t> offsets;  // by Offset
-  Shared<float*> grad_x;    // of the direction
   RowBuffer rows;
   Shared<float> parameters;    // DirectionParameters of two tiles
   Shared<float> grad_dt_rows;  // [rank][step]
@@ -220,7 +220,7 @@ struct WeightGradients {
   static constexpr int kRanks = ProjectedRows::kRankTile, kParts = 4, kSize = kRanks * kChannels;
   __host__ __device__ static int units(const ProjectedRows& layout) { return layout.rank_tiles * kParts; }
 
-  __device__ static void multiply(const Storage& s, int unit) {
+  __device__ static void multiply(const Storage& s, unsigned unit) {
     const int lane_group = threadIdx.x % 32 / 4, lane = threadIdx.x % 4, row = s.rows.layout.dt_row;
     const int rank = unit / kParts * kRanks + lane_group, first_step = unit % kParts * (kTile / kParts);
     const int number = (first_step + lane) * row + rank,
@@ -255,7 +255,7 @@ struct RowGradients {
   static constexpr int kSteps = 16, kParts = kTile / kSteps;
   __device__ static int units(const ProjectedRows& layout) { return layout.rank_tiles * kParts; }
 
-  __device__ static void add(const Storage& s, const DirectionParameters& parameters, int unit) {
+  __device__ static void add(const Storage& s, const DirectionParameters& parameters, unsigned unit) {
     const int lane_group = threadIdx.x % 32 / 4, lane = threadIdx.x % 4;
     const int first_step = unit % kParts * kSteps, rank_tile = unit / kParts;
     const int grad = ((first_step + lane_group) / 4 * kChannels + lane) * 4 + lane_group % 4;
@@ -283,9 +283,8 @@ __host__ __device__ Storage::Storage(Memory& memory, const ProjectedRows& layout
     : values(memory),
       grad_raw(memory.template take<float>(kTileSize, "grad_raw")),
       pixels(memory),
-      step_sums(memory.template take<float>(ShortRuns::kWarps * 2 * kChannels, "step_sums")),
+      step_sums(memory),
       offsets(memory.template take<int64_t>(kOffsets, "offsets")),
-      grad_x(memory.template take<float*>(1, "grad_x")),
       rows(memory, layout, 1),
       parameters(memory.template take<float>(2 * DirectionParameters::size(layout), "parameters")),
       grad_dt_rows(
@@ -293,11 +292,10 @@ __host__ __device__ Storage::Storage(Memory& memory, const ProjectedRows& layout
       weight_parts(memory.template take<float>(WeightGradients::units(layout) * WeightGradients::kSize,
                                                "weight_parts")) {}
 
-// Adds up dB or dC of the block's channels into its part of one tile; `part` is at B or C of pixel 0, and
-// `pitch` leads to the next pixel.
+// Adds up dB or dC of the block's channels into its part of one tile; `part` is at B or C of pixel 0.
 __device__ inline void write_matrix(const Place<ShortRuns>& at, const MatrixGradients::Values& values,
                                     const Arguments& arguments, const PixelTable& pixels, int tile, int group,
-                                    float* part, int pitch, bool accumulate) {
+                                    float* part, bool accumulate) {
   const ChannelSums sums(at, values);
   const int step = at.step(sums.step);
   if (tile * kTile + step >= arguments.length) return;
@@ -305,7 +303,7 @@ __device__ inline void write_matrix(const Place<ShortRuns>& at, const MatrixGrad
   for (int j = 0; j < ChannelSums::kCount; ++j) {
     const int state = group * kGroup + sums.state + j;
     if (state >= arguments.layout.state) continue;
-    float* to = at_row(part, pixels.at(tile, step), pitch) + state;
+    float* to = at_row_of_bytes(part, pixels.at(tile, step), arguments.grad_bytes) + state;
     *to = accumulate ? *to + sums.values[j] : sums.values[j];
   }
 }
@@ -341,10 +339,9 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
   const Rows rows(p);
   const int direction = arguments.direction + position.launched, groups = layout.state_padded / kGroup;
   const int tiles = int(divide_up(arguments.length, kTile)), saved = tiles - 1;
-  const int pitch = kDirections * int(p.projected());
   const auto projected_part = [&] {
     const Position here = position.anew();
-    return arguments.projected_parts + (here.part * p.batch + here.batch) * p.length() * pitch +
+    return arguments.projected_parts + (here.part * p.batch + here.batch) * p.length() * arguments.numbers() +
            direction * p.projected();
   };
 
@@ -363,7 +360,6 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
     s.offsets[kBorders + 1] = (sequence * saved + position.tile) * of_states;
     s.offsets[kTileRows] =
         ((position.launched * p.batch + position.batch) * tiles + position.tile) * rows.count() * p.dim;
-    s.grad_x[0] = arguments.direction_grads + position.launched * p.batch * p.length() * p.dim;
   }
   s.pixels.fill(p, direction, position.tile);
   __syncthreads();
@@ -452,7 +448,8 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
         chain.run(s.values, start, false);
       }
       __syncthreads();
-      if (adds && group == groups - 1 && left > 0) before = static_cast<float*>(s.grad_x[0])[item];
+      if (adds && group == groups - 1 && left > 0)
+        before = arguments.direction_grads[position.launched][item];
       backward.gradients<false>(at, s.values, B, C, parameters.rates, group, matrices, sums);
 
       // With one group of states the sums over channels stay in registers until the last tile.
@@ -460,8 +457,8 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
         const bool accumulate = groups > 1 && channel_tile > first_tile;
         const int tile = computed_anew(position.tile);
         float* to = projected_part() + p.rank;
-        write_matrix(at, matrices.B, arguments, s.pixels, tile, group, to, pitch, accumulate);
-        write_matrix(at, matrices.C, arguments, s.pixels, tile, group, to + p.state, pitch, accumulate);
+        write_matrix(at, matrices.B, arguments, s.pixels, tile, group, to, accumulate);
+        write_matrix(at, matrices.C, arguments, s.pixels, tile, group, to + p.state, accumulate);
         matrices.clear();
       }
       if (group == groups - 1) {
@@ -470,33 +467,33 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
         s.grad_raw[at.items()] = grad_raw;
         if (left > 0) {
           const float skip = parameters.values[parameters.D(at.channel)];
-          static_cast<float*>(s.grad_x[0])[item] =
+          arguments.direction_grads[position.launched][item] =
               before + fmaf(float(s.values.dt[at.items()]), sums.input, skip * dy);
         }
-        // Of the bias and of D.
-        const float sum = sum_items(at, grad_raw, dy * u);
-        if (at.quarter < 2) s.step_sums[(at.warp * 2 + at.quarter) * kChannels + at.channel] = sum;
+        s.step_sums.add(at, grad_raw, dy * u);
       }
       __syncthreads();
 
       const Chain rates(computed_anew(threadIdx.x));
-      if (rates.active && first_channel + rates.channel < dim) {
+      if (rates.active) {
         const int state = group * kGroup + rates.state;
         const float2 sum = sum_warps(s.values.warps.decay, rates);
-        float* to =
-            at_row(arguments.tile_rows + s.offsets[kTileRows] + first_channel + rates.channel, state, dim);
-        if (state < layout.state) *to = sum.x;
-        if (state + 1 < layout.state) to[dim] = sum.y;
+        if (first_channel + rates.channel < dim) {
+          float* to =
+              at_row(arguments.tile_rows + s.offsets[kTileRows] + first_channel + rates.channel, state, dim);
+          if (state < layout.state) *to = sum.x;
+          if (state + 1 < layout.state) to[dim] = sum.y;
+        }
       }
       if (group < groups - 1) __syncthreads();
     }
 
     // The products of the gradient of dt with the projected numbers, summed over steps, and with the weights,
     // summed over channels, are shared out among the warps, from the last on: the first were adding up.
-    const int weight_units = WeightGradients::units(layout),
-              units = weight_units + RowGradients::units(layout);
+    const unsigned weight_units = WeightGradients::units(layout);
+    const unsigned units = weight_units + RowGradients::units(layout);
 #pragma unroll 1
-    for (int unit = ShortRuns::kWarps - 1 - computed_anew(threadIdx.x) / 32; unit < units;
+    for (unsigned unit = ShortRuns::kWarps - 1 - unsigned(computed_anew(threadIdx.x)) / 32; unit < units;
          unit += ShortRuns::kWarps)
       if (unit < weight_units)
         WeightGradients::multiply(s, unit);
@@ -509,14 +506,8 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
 #pragma unroll 1
     for (int output = threadIdx.x; output < outputs; output += ShortRuns::kThreads) {
       const int channel = output % kChannels, r = output / kChannels;
-      float sum = 0;
-      if (r < layout.rank) {
-        sum = WeightGradients::sum(s, r, channel);
-      } else {
-#pragma unroll 4
-        for (int i = 0; i < ShortRuns::kWarps; ++i)
-          sum += s.step_sums[(2 * i + r - layout.rank) * kChannels + channel];
-      }
+      const float sum =
+          r < layout.rank ? WeightGradients::sum(s, r, channel) : s.step_sums.sum(r - layout.rank, channel);
       if (first_channel + channel < dim)
         *at_row(arguments.tile_rows + s.offsets[kTileRows] + first_channel + channel, int(rows.weight()) + r,
                 dim) = sum;
@@ -528,7 +519,8 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
   for (int i = threadIdx.x; i < kTile * layout.rank; i += ShortRuns::kThreads) {
     const int step = i % kTile;
     if (position.tile * kTile + step < arguments.length)
-      at_row(to, s.pixels.at(position.tile, step), pitch)[i / kTile] = s.grad_dt_rows[i];
+      at_row_of_bytes(to, s.pixels.at(position.tile, step), arguments.grad_bytes)[i / kTile] =
+          s.grad_dt_rows[i];
   }
 }
 
@@ -636,7 +628,7 @@ const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, Stream str
     error = run_directions(arguments, direction, stream);
   if (!error && arguments.directions > 1)
     error = sum_parts({1, arguments.directions, arguments.pixels() * p.dim, Type::kFloat32,
-                       arguments.direction_grads, arguments.grad_x},
+                       arguments.direction_grads[0], arguments.grad_x},
                       stream);
   if (error) return error;
   const int64_t parameters = kDirections * Rows(p).count() * p.dim;

@@ -205,16 +205,17 @@ struct DirectionParameters {
     const float first = values[bias(at.channel)];
     float sums[4] = {first, first, 0, 0};
     const int column = at.step(at.channel * Team::kSteps / 8) * rows.layout.dt_row + at.quarter;
-    const int lane_weights = weights(0, at.thread % 32);
+    const int lane_weights = weights(0, at.lane);
+    int rank_tile = 0;
 #pragma unroll 1
-    for (int rank_tile = 0; rank_tile < rows.layout.rank_tiles; ++rank_tile) {
+    do {
       const float4 w = load4(values, lane_weights + kWeights * rank_tile);
       Split<float, 2> numbers;
 #pragma unroll
       for (int j = 0; j < 2; ++j)
         numbers.set(j, rows.numbers[column + ProjectedRows::kRankTile * rank_tile + 4 * j]);
       multiply_add_stacked(sums, {w.x, w.y, w.z, w.w}, numbers);
-    }
+    } while (++rank_tile < rows.layout.rank_tiles);
 #pragma unroll
     for (int i = 0; i < Team::kItems; ++i) items[i] = sums[i] + sums[i + 2];
   }
