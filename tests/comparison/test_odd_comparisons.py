@@ -33,6 +33,7 @@ def test_one_case_has_a_mean_and_no_deviation(pretender, compare, make_data_set,
     score = read_record(tmp_path / "out")["systems"][0]["scores"]["dsc"]
     assert cells(lines(), "nnU-Net")[3] == f"{score['mean']:.4f}"
     assert "- Scores: mean over 1 held-out case; NSD at a tolerance of 1." in lines()
+    assert not any(line.startswith("Of the means") for line in lines())
     assert "- No p: too few: 1 case differs, and the test needs 6." in lines()
 
 
@@ -59,6 +60,7 @@ def test_one_fold_and_seed_are_one_training(pretender, compare, tmp_path, lines)
     assert compare(*TWO, "--folds", "0", "--seeds", "1") == 0
     assert any(", fold 0, seed 0, batch 2," in line for line in lines())
     assert not any("trainings" in line or "over seeds" in line for line in lines())
+    assert "Of the means: 95 % bootstrap intervals over cases:" in lines()
 
 
 def test_one_system_has_no_test(pretender, compare, lines):

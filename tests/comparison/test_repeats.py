@@ -75,7 +75,17 @@ def test_runs_are_pooled_by_case_with_the_spread_over_folds_and_seeds_apart(pret
     assert test["difference"] == pytest.approx(np.mean(differences))
     markdown = (out / "comparison.md").read_text()
     assert "folds 0, 1, 2, seeds 0, 1: 6 trainings" in markdown
-    assert "of the mean DSC over seeds: nnU-Net 0." in markdown
+    assert (
+        "Of the means: 95 % bootstrap intervals over cases, and standard deviations (divided by n - 1) over folds"
+        in markdown
+    )
+    assert "| system | DSC, 95 % | DSC over folds | DSC over seeds | NSD, 95 % |" in markdown
+    first = record["systems"][0]["scores"]["dsc"]
+    shown = [
+        " to ".join(f"{end:.4f}" for end in first["interval"]),
+        *(f"{first[k]:.4f}" for k in ("fold_std", "seed_std")),
+    ]
+    assert f"| nnU-Net | {' | '.join(shown)} |" in markdown
     page = (out / "comparison.html").read_text()
     assert 'href="segresnet/fold_2_seed_1/report.html"' in page
     assert "validation cases of the folds" in page

@@ -38,7 +38,8 @@ def test_two_methods_are_rows_beside_the_networks(pretender, tmp_path, monkeypat
     mean, std = (record["simple"][1]["scores"]["f1"][key] for key in ("mean", "std"))
     assert f"| nearest neighbour | – | – | {mean:.4f} ± {std:.4f} | – | – | – |" in markdown
     assert "Without a network, and not tested: two thresholds: cells are what lies between" in markdown
-    assert re.search(r"interval over cases of the mean F1: nnU-Net .*; nearest neighbour 0\.", markdown)
+    assert "Of the means: 95 % bootstrap intervals over cases:\n\n| system | F1, 95 % |" in markdown
+    assert re.search(r"\| nearest neighbour \| 0\.\d{4} to 0\.\d{4} \|", markdown)
     with open(out / "comparison.csv", newline="") as file:
         lines = {line["name"]: line for line in csv.DictReader(file)}
     assert float(lines[NAMES[0]]["f1_as_published_mean"]) == record["simple"][0]["scores"]["f1"]["mean"]

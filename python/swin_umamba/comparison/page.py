@@ -11,7 +11,7 @@ from ..common.files import replace_atomically
 from ..common.pages import Pages
 from .folder import ComparisonFolder
 from .record import ComparisonRecord, FinishedRow
-from .report import explanations, table_columns, table_row
+from .report import explanations, spread_columns, spread_rows, spread_title, table_columns, table_row
 
 _PAGES = Pages("swin_umamba.comparison")
 
@@ -40,6 +40,9 @@ def write_page(folder: ComparisonFolder, record: ComparisonRecord) -> None:
         record=record,
         columns=table_columns(record),
         rows=rows,
+        spread_title=spread_title(record),
+        spread_columns=spread_columns(record),
+        spread_rows=spread_rows(record),
         explanations=explanations(record),
         panel=None if picture is None else Markup("data:image/png;base64," + base64.b64encode(picture).decode()),
     )

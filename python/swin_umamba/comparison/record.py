@@ -356,12 +356,12 @@ def _cautions(
     unit = "cases" if groups is None else "groups"
     seeds = 1 if repeats is None else len(repeats.seeds)
     trained = "once. Another seed, or a longer training," if seeds == 1 else f"with {seeds} seeds. A longer training"
+    tests = [row.against_first.get(keys[0]) for row in done] if keys else []
+    tested = [test for test in tests if test and test.p is not None]
     if len(rows) > 1:
-        cautions.append(
-            f"Each system was trained {trained} may give another ranking; the test is over "
-            + ("cases, and takes them" if groups is None else "groups of cases, and takes the groups")
-            + " to be independent."
-        )
+        over = "cases, and takes them" if groups is None else "groups of cases, and takes the groups"
+        independent = f"; the test is over {over} to be independent" if tested else ""
+        cautions.append(f"Each system was trained {trained} may give another ranking{independent}.")
     if done[0].held_out_from == "validation":
         folds = "folds" if repeats is not None and len(repeats.folds) > 1 else "fold"
         cautions.append(f"The scored cases are the validation cases of the {folds}; there are no labelled test cases.")
@@ -369,8 +369,6 @@ def _cautions(
     n_units = len(set(map(groups.__getitem__, cases))) if groups else len(cases)
     if n_units < FEW_CASES:
         cautions.append(f"Few {unit} ({n_units}): means and standard deviations of so few say little about others.")
-    tests = [row.against_first.get(keys[0]) for row in done] if keys else []
-    tested = [test for test in tests if test and test.p is not None]
     if tested and min(test.n - test.ties for test in tested) < needed_cases(len(tested)):
         cautions.append(
             f"With {len(tested)} tests, a corrected p below 0.05 takes at least {needed_cases(len(tested))} "

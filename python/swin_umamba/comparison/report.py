@@ -142,8 +142,6 @@ def explanations(record: ComparisonRecord) -> list[str]:
         + (f", the deviation over their {record.n_groups} groups" if (record.n_groups or 0) > 1 else "")
         + (f"; NSD {_tolerance(record)}." if "nsd" in record.metrics else "."),
         *(f"Without a network, and not tested: {row.title}: {row.how}." for row in record.simple),
-        *_intervals(record),
-        *_spread_over_repeats(record),
         *_further_measures(record),
         *_scores_by_other_rules(record),
         *_tests(record),
@@ -208,36 +206,49 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _spread_over_repeats(record: ComparisonRecord) -> list[str]:
-    lines = []
-    for key in record.metrics:
-        for name, over in (("fold_std", "folds"), ("seed_std", "seeds")):
-            shown = [
-                f"{row.title} {_form(key).format(deviation)}"
-                for row in record.finished
-                if (deviation := getattr(row.scores[key], name)) is not None
-            ]
-            if shown:
-                lines.append(
-                    f"Standard deviation (divided by n - 1) of the mean {PAPER_METRICS[key]} over {over}: "
-                    f"{'; '.join(shown)}."
-                )
-    return lines
+_SPREADS = {
+    "interval": "{name}, 95 %",
+    "fold_std": "{name} over folds",
+    "seed_std": "{name} over seeds",
+}
 
 
-def _intervals(record: ComparisonRecord) -> list[str]:
-    lines = []
-    for key in record.metrics:
-        shown = [
-            f"{row.title} {' to '.join(map(_form(key).format, interval))}"
-            for row in record.scored
-            if key in row.scores and (interval := row.scores[key].interval)
-        ]
-        if shown:
-            lines.append(
-                f"95 % bootstrap interval over {record.unit}s of the mean {PAPER_METRICS[key]}: {'; '.join(shown)}."
-            )
-    return lines
+def spread_columns(record: ComparisonRecord) -> list[str]:
+    """Headings of the second table, of how sure the means are; empty where nothing is known of it."""
+    columns = [heading.format(name=PAPER_METRICS[key]) for key, _, heading in _known_spreads(record)]
+    return ["system", *columns] if columns else []
+
+
+def spread_rows(record: ComparisonRecord) -> list[list[str]]:
+    """The second table in words: a row for each system that has scores."""
+    rows = []
+    for row in record.scored:
+        cells = []
+        for key, name, _ in _known_spreads(record):
+            value = getattr(row.scores.get(key), name, None)
+            values = value if isinstance(value, tuple) else (value,)
+            cells.append(DASH if value is None else " to ".join(map(_form(key).format, values)))
+        rows.append([row.title, *cells])
+    return rows
+
+
+def spread_title(record: ComparisonRecord) -> str:
+    """What the second table shows."""
+    kinds = {name for _, name, _ in _known_spreads(record)}
+    parts = [f"95 % bootstrap intervals over {record.unit}s"] if "interval" in kinds else []
+    over = [what for name, what in (("fold_std", "folds"), ("seed_std", "seeds")) if name in kinds]
+    parts += [f"standard deviations (divided by n - 1) over {' and over '.join(over)}"] if over else []
+    return f"Of the means: {', and '.join(parts)}"
+
+
+def _known_spreads(record: ComparisonRecord) -> list[tuple[str, str, str]]:
+    """Metric, field of its `Score` and heading, for what some system has."""
+    return [
+        (key, name, heading)
+        for key in record.metrics
+        for name, heading in _SPREADS.items()
+        if any(key in row.scores and getattr(row.scores[key], name) is not None for row in record.scored)
+    ]
 
 
 def _form(key: str) -> str:
@@ -308,6 +319,7 @@ def _markdown(record: ComparisonRecord) -> str:
         "|---|" + "---:|" * (len(columns) - 1),
         *("| " + " | ".join(map(_escaped, row)) + " |" for row in rows),
         "",
+        *_spread_table(record),
         *(f"- {_escaped(line)}" for line in explanations(record)),
         "",
     ]
@@ -315,6 +327,20 @@ def _markdown(record: ComparisonRecord) -> str:
         lines += ["Before you quote these numbers:", "", *(f"- {_escaped(line)}" for line in record.cautions), ""]
     lines += ["```bash", record.command, "```", ""]
     return "\n".join(lines)
+
+
+def _spread_table(record: ComparisonRecord) -> list[str]:
+    columns = spread_columns(record)
+    if not columns:
+        return []
+    return [
+        f"{spread_title(record)}:",
+        "",
+        "| " + " | ".join(columns) + " |",
+        "|---|" + "---:|" * (len(columns) - 1),
+        *("| " + " | ".join(map(_escaped, row)) + " |" for row in spread_rows(record)),
+        "",
+    ]
 
 
 def summary_table(record: ComparisonRecord) -> Table:
