@@ -94,12 +94,16 @@ class FoundValues:
     ----------
     grey, colours : dict
         From value, or number of a colour (``0xrrggbb``), to a file that has it; some more than labels of 8 bits alone.
+    most_together : int
+        The largest number of values beside 0 in one file.
     """
 
     grey: dict[int, Path] = field(default_factory=dict)
     colours: dict[int, Path] = field(default_factory=dict)
+    most_together: int = 0
 
     def add(self, codes: np.ndarray, is_colour: bool, path: Path) -> None:
+        self.most_together = max(self.most_together, np.count_nonzero(codes))
         known = self.colours if is_colour else self.grey
         for value in codes.tolist():
             if len(known) <= _MOST_LABELS + 1:
@@ -233,6 +237,7 @@ def resolve_rule(
         )
     if names is None:
         _want_sharp(values, as_colours)
+        _want_one_white(found)
         labels, mapped = _unnamed(values, as_colours)
         notes = []
     else:
@@ -251,6 +256,16 @@ def _want_sharp(values: Mapping[int, Path], as_colours: bool) -> None:
         raise UserError(
             f"masks hold 255 and values just below, such as {soft[0]} in {values[soft[0]]}, as of soft edges or JPEG; "
             f"--threshold 128 makes one class of them, or name all values by --labels"
+        )
+
+
+def _want_one_white(found: FoundValues) -> None:
+    """Refuse masks of 0 and 1 beside masks of 0 and 255, which are most likely of one class."""
+    white = found.grey.keys() - {0}
+    if white == {1, _WHITE} and not found.colours and found.most_together == 1:
+        raise UserError(
+            f"some masks hold 1, such as {found.grey[1]}, others 255, such as {found.grey[_WHITE]}, and none holds "
+            f"both; --threshold 1 makes one class of them, --labels NAME=1,OTHER=255 two"
         )
 
 

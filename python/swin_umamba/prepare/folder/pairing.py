@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class NameForm:
     @classmethod
     def parse(cls, text: str) -> NameForm:
         """Read a form such as ``*_mask``, with a star for the shared part."""
-        prefix, star, suffix = text.partition("*")
+        prefix, star, suffix = unicodedata.normalize("NFC", text).partition("*")
         if not star or "*" in suffix:
             raise UserError(f"{one_line(text, 80)!r} is no form of names; write a star for what image and mask share")
         return cls(prefix, suffix)
@@ -91,7 +92,8 @@ def list_images(folder: Path) -> dict[str, Path]:
         ending = image_ending(path, ENDINGS + JPEG_ENDINGS)
         if ending is None:
             continue
-        stem = path.relative_to(folder).as_posix()[: -len(ending)]
+        # Systems write one letter with its accent in two ways.
+        stem = unicodedata.normalize("NFC", path.relative_to(folder).as_posix()[: -len(ending)])
         if stem in found:
             raise UserError(f"{found[stem]} and {path} have one name; keep one, or rename one")
         found[stem] = path

@@ -20,7 +20,7 @@ from .mask_values import LabelName, MaskRule, number_labels, parse_label_names, 
 from .options import FolderOptions
 from .pairing import NameForm, Pair, Pairing, list_images, pair_files
 from .splits import choose_test_cases
-from .survey import ImageKind, look_at, mask_forms_by_class
+from .survey import UNNAMED, ImageKind, look_at, mask_forms_by_class
 
 _PNG_TYPES = ("bool", "uint8", "uint16")
 _SHOWN_VALUES = 12
@@ -77,8 +77,12 @@ def plan(
     questions = []
     if len(pairing.mask_forms) > 1:
         classes = mask_forms_by_class(pairing.mask_forms)
+        if names is None and not options.mask_names:
+            _want_classes(pairing, classes)
         labels, by_form = _class_labels(classes, names)
         said = {str(form): label for form, label in by_form.items()}
+        held = Counter(form for pair in pairing.pairs for form in pair.masks)
+        notes.append(f"masks by class: {', '.join(f'{name} of {held[form]} images' for name, form in classes.items())}")
         if survey.n_overlapping:
             notes.append(f"classes overlap in {survey.n_overlapping} cases; there the later one of the list is kept")
             questions.append(f"classes overlap in {survey.n_overlapping} cases; say which is kept")
@@ -166,6 +170,19 @@ def _paired(images: Path, masks: Path, options: FolderOptions, by_channel: bool)
     if doubled := [case for case, count in counts.items() if count > 1]:
         raise UserError(f"two images would become the case {doubled[0]}; rename one")
     return pairing
+
+
+def _want_classes(pairing: Pairing, classes: Mapping[str, NameForm]) -> None:
+    """Refuse two masks of an image of which one tells no class: it may be another version, or a second object."""
+    if (unnamed := classes.get(UNNAMED)) is None:
+        return
+    for pair in pairing.pairs:
+        if unnamed in pair.masks and len(pair.masks) > 1:
+            other = next(form for form in pair.masks if form != unnamed)
+            raise UserError(
+                f"{pair.image} has two masks, {pair.masks[unnamed].name} and {pair.masks[other].name}; keep one, or "
+                f"say what they are: --labels 'a={unnamed},a={other}' makes one class of both, a= and b= two"
+            )
 
 
 def _format_of(kinds: Mapping[str, ImageKind], pairs: Sequence[Pair]) -> tuple[str, int, list[str]]:

@@ -188,10 +188,14 @@ def _kind_of(image: StoredImage, path: Path) -> ImageKind:
     return ImageKind(image.n_axes, len(values), is_grey, str(values.dtype), has_size, as_png)
 
 
+UNNAMED = "mask"
+"""A class whose masks have no word in their names that others have not."""
+
+
 def mask_forms_by_class(forms: Sequence[NameForm]) -> dict[str, NameForm]:
     """Name the classes of which each has masks of its own by what their names differ in."""
     words = {form: (form.prefix + "/" + form.suffix).replace("/", "_").replace("-", "_").split("_") for form in forms}
     words = {form: [word for word in found if word] for form, found in words.items()}
     shared = set.intersection(*map(set, words.values()))
-    named = {" ".join(word for word in found if word not in shared) or "mask": form for form, found in words.items()}
+    named = {" ".join(word for word in found if word not in shared) or UNNAMED: form for form, found in words.items()}
     return named if len(named) == len(forms) else {str(form): form for form in forms}

@@ -1,0 +1,103 @@
+"""Folders that are easily taken for something else, as people have them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .test_folder import N, classes, filled, folders, labels_of, picture, prepared, refused, save  # noqa: F401
+
+# ruff: noqa: F811 - fixtures
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["bytes", "bits"])
+def test_masks_of_1_beside_masks_of_255_are_not_two_classes(folders, prepared, refused, packed):
+    images, masks, folder = folders
+    for number in range(N):
+        inside = classes(number) > 0
+        save(images / f"{number}.png", picture(number))
+        if number % 2:
+            save(masks / f"{number}.png", inside if packed else inside.astype(np.uint8))
+        else:
+            save(masks / f"{number}.png", 255 * inside.astype(np.uint8))
+    error = refused()
+    assert "some masks hold 1, such as" in error
+    assert "--threshold 1 makes one class of them" in error
+    description, _ = prepared("--threshold", "1")
+    assert description["labels"] == {"background": 0, "foreground": 1}
+    for number in range(N):
+        np.testing.assert_array_equal(labels_of(folder, f"{number}.png")[0], classes(number) > 0)
+
+
+def test_two_classes_of_1_and_255_are_named(filled, folders, prepared):
+    images, masks, folder = folders
+    for number in range(N):
+        save(images / f"{number}.png", picture(number))
+        save(masks / f"{number}.png", (classes(number) > 0).astype(np.uint8) * (255 if number % 2 else 1))
+    prepared("--labels", "a=1,b=255")
+    assert [labels_of(folder, f"{number}.png").max() for number in range(N)] == [1, 2] * (N // 2)
+
+
+def test_masks_that_hold_1_and_255_are_of_two_classes(filled, prepared):
+    filled((0, 1, 255))
+    description, _ = prepared()
+    assert description["labels"] == {"background": 0, "label 1": 1, "label 255": 2}
+
+
+def test_an_accent_is_the_same_in_both_ways_of_writing_it(folders, prepared):
+    images, masks, folder = folders
+    names = ("Müller 1", "Ärger", "größe é")
+    for number, name in enumerate(names):
+        save(images / f"{unicodedata.normalize('NFC', name)}.PNG", picture(number))
+        save(masks / f"{unicodedata.normalize('NFD', name)} Maß.Png", (classes(number) > 0).astype(np.uint8))
+    _, words = prepared()
+    assert "masks * Maß" in words
+    for number, name in enumerate(names):
+        assert np.array_equal(labels_of(folder, f"{name}.png")[0], classes(number) > 0)
+        assert np.array_equal(np.asarray(Image.open(folder / "imagesTr" / f"{name}_0000.png")), picture(number))
+
+
+def _with_a_second_mask(filled, masks):
+    filled((0, 255, 255))
+    more = np.zeros_like(classes(1))
+    more[30:, :9] = 255
+    save(masks / "im1_mask_1.png", more)
+    return more > 0
+
+
+def test_a_second_mask_of_one_image_is_no_class_of_its_own(filled, folders, prepared, refused):
+    more = _with_a_second_mask(filled, folders[1])
+    error = refused()
+    assert "im1.png has two masks, im1_mask.png and im1_mask_1.png; keep one, or say what they are" in error
+    description, words = prepared("--labels", "lesion=*_mask,lesion=*_mask_1")
+    assert description["labels"] == {"background": 0, "lesion": 1}
+    assert f"masks by class: mask of {N} images, 1 of 1 images" in words
+    np.testing.assert_array_equal(labels_of(folders[2])[0], (classes(1) > 0) | more)
+    np.testing.assert_array_equal(labels_of(folders[2], "im2.png")[0], classes(2) > 0)
+
+
+def test_forms_that_the_user_names_are_classes(filled, folders, prepared):
+    more = _with_a_second_mask(filled, folders[1])
+    description, _ = prepared("--mask-name", "*_mask", "--mask-name", "*_mask_1")
+    assert description["labels"] == {"background": 0, "mask": 1, "1": 2}
+    np.testing.assert_array_equal(labels_of(folders[2])[0], np.where(more, 2, classes(1) > 0))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_class_masks_that_overlap_keep_the_later_of_the_labels(folders, prepared, first):
+    images, masks, folder = folders
+    rng = np.random.default_rng(0)
+    wanted = {}
+    for number in range(N):
+        inside = {name: rng.random(picture(0).shape) < 0.3 for name in ("core", "rim")}
+        save(images / f"{number}.png", picture(number))
+        for name, mask in inside.items():
+            save(masks / name / f"{number}.png", mask.astype(np.uint8) * 255)
+        order = ("core", "rim") if first else ("rim", "core")
+        wanted[number] = np.where(inside[order[1]], 2, inside[order[0]])
+    prepared("--labels", ",".join(f"{name}={name}" for name in order))
+    for number, labels in wanted.items():
+        np.testing.assert_array_equal(labels_of(folder, f"{number}.png")[0], labels)
