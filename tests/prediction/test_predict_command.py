@@ -144,6 +144,20 @@ def test_bad_images_are_named_and_the_others_predicted(make_checkpoint, predict,
     assert len(err.splitlines()) == 1
 
 
+def test_images_in_folders_below_are_left_out_and_said(make_checkpoint, predict, images, tmp_path):
+    (images / "more").mkdir()
+    imsave(images / "more" / "b.png", random_image(40, 50), check_contrast=False)
+    words = (images, images / "out", "--checkpoint", make_checkpoint())
+    code, _, err = predict(*words)
+    assert (code, f"holds no image itself, but folders below it do, as {images / 'more' / 'b.png'}" in err) == (2, True)
+    imsave(images / "a.png", random_image(40, 50), check_contrast=False)
+    note = "are left out, such as"
+    assert note in predict(*words)[1]
+    (images / "more" / "b.png").unlink()
+    # Its own output is none.
+    assert note not in predict(*words, "--skip-existing")[1]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

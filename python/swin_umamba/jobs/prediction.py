@@ -63,7 +63,7 @@ def predict(request: PredictionRequest, find: Callable[[int], list[InputCase]] |
 
     from ..common.console import capture_output
     from ..common.progress import progress_bar
-    from ..prediction.input_cases import find_cases
+    from ..prediction.input_cases import find_cases, first_below
     from ..prediction.output_folder import OutputFolder
     from ..prediction.parts import read_part
     from ..prediction.prediction import predict_cases
@@ -102,8 +102,10 @@ def predict(request: PredictionRequest, find: Callable[[int], list[InputCase]] |
         )
     record = _record(model, predictor, request)
     output.check(source, record, request.skip_existing)
+    below = None
     if find is None:
         cases, incomplete = find_cases(source, predictor.n_channels)
+        below = first_below(source, but=output.root) if source.is_dir() else None
     else:
         cases, incomplete = find(predictor.n_channels), {}
     if part is not None:
@@ -116,6 +118,8 @@ def predict(request: PredictionRequest, find: Callable[[int], list[InputCase]] |
             f"with {model.trainer_name} of {model.files[0]} on {device} in {predictor.precision}, "
             f"images: {len(cases)}{'' if part is None else f' of part {part}'}",
         )
+        if below is not None:
+            console.print(f"note: images in folders below {source} are left out, such as {below}", soft_wrap=True)
         with progress_bar(console) as bar:
             images, tiles = bar.add_task("images", total=len(cases)), bar.add_task("", total=100)
             predictor.on_progress = lambda share: bar.update(tiles, completed=round(100 * share))

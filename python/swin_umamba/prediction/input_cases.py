@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.errors import UserError
-from ..common.images.formats import ENDINGS, JPEG_ENDINGS, PLAIN_ENDINGS, image_ending, is_hidden
+from ..common.images.formats import (
+    ENDINGS,
+    JPEG_ENDINGS,
+    PLAIN_ENDINGS,
+    files_below,
+    image_ending,
+    is_hidden,
+)
 
 _NUMBERED = re.compile(r"(.+)_(\d{4})")
 
@@ -94,8 +101,20 @@ def find_cases(location: Path, n_channels: int) -> tuple[list[InputCase], dict[s
                 )
             cases[case.identifier] = case
     if not cases and not incomplete:
+        if single is None and (below := first_below(folder)) is not None:
+            raise UserError(f"{location} holds no image itself, but folders below it do, as {below}; name one of them")
         raise UserError(f"{location} holds no image; known endings are {', '.join(ENDINGS + JPEG_ENDINGS)}")
     return [cases[identifier] for identifier in sorted(cases)], incomplete
+
+
+def first_below(folder: Path, *, but: Path | None = None) -> Path | None:
+    """An image that is not in a folder itself but in one below it, and not in ``but``; ``None`` if there is none."""
+    for path in files_below(folder):
+        if path.parent == folder or image_ending(path, ENDINGS + JPEG_ENDINGS) is None:
+            continue
+        if but is None or but.resolve() not in path.resolve().parents:
+            return path
+    return None
 
 
 def _groups(folder: Path, only_jpeg: bool) -> Iterator[tuple[str, dict[int | None, Path], str]]:

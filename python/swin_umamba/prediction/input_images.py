@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..common.errors import last_line
 from ..common.images.formats import PLAIN_ENDINGS
 from ..common.images.geometry import position_distance
 from ..common.images.nnunet_readers import READERS, NaturalImage2DIO, SimpleITKIO
+from ..common.images.reading import read_stored
 from ..common.images.stored import ImageFault
 from .grid import places
 from .input_cases import CaseError, InputCase
@@ -71,7 +73,9 @@ def choose_reader(trained_with: type[BaseReaderWriter], ending: str) -> BaseRead
     )
 
 
-def read_image(case: InputCase, trained_with: type[BaseReaderWriter], n_channels: int) -> InputImage:
+def read_image(
+    case: InputCase, trained_with: type[BaseReaderWriter], n_channels: int, is_rgb: bool = False
+) -> InputImage:
     """Read all channels of a case.
 
     Parameters
@@ -82,6 +86,8 @@ def read_image(case: InputCase, trained_with: type[BaseReaderWriter], n_channels
         The reader of the training data.
     n_channels
         Channels of the model.
+    is_rgb
+        Whether these are red, green and blue.
 
     Raises
     ------
@@ -109,6 +115,8 @@ def read_image(case: InputCase, trained_with: type[BaseReaderWriter], n_channels
                 f"(another origin or direction); resample them to one grid"
             )
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    if len(array) != n_channels and len(case.files) == 1 and case.ending in PLAIN_ENDINGS:
+        array = _as_stored_for_training(array, case.files[0], n_channels, is_rgb)
     if len(array) != n_channels:
         files = f" in {len(case.files)} files" if len(case.files) > 1 else ""
         raise CaseError(f"it has {len(array)} channels{files}, the model was trained on {n_channels}")
@@ -117,6 +125,17 @@ def read_image(case: InputCase, trained_with: type[BaseReaderWriter], n_channels
             raise CaseError(f"it holds NaN or infinite values ({path.name}); replace them")
     plain_model = trained_with.__name__ == NaturalImage2DIO.__name__
     return InputImage(array, geometries[0], reader, plain_model and case.ending not in PLAIN_ENDINGS)
+
+
+def _as_stored_for_training(array: np.ndarray, path: Path, n_channels: int, is_rgb: bool) -> np.ndarray:
+    """Channels (C, Z, H, W) of an image as ``prepare folder`` stores it: without opacity, grey once, or as a colour."""
+    if len(array) in (2, 4):
+        white = read_stored(path).white
+        if white is not None and (array[-1] == white).all():
+            array = array[:-1]
+    if len(array) == 3 and n_channels == 1 and (array[1:] == array[:1]).all():
+        return array[:1]
+    return np.repeat(array, 3, axis=0) if len(array) == 1 and is_rgb and n_channels == 3 else array
 
 
 def _read_file(reader: BaseReaderWriter, path: Any) -> tuple[np.ndarray, dict[str, Any]]:

@@ -210,7 +210,13 @@ class _Line:
         if self._skip_existing and self._output.is_done(case):
             return None
         plans = self._predictor.plans_manager
-        image = read_image(case, plans.image_reader_writer_class, self._predictor.n_channels)
+        names = [name.lower() for name in self._predictor.channel_names.values()]
+        image = read_image(
+            case,
+            plans.image_reader_writer_class,
+            self._predictor.n_channels,
+            names in (["r", "g", "b"], ["red", "green", "blue"]),
+        )
         array, pixels = image.array, None
         if self._output.wants_pixels:
             pixels = array if image.slices_are_images else array.copy()
