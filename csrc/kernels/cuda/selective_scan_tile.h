@@ -32,12 +32,6 @@ __device__ inline ChannelTile tile_of_block(const SelectiveScan& p, int64_t bloc
 
 inline int64_t channel_tiles(const SelectiveScan& p) { return p.batch * p.groups * tiles_per_group(p); }
 
-// Of a step of a sequence in an array (B, D, L).
-template <class E>
-__device__ inline E* at_step(E* array, const SelectiveScan& p, int sequence, int64_t step) {
-  return at_row(array, sequence, int(p.length)) + step;
-}
-
 inline const char* check_length(const SelectiveScan& p) {
   return p.length > 2147483647 / 4 ? "selective_scan on CUDA takes sequences of fewer than 2^29 steps"
                                    : nullptr;
