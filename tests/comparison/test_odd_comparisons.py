@@ -90,6 +90,16 @@ def test_the_others_are_told_of_without_the_first(pretender, compare, tmp_path, 
     assert any("over 8 held-out cases, the deviation over their 8 groups;" in line for line in lines())
 
 
+def test_the_command_has_the_table_of_groups_as_the_user_wrote_it(pretender, compare, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [f"disc_t{part}{case}" for part, count in (("r", 6), ("s", 8)) for case in range(count)]
+    (tmp_path / "groups.csv").write_text("case,patient\n" + "".join(f"{name},{name}\n" for name in names))
+    assert compare("--models", "nnunet", "--group-by", "groups.csv:patient") == 0
+    command = read_record(tmp_path / "out")["command"]
+    assert " --group-by groups.csv:patient " in command
+    assert f"{tmp_path}/groups.csv" not in command
+
+
 def test_the_command_names_no_sample_beside_a_data_set(pretender, compare, tmp_path):
     compare("--models", "nnunet")
     assert "--sample" not in read_record(tmp_path / "out")["command"]

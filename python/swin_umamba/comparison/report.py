@@ -252,7 +252,7 @@ def _known_spreads(record: ComparisonRecord) -> list[tuple[str, str, str]]:
 
 
 def _form(key: str) -> str:
-    return "{:.2f}" if key in ("hd95", "assd") else "{:.4f}"
+    return "{:.3f}" if key in ("hd95", "assd") else "{:.4f}"
 
 
 def _further_measures(record: ComparisonRecord) -> list[str]:

@@ -229,7 +229,7 @@ def _output(request: ComparisonRequest, systems: Sequence[ComparedSystem]) -> Pa
 def _command(request: ComparisonRequest, systems: Sequence[ComparedSystem]) -> list[str]:
     """The command with every shared setting said, so that no default matters; paths as the user wrote them."""
     pretrained = request.pretrained or next((s.settings.pretrained for s in systems if s.settings.pretrained), None)
-    paths = {"dataset": request.said.get("dataset"), "pretrained": pretrained}
+    paths = {**{name: request.said.get(name) for name in ("dataset", "group_by")}, "pretrained": pretrained}
     settings = {**shared_settings(systems[0].settings), **paths}
     assert request.models is not None
     if request.folds is not None:
