@@ -96,6 +96,33 @@ def test_a_data_set_of_series_in_numbered_folders(tmp_path):
         assert np.asarray(nibabel.load(folder / "labelsTr" / f"{name}.nii.gz").dataobj).sum() == number
 
 
+def test_masks_are_not_read_from_dicom(tmp_path, capsys):
+    for folder in ("scans", "masks"):
+        save(tmp_path / folder / "p0", make_stack(random_values()))
+    arguments = [str(tmp_path / name) for name in ("scans", "masks", "Dataset501_X")]
+    assert cli.main(["prepare", "folder", *arguments]) == 2
+    assert f"{tmp_path / 'masks'} holds DICOM, which masks are not read from; store" in capsys.readouterr().err
+
+
+def test_masks_as_dcm2niix_would_store_them(tmp_path):
+    values = random_values()
+    save(tmp_path / "scans" / "p0", make_stack(values))
+    inside = np.random.default_rng(0).random(values.shape) < 0.4
+    affine = np.diag([-0.7, -0.9, 2.5, 1.0])
+    affine[:3, 3] = 20, -30, 40
+    # From the lowest row to the highest.
+    mask = nibabel.as_closest_canonical(nibabel.Nifti1Image(inside.astype(np.uint8).T, affine))
+    (tmp_path / "masks").mkdir()
+    nibabel.save(mask, tmp_path / "masks" / "p0.nii.gz")
+    arguments = [str(tmp_path / name) for name in ("scans", "masks", "Dataset501_X")]
+    assert cli.main(["prepare", "folder", *arguments]) == 0
+    image = nibabel.load(tmp_path / "Dataset501_X" / "imagesTr" / "p0_0000.nii.gz")
+    labels = nibabel.load(tmp_path / "Dataset501_X" / "labelsTr" / "p0.nii.gz")
+    np.testing.assert_allclose(labels.affine, image.affine, atol=1e-5)
+    np.testing.assert_array_equal(np.asarray(image.dataobj).T, values)
+    np.testing.assert_array_equal(np.asarray(labels.dataobj).T, inside)
+
+
 @pytest.mark.parametrize("names", [("x_0000", "x_0001", "y_0000"), ("x_0000", "y_0000")], ids=["frames", "channels"])
 def test_the_number_of_a_channel_is_left_out_where_all_images_have_it(tmp_path, names):
     for folder in ("images", "masks"):

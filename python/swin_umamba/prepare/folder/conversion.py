@@ -12,6 +12,7 @@ from ...common.images.encoding import encoded, nifti_of
 from ...common.images.formats import NIFTI_ENDINGS, image_ending
 from ...common.images.nifti import nifti_labels
 from ...common.images.reading import open_nifti, read_stored
+from ...common.images.turning import Turn
 from ..preparation import OutputFile, copy_of
 from .mask_values import MaskRule, codes_of, labels_of, opaque, read_mask
 from .pairing import NameForm, Pair
@@ -54,19 +55,27 @@ def label_file(part: str, pair: Pair, ending: str, make_labels: Callable[[], np.
     return OutputFile(f"labels{part}/{pair.case}{ending}", sources, make)
 
 
-def labels_by_value(pair: Pair, rule: MaskRule) -> np.ndarray:
+def labels_by_value(pair: Pair, rule: MaskRule, turns: Mapping[Path, Turn]) -> np.ndarray:
     """Return the labels of a case whose one mask has all classes."""
     (path,) = pair.masks.values()
     with reading(path):
-        return labels_of(read_mask(path, threshold=rule.threshold, palette_as_colours=rule.palette_as_colours), rule)
+        mask = read_mask(path, threshold=rule.threshold, palette_as_colours=rule.palette_as_colours)
+        return _turned(labels_of(mask, rule), turns.get(path))
 
 
-def labels_by_file(pair: Pair, labels: Mapping[NameForm, int], threshold: int | None) -> np.ndarray:
+def _turned(labels: np.ndarray, turn: Turn | None) -> np.ndarray:
+    return labels if turn is None else turn.of(labels)
+
+
+def labels_by_file(
+    pair: Pair, labels: Mapping[NameForm, int], threshold: int | None, turns: Mapping[Path, Turn]
+) -> np.ndarray:
     """Return the labels of a case whose classes have a mask each; the higher label is kept where they overlap."""
     merged = None
     for form, path in sorted(pair.masks.items(), key=lambda mask: labels[mask[0]]):
         with reading(path):
-            inside = codes_of(read_mask(path, threshold=threshold), threshold)[0] != 0
+            codes, _ = codes_of(read_mask(path, threshold=threshold), threshold)
+            inside = _turned(codes, turns.get(path)) != 0
         merged = np.zeros(inside.shape, dtype=np.uint8) if merged is None else merged
         merged[inside] = labels[form]
     if merged is None:

@@ -103,7 +103,7 @@ class FoundValues:
     most_together: int = 0
 
     def add(self, codes: np.ndarray, is_colour: bool, path: Path) -> None:
-        self.most_together = max(self.most_together, np.count_nonzero(codes))
+        self.most_together = max(self.most_together, int(np.count_nonzero(codes)))
         known = self.colours if is_colour else self.grey
         for value in codes.tolist():
             if len(known) <= _MOST_LABELS + 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...common.errors import Faults, UserError
+from ...common.images.dicom.instances import dicom_files
 from ...common.images.formats import ENDINGS, JPEG_ENDINGS
 from ...common.text import one_line
 from ...datasets.group_folds import group_folds, suggested_groups
@@ -88,7 +89,7 @@ def plan(
             questions.append(f"classes overlap in {survey.n_overlapping} cases; say which is kept")
 
         def make_labels(pair: Pair) -> np.ndarray:
-            return labels_by_file(pair, by_form, options.threshold)
+            return labels_by_file(pair, by_form, options.threshold, survey.turns)
     else:
         mask_rule, more = resolve_rule(survey.values, names, options.threshold, palette_as_colours)
         labels, said = mask_rule.labels, _said_values(mask_rule)
@@ -97,8 +98,13 @@ def plan(
             questions.append(f"masks hold colours, such as {next(iter(said))}; name them")
 
         def make_labels(pair: Pair) -> np.ndarray:
-            return labels_by_value(pair, mask_rule)
+            return labels_by_value(pair, mask_rule, survey.turns)
 
+    if survey.turns:
+        notes.append(
+            f"{len(survey.turns)} masks have their axes in another order or direction than their images, such as "
+            f"{next(iter(survey.turns))}; they are turned to them"
+        )
     files = []
     for pair in pairing.pairs:
         part = "Ts" if pair.case in test else "Tr"
@@ -153,6 +159,11 @@ def _paired(images: Path, masks: Path, options: FolderOptions, by_channel: bool)
         }
         found_images = {stem: path for stem, path in found_images.items() if stem not in found_masks}
     for folder, found in ((images, found_images), (masks, found_masks)):
+        if not found and dicom_files(folder):
+            raise UserError(
+                f"{folder} holds DICOM, which masks are not read from; store them as NIfTI, as segimage2itkimage of "
+                f"dcmqi does with segmentation objects"
+            )
         if not found:
             raise UserError(f"{folder} holds no image; known endings are {', '.join(ENDINGS + JPEG_ENDINGS)}")
     pairing = pair_files(found_images, found_masks, options.image_name, options.mask_names, by_channel=by_channel)

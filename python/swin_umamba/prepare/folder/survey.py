@@ -15,6 +15,7 @@ from ...common.errors import Faults
 from ...common.images.formats import PLAIN_ENDINGS, image_ending
 from ...common.images.reading import palette_of, read_stored
 from ...common.images.stored import ImageFault, StoredImage
+from ...common.images.turning import Turn, turn_to
 from ...datasets.raw_dataset import want_one_grid
 from .mask_values import FoundValues, codes_of, opaque, read_mask, unique_values
 from .pairing import NameForm, Pair, Pairing
@@ -65,11 +66,14 @@ class Survey:
         In the masks, where one file has all classes.
     n_overlapping : int
         Cases in which masks of several classes hold one pixel.
+    turns : dict
+        By path, of the masks that lie on the grid of their images with other axes.
     """
 
     kinds: dict[str, ImageKind] = field(default_factory=dict)
     values: FoundValues = field(default_factory=FoundValues)
     n_overlapping: int = 0
+    turns: dict[Path, Turn] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class _Seen:
     values: list[tuple[np.ndarray, bool, Path]]
     palettes: list[tuple[Path, dict[int, int]]]
     overlaps: bool
+    turns: dict[Path, Turn]
     faults: list[str]
 
 
@@ -120,6 +125,7 @@ def look_at(
                         )
                         break
             survey.n_overlapping += seen.overlaps
+            survey.turns.update(seen.turns)
             on_case_done()
     faults.tell(str(pairing.pairs[0].image.parent))
     return survey
@@ -145,6 +151,7 @@ def _look(pair: Pair, several: bool, threshold: int | None, palette_as_colours: 
         image = opaque(read_stored(pair.image))
         kind = _kind_of(image, pair.image)
     values, palettes, covered, overlaps = [], [], None, False
+    turns = {}
     for path in pair.masks.values():
         with faults.caught(), reading(path):
             mask = read_mask(path, threshold=threshold, palette_as_colours=palette_as_colours)
@@ -152,6 +159,9 @@ def _look(pair: Pair, several: bool, threshold: int | None, palette_as_colours: 
             if image is not None:
                 flat = StoredImage(image.values[:1], image.n_axes, image.spacing, image.affines)
                 other = StoredImage(codes[None], mask.n_axes, mask.spacing, mask.affines)
+                if turned := turn_to(other, flat):
+                    turns[path], other = turned
+                    codes = other.values[0]
                 want_one_grid(f"image {pair.image.name}", flat, f"its mask {path}", other)
             held = unique_values(codes)
             if several:
@@ -163,7 +173,7 @@ def _look(pair: Pair, several: bool, threshold: int | None, palette_as_colours: 
                 values.append((held, is_colour, path))
                 if not palette_as_colours and (colours := palette_of(path)) is not None:
                     palettes.append((path, {int(i): int(colours[i]) for i in held if i < len(colours)}))
-    return _Seen(kind, values, palettes, overlaps, faults.found)
+    return _Seen(kind, values, palettes, overlaps, turns, faults.found)
 
 
 def _want_two_values(held: np.ndarray) -> None:
