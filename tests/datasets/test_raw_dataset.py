@@ -414,6 +414,20 @@ def test_a_case_that_stands_in_both_folders_is_refused(make_data_set, tmp_path):
         _check(folder)
 
 
+@pytest.mark.parametrize("ending", [".PNG", ".tif", ".nii.gz"])
+def test_a_case_of_another_ending_is_not_left_out_without_a_word(make_data_set, tmp_path, ending):
+    folder = make_data_set(tmp_path)
+    _describe(folder, numTraining=5)
+    for path in (folder / "imagesTr" / "disc_tr2_0000.png", folder / "labelsTr" / "disc_tr2.png"):
+        path.rename(path.with_name(path.name.replace(".png", ending)))
+    with pytest.raises(UserError, match=rf"disc_tr2_0000{ending} does not end in '.png', .* would be left out"):
+        open_raw_dataset(folder)
+    # A preview of a case that is there is none.
+    for path in [*folder.glob("*/disc_tr2*")]:
+        path.rename(path.with_name(path.name.replace("tr2", "tr1")))
+    _check(folder)
+
+
 def test_all_faults_of_a_data_set_are_told_together(make_data_set, tmp_path):
     folder = make_data_set(tmp_path, held_out=2)
     for fault in (_missing_label, _unreadable_image, _unreadable_label, _held_out_label_without_image):

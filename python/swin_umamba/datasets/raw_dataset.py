@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..common.errors import Faults, UserError, last_line
-from ..common.images.formats import JPEG_ENDINGS, LOSSY, is_hidden
+from ..common.images.formats import JPEG_ENDINGS, LOSSY, image_ending, is_hidden
 from ..common.images.geometry import position_distance
 from ..common.images.reading import read_stored
 from ..common.images.stored import ImageFault, StoredImage, as_labels
@@ -246,6 +246,7 @@ def _find_cases(
         elif has_channels:
             cases.append(Case(identifier, tuple(files[channel] for channel in sorted(files)), label))
     _find_stray_labels(labels, images, ending, set(channels), faults)
+    _find_other_endings(labels, images, ending, set(channels), faults)
     return tuple(cases), frozenset(channels)
 
 
@@ -260,6 +261,23 @@ def _find_stray_labels(labels: Path, images: Path, ending: str, identifiers: set
         if identifier not in identifiers:
             image = images / f"{identifier}_0000{ending}"
             faults.add(f"label {path} has no image {image}; add the image, or take the label out")
+
+
+def _find_other_endings(labels: Path, images: Path, ending: str, identifiers: set[str], faults: Faults) -> None:
+    """Name the cases of which image and label are there, but end in another way: nnU-Net would leave them out."""
+    if not identifiers:  # where all do, it is told otherwise, once
+        return
+    labelled = {path.name[: -len(known)] for path in labels.iterdir() if (known := image_ending(path))}
+    for path in sorted(images.iterdir()):
+        known = image_ending(path)
+        if known is None or path.name.endswith(ending) or is_hidden(path):
+            continue
+        match = re.fullmatch(r"(.+)_\d{4}", path.name[: -len(known)])
+        if match and match[1] in labelled - identifiers:
+            faults.add(
+                f"{path} does not end in {ending!r}, as dataset.json says of all files, and would be left out with its "
+                f"label; store both so, or take them out"
+            )
 
 
 @dataclass(frozen=True)
