@@ -64,9 +64,11 @@ def test_a_quaternion_that_was_rounded_is_a_turn(tmp_path, sform):
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.NII", "a.Nii.gz", "a.nii.GZ"])
 @pytest.mark.parametrize("is_packed", [False, True])
 def test_what_is_packed_is_told_by_the_content(tmp_path, name, is_packed):
-    """As ITK and FSL tell it; what is written is packed as the name says, in capitals or not."""
+    """What is written is packed as the name says, in capitals or not; a file of another case of letters is another."""
     content = _write(tmp_path / "made.nii").read_bytes()
     path = tmp_path / name
+    if not path.name.islower():
+        _write(tmp_path / name.lower(), VALUES + 1)
     path.write_bytes(gzip.compress(content) if is_packed else content)
     for image in (read_stored(path), read_stored_labels(path)):
         np.testing.assert_array_equal(image.values[0], VALUES.T)

@@ -63,7 +63,8 @@ def read_nifti(path: Path) -> StoredImage:
 def open_nifti_image(path: Path) -> nibabel.Nifti1Image:
     """Open a NIfTI-1 or NIfTI-2 file; its voxels are read when they are asked for.
 
-    Whether it is packed by gzip is told by its first bytes: ITK and FSL open ``.nii`` and ``.nii.gz`` of either kind.
+    Whether it is packed by gzip is told by its first bytes. nibabel goes by the name, and takes ``a.Nii`` for another
+    file, ``a.nii``.
 
     Raises
     ------
@@ -149,7 +150,7 @@ def _with_header(array: np.ndarray, header: nibabel.Nifti1Header) -> nibabel.Nif
 
 
 def write_nifti(path: Path, image: nibabel.Nifti1Image) -> None:
-    """Write an image, packed where the name says so, in capitals or not: nibabel refuses ``.Nii`` and ``.nii.Gz``."""
+    """Write an image to just this file, packed where its name says so: nibabel would write ``a.nii`` for ``a.Nii``."""
     with open(path, "wb") as file:
         if path.name.lower().endswith(".gz"):
             with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1, mtime=0) as packed:
