@@ -100,6 +100,15 @@ def test_the_command_has_the_table_of_groups_as_the_user_wrote_it(pretender, com
     assert f"{tmp_path}/groups.csv" not in command
 
 
+def test_the_page_names_no_folder_above(pretender, compare, tmp_path):
+    pretender.failures["segresnet"] = f"cannot read {tmp_path}/out/segresnet/train.log"
+    assert compare(*TWO) == 1
+    page = (tmp_path / "out" / "comparison.html").read_text()
+    assert str(tmp_path) not in page
+    assert "segresnet failed" in page.lower()
+    assert "--output out" in page
+
+
 def test_the_command_names_no_sample_beside_a_data_set(pretender, compare, tmp_path):
     compare("--models", "nnunet")
     assert "--sample" not in read_record(tmp_path / "out")["command"]

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from ..common.files import replace_atomically
 from ..common.pages import Pages
+from ..runs.paths import command_from, text_from
 from .folder import ComparisonFolder
 from .record import ComparisonRecord, FinishedRow
 from .report import explanations, spread_columns, spread_rows, spread_title, table_columns, table_row
@@ -34,10 +35,13 @@ def write_page(folder: ComparisonFolder, record: ComparisonRecord) -> None:
         }
         for row in record.rows
     ]
+    start = folder.root.parent
     page = _PAGES.render(
         "comparison.html.j2",
         title=f"Comparison on {record.dataset or 'the data set'}",
         record=record,
+        cautions=[text_from(start, caution) for caution in record.cautions],
+        command=command_from(start, record.command),
         columns=table_columns(record),
         rows=rows,
         spread_title=spread_title(record),

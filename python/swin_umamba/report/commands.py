@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..common.settings import no_option_of, option_of
+from ..runs.paths import settings_from
 from ..runs.record import FinishedRun
 from ..runs.settings import OF_PRETRAINED, PRETRAINABLE
-from .paths import settings_from
 
 
 def training_arguments(settings: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from ..common.pages import Pages
 from ..common.progress import clock
 from ..common.setting_kinds import spell
 from ..figures import MISTAKES, class_colour, numbers_classes
+from ..runs.paths import settings_from, text_from
 from ..runs.record import FinishedRun, RunRecord, Timings, read_run
 from ..runs.result_files import describe_files
 from ..runs.settings import OF_PRETRAINED, Settings
@@ -25,7 +26,6 @@ from .charts import draw_curves, draw_distributions, draw_scores_over_size
 from .commands import make_commands
 from .data_summary import describe_data
 from .example_pictures import make_gallery
-from .paths import settings_from, text_from
 from .pretrained_summary import summarise_pretrained
 from .score_tables import (
     DEFINITIONS,

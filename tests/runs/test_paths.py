@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from swin_umamba.report.paths import path_from, text_from
+from swin_umamba.runs.paths import command_from, path_from, text_from
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,12 @@ from swin_umamba.report.paths import path_from, text_from
 )
 def test_a_path_names_no_folder_of_a_person(path, wanted):
     assert path_from(Path("/home/one/results"), path) == wanted
+
+
+def test_paths_of_a_command():
+    command = "train /home/one/raw/D1 --group-by '/home/one/my table.csv:patient' --patch-size 32 32 --output out"
+    wanted = "train ../raw/D1 --group-by '../my table.csv:patient' --patch-size 32 32 --output out"
+    assert command_from(Path("/home/one/results"), command) == wanted
 
 
 def test_paths_inside_of_a_sentence():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from pathlib import Path
 
-from ..runs.settings import Settings
+from .settings import Settings
 
 # Folders whose folders bear the names of people.
 _OF_PEOPLE = ("home", "Users")
@@ -37,6 +38,11 @@ def settings_from(start: Path, settings: Settings) -> Settings:
         pretrained=None if pretrained is None else path_from(start, pretrained),
         group_by=group_by,
     )
+
+
+def command_from(start: Path, command: str) -> str:
+    """A command for a shell whose whole paths are as seen from a folder; others stay as they are."""
+    return shlex.join(path_from(start, word) for word in shlex.split(command))
 
 
 def text_from(start: Path, text: str, *paths: Path) -> str:
