@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+
+from swin_umamba_ext import library
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +42,32 @@ def test_the_operators_import_torch_and_numpy_alone():
     ours = set(python(IMPORTED.format("import swin_umamba_ext")))
     assert "torch" in alone
     assert {name for name in ours - alone if "swin_umamba" not in name} == set()
+
+
+def needed(name: str, found: dict[str, Distribution]) -> dict[str, Distribution]:
+    """What is installed of a distribution and of all that it requires."""
+    with contextlib.suppress(PackageNotFoundError):
+        if name not in found:
+            found[name] = distribution(name)
+            for requirement in found[name].requires or []:
+                if "extra ==" not in requirement:
+                    needed(re.match(r"[\w.-]+", requirement)[0], found)
+    return found
+
+
+def test_the_operators_compute_where_torch_and_numpy_alone_are_installed(tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path)], check=True)
+    (packages,) = tmp_path.glob("lib/python*/site-packages")
+    (packages / "swin_umamba_ext").symlink_to(library.FOLDER)
+    for found in needed("numpy", needed("torch", {})).values():
+        for top in {path.parts[0] for path in found.files} - {"..", "__pycache__"}:
+            (packages / top).symlink_to(found.locate_file(top))
+    report = [tmp_path / "bin" / "python", "-m", "swin_umamba_ext"]
+    done = subprocess.run(report, cwd=tmp_path, capture_output=True, text=True)
+    assert "ss2d on the CPU" in done.stdout, done.stderr
+    assert done.returncode == 0
+    others = subprocess.run([*report[:1], "-c", "import nnunetv2"], cwd=tmp_path, capture_output=True)
+    assert others.returncode == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells the libraries of a process")
