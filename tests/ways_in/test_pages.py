@@ -37,6 +37,16 @@ def make_pictures(folder: Path) -> None:
         Image.fromarray(mask).save(folder / "masks" / f"{name}_mask.png")
 
 
+def make_pictures_of_two_kinds(folder: Path) -> None:
+    """The same, and once more in folders whose names of files suggest no patients."""
+    make_pictures(folder)
+    for source, kind, end in (("pictures", "scans", ""), ("masks", "outlines", "_mask")):
+        (folder / kind).mkdir()
+        for number, letter in enumerate("abcdefghijkl"):
+            (path,) = (folder / source).glob(f"p{number // 3}_{number % 3}{end}.*")
+            (folder / kind / f"{letter}{path.suffix}").write_bytes(path.read_bytes())
+
+
 def make_scans(folder: Path) -> None:
     """Series of slices with a disc, and their masks."""
     from ..dicom.files import make_stack, save
@@ -92,7 +102,7 @@ def make_tasks(folder: Path) -> None:
 
 MAKE: dict[str, Callable[[Path], object]] = {
     "dicom.md": make_scans,
-    "folders.md": make_pictures,
+    "folders.md": make_pictures_of_two_kinds,
     "machines.md": make_pictures,
     "monai.md": lambda folder: None,
     "nnunet-data.md": make_tasks,
