@@ -485,7 +485,7 @@ def _values_of(label: StoredImage, path: Path) -> set[int]:
 
 def _unknown_values(unknown: Sequence[int]) -> str:
     """The values that dataset.json does not name, and what to do."""
-    several = ", ".join(f"{value:g}" for value in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+    several = ", ".join(f"{value:g}" for value in unknown[:3]) + (", ..." if len(unknown) > 3 else "")
     advice = "name it in dataset.json, or correct the label"
     if unknown == [255]:
         advice = f"labels must be 0, 1, 2, ...: write a mask of 0 and 255 as 0 and 1, as {MAKER} does"

@@ -69,6 +69,16 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path, name, share):
         read_stored(path)
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_metaimage_that_is_cut_off_is_told_so(tmp_path, compressed):
+    """ITK gives the last error of the system for the reason, which is none."""
+    image = SimpleITK.GetImageFromArray(np.random.default_rng(0).integers(0, 99, (9, 9, 9)).astype(np.uint8))
+    SimpleITK.WriteImage(image, str(tmp_path / "a.mha"), compressed)
+    (tmp_path / "a.mha").write_bytes((tmp_path / "a.mha").read_bytes()[:-9])
+    with pytest.raises(ImageFault, match="it is cut off"):
+        read_stored(tmp_path / "a.mha")
+
+
 def test_another_unit_of_a_metaimage_is_refused(tmp_path):
     content = _write(tmp_path / "a.mha").read_bytes()
     for unit in (b"um", b"cm", b"mm", b"?"):

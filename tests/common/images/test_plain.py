@@ -179,6 +179,25 @@ def test_labels_of_a_stack_are_a_stack_however_small_its_pages(tmp_path, shape):
         np.testing.assert_array_equal([page.asarray() for page in file.pages], labels)
 
 
+@pytest.mark.parametrize(
+    ("values", "is_read"),
+    [
+        ([0, 1, 65535.01], True),
+        ([0, 0.3, 1e6], False),
+        ([0, 1, 1e30], False),
+        ([0, 1, np.nan], False),
+        ([0, 2.5e6], True),
+    ],
+)
+def test_a_large_label_does_not_make_others_whole(tmp_path, values, is_read):
+    tifffile.imwrite(tmp_path / "a.tif", np.array([values], np.float32))
+    if is_read:
+        np.testing.assert_array_equal(read_stored_labels(tmp_path / "a.tif").values[0, 0, 0], np.rint(values))
+    else:
+        with pytest.raises(ImageFault, match="labels are whole numbers of at least 0"):
+            read_stored_labels(tmp_path / "a.tif")
+
+
 def test_pages_of_several_sizes_are_refused(tmp_path):
     _appended(tmp_path / "a.tif", [LABELS, LABELS[:20]])
     with pytest.raises(ImageFault, match=r"2 images, of the sizes \(20, 30\) and \(40, 30\)"):

@@ -36,7 +36,12 @@ def read_itk(path: Path) -> StoredImage:
     # A bit for a voxel, of files that hold their voxels themselves.
     if not path.name.lower().endswith(".mhd"):
         want_whole(path, float(np.prod(reader.GetSize(), dtype=float)) / 8)
-    image = reader.Execute()
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        if str(error).rstrip().endswith("Reason: Success"):
+            raise ImageFault("it is cut off, or its pixels cannot be unpacked") from error
+        raise
     while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
         image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
     n_axes = image.GetDimension()

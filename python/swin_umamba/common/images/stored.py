@@ -111,6 +111,13 @@ class StoredImage:
             raise ImageFault(f"it holds values of type {self.values.dtype}; real numbers are wanted")
 
 
+_LARGEST_EXACT = 2**24
+"""Up to which float32 has all whole numbers."""
+
+_MOST_ROUNDED = 0.05
+"""The rounding of the largest labels that predictions can have, a few times over; a number of a cell may be larger."""
+
+
 def as_labels(values: np.ndarray) -> np.ndarray:
     """Return the whole numbers that values stand for.
 
@@ -125,11 +132,11 @@ def as_labels(values: np.ndarray) -> np.ndarray:
     if values.dtype == bool:
         return values.astype(np.uint8)
     if np.issubdtype(values.dtype, np.floating):
-        whole = np.rint(values)
-        finite = np.isfinite(values)
-        tolerance = 4 * np.finfo(np.float32).eps * max(1.0, float(np.abs(values[finite]).max(initial=0)))
+        exact = np.abs(values) <= _LARGEST_EXACT  # nor is NaN
+        tolerance = 4 * np.finfo(np.float32).eps * max(1.0, float(np.abs(values[exact]).max(initial=0)))
+        whole = np.rint(np.where(exact, values, 0))
         # A cast would make other labels of resampled (interpolated) masks without a word.
-        odd = ~finite | ~(np.abs(values - whole) <= tolerance)
+        odd = ~exact | ~(np.abs(np.where(exact, values, 0) - whole) <= min(tolerance, _MOST_ROUNDED))
         if odd.any():
             raise ImageFault(
                 f"it holds the label {values[odd][0]}; labels are whole numbers of at least 0, of an integer type"
