@@ -113,8 +113,8 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) adjoint_kernel(Argument
     left = inside ? length - step : 0;
   }
   // What a tile needs is on its way while that after it is in use.
-  const T* from_C = MatrixTile::first<T>(p.C, p, channels) + last_tile * kTile;
-  int left_of_matrix = length - last_tile * kTile - int(threadIdx.x) / 4;
+  const T* from_C = static_cast<const T*>(p.C) + MatrixTile::first(p, channels) + last_tile * kTile;
+  int left_of_matrix = length - last_tile * kTile - MatrixTile::first_step();
   T next_delta[kItems], next_grad[kItems], next_z[kItems];
   const auto fetch = [&](int tile) {
     if (!p.constant_C)
@@ -181,6 +181,7 @@ enum Offset { kBorders, kTileRows = 2, kOffsets };  // kBorders: of the states a
 
 struct Storage {
   BackwardValues values;
+  Shared<float> slope;      // of softplus: it waits here, not in a register
   StepSums step_sums;       // of delta_bias and of D
   Shared<int64_t> offsets;  // by Offset
   DecayRates rates;
@@ -189,6 +190,7 @@ struct Storage {
   template <class Memory>
   __host__ __device__ Storage(Memory& memory, const SelectiveScan& p, int states)
       : values(memory),
+        slope(memory.template take<float>(kTileSize, "slope")),
         step_sums(memory),
         offsets(memory.template take<int64_t>(kOffsets, "offsets")),
         rates{memory.template take<float>(kChannels * (states + 4), "rates"), states + 4},
@@ -279,11 +281,12 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
     const ChannelTile any(position.batch, position.group, begin, group_end);
     const int64_t start = position.start();
     const int bytes = int(p.length) * int(sizeof(T));
-    const int states_left = start + threadIdx.x / 4 % kTile < p.length ? MatrixTile::states_left(p) : 0;
+    const int states_left = start + MatrixTile::first_step() < p.length ? MatrixTile::states_left(p) : 0;
+    const int64_t number = MatrixTile::first(p, any) + start;
     if (!p.constant_B)
-      s.B.fetch<ShortRuns::kThreads>(MatrixTile::first<T>(p.B, p, any) + start, bytes, states_left, 0);
+      s.B.fetch<ShortRuns::kThreads>(static_cast<const T*>(p.B) + number, bytes, states_left, 0);
     if (!p.constant_C)
-      s.C.fetch<ShortRuns::kThreads>(MatrixTile::first<T>(p.C, p, any) + start, bytes, states_left, 0);
+      s.C.fetch<ShortRuns::kThreads>(static_cast<const T*>(p.C) + number, bytes, states_left, 0);
     copy_async_commit();
   }
 
@@ -322,14 +325,14 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
       if (p.constant_B) s.B.load_constant(static_cast<const float*>(p.B), p, channels);
       if (p.constant_C) s.C.load_constant(static_cast<const float*>(p.C), p, channels);
     }
-    float u, slope;
+    float u;
     {
       const Place<ShortRuns> at(computed_anew(threadIdx.x));
       if (kOneGroup && at.thread < kChannels * kGroup)
         s.rates.values[at.thread / kGroup * s.rates.row + at.thread % kGroup] = next.rate * kLog2E;
       const Softplus dt = step_size(p, to_float(next.delta), next.bias);
       u = to_float(next.u);
-      slope = left > 0 ? dt.derivative : 0.0f;
+      s.slope[at.items()] = left > 0 ? dt.derivative : 0.0f;
       const float value = left > 0 ? dt.value : 0.0f;
       s.values.dt[at.items()] = value;
       s.values.dt_u[at.items()] = value * u;
@@ -393,7 +396,7 @@ __global__ void __launch_bounds__(ShortRuns::kThreads, 1) gradient_kernel(Argume
       }
       if (group == groups - 1) {
         const float dy = s.values.grad_y[at.items()];
-        const float grad_raw = fmaf(u, sums.input, sums.decay * kLn2) * slope;
+        const float grad_raw = fmaf(u, sums.input, sums.decay * kLn2) * s.slope[at.items()];
         if (left > 0) {
           const float skip = p.D ? static_cast<const float*>(p.D)[first_channel + at.channel] : 0.0f;
           static_cast<T*>(p.grad_u)[item] =

@@ -9,7 +9,8 @@ struct Storage {
   // Arrays of fixed size come first: their places are then known to the compiler.
   Shared<float> dt, dt_u;
   WarpStates<LongRuns> warps;
-  Shared<int64_t> offset;  // of the channels in the states
+  Shared<int64_t> offset;    // of the channels in the states
+  Shared<float> bias, skip;  // of dt, and D: by channel
   Shared<float> carry;
   DecayRates rates;
   MatrixTile B, C;  // of two tiles
@@ -20,6 +21,8 @@ struct Storage {
         dt_u(memory.template take<float>(kTileSize, "dt_u")),
         warps(memory),
         offset(memory.template take<int64_t>(1, "offset")),
+        bias(memory.template take<float>(kChannels, "bias")),
+        skip(memory.template take<float>(kChannels, "skip")),
         carry(memory.template take<float>(states * kChannels, "carry")),
         rates{memory.template take<float>(kChannels * (states + 4), "rates"), states + 4},
         B(memory, states, p.constant_B, 2, "B"),
@@ -47,30 +50,32 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Selectiv
 
   // All items of a thread are of one channel. `item` is the place of the first in u and what is shaped like
   // it, `left` says how many steps from there on are inside.
-  float skip = 0, bias = 0;
   int64_t item;
   int left;
   {
     const Place<LongRuns> at(threadIdx.x);
     const bool inside = at.channel < channels.count;
     const int channel = channels.first + (inside ? at.channel : 0);
-    if (p.D) skip = static_cast<const float*>(p.D)[channel];
-    if (p.delta_bias) bias = static_cast<const float*>(p.delta_bias)[channel];
+    if (at.warp == 0 && at.quarter == 0) {
+      s.skip[at.channel] = p.D ? static_cast<const float*>(p.D)[channel] : 0.0f;
+      s.bias[at.channel] = p.delta_bias ? static_cast<const float*>(p.delta_bias)[channel] : 0.0f;
+    }
     item = (channels.batch * p.dim + channel) * p.length + at.item_step(0);
     left = inside ? length - at.item_step(0) : 0;
   }
   // What a tile needs is on its way while that before is in use.
-  const T* from_B = MatrixTile::first<T>(p.B, p, channels);
-  const T* from_C = MatrixTile::first<T>(p.C, p, channels);
-  int left_of_matrices = length - int(threadIdx.x) / 4;
+  int64_t number = MatrixTile::first(p, channels);  // of B and C
   T next_u[kItems], next_delta[kItems];
   const auto fetch = [&](int tile) {
     const int bytes = length * int(sizeof(T));
-    const int states_left = left_of_matrices > 0 ? computed_anew(MatrixTile::states_left(p)) : 0;
-    if (!p.constant_B) s.B.fetch<LongRuns::kThreads>(from_B, bytes, states_left, tile & 1);
-    if (!p.constant_C) s.C.fetch<LongRuns::kThreads>(from_C, bytes, states_left, tile & 1);
+    const bool inside = tile * kTile + MatrixTile::first_step() < length;
+    const int states_left = inside ? computed_anew(MatrixTile::states_left(p)) : 0;
+    if (!p.constant_B)
+      s.B.fetch<LongRuns::kThreads>(static_cast<const T*>(p.B) + number, bytes, states_left, tile & 1);
+    if (!p.constant_C)
+      s.C.fetch<LongRuns::kThreads>(static_cast<const T*>(p.C) + number, bytes, states_left, tile & 1);
     copy_async_commit();
-    from_B += kTile, from_C += kTile, left_of_matrices -= kTile;
+    number += kTile;
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
       next_u[i] = next_delta[i] = convert<T>(0.0f);
@@ -81,12 +86,13 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Selectiv
     }
   };
   fetch(0);
+  __syncthreads();
 
 #pragma unroll 1
   for (int tile = 0; tile < tiles; ++tile) {
     const Place<LongRuns> at(computed_anew(threadIdx.x));
     float item_u[kItems], dt[kItems], dt_u[kItems], y[kItems];
-    step_sizes(p, next_delta, bias, left, dt);
+    step_sizes(p, next_delta, s.bias[at.channel], left, dt);
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
       item_u[i] = to_float(next_u[i]);
@@ -123,6 +129,7 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Selectiv
       forward.outputs(at, s.dt_u, B, C, group, s.warps, y);
     }
 
+    const float skip = s.skip[at.channel];
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
       if (i >= left + kTile) continue;

@@ -70,14 +70,12 @@ struct MatrixTile {
       values[i] = inside ? source[(channels.first + channel) * p.state + state] : 0.0f;
     }
   }
-  // Where a thread of a block of kThreads begins to read (B, G, N, L), at its step of the first tile.
-  // Neighbouring threads have four states, then steps.
-  template <class T>
-  __device__ static const T* first(const void* source, const SelectiveScan& p, const ChannelTile& channels) {
-    return static_cast<const T*>(source) +
-           ((channels.batch * p.groups + channels.group) * p.state + first_state()) * p.length +
-           threadIdx.x / 4 % kTile;
+  // Where a thread begins to read in (B, G, N, L), at its step of the first tile. Neighbouring threads have
+  // four states, then steps.
+  __device__ static int64_t first(const SelectiveScan& p, const ChannelTile& channels) {
+    return ((channels.batch * p.groups + channels.group) * p.state + first_state()) * p.length + first_step();
   }
+  __device__ static int first_step() { return threadIdx.x / 4 % kTile; }
   // The first state that a thread reads, and how many there are from it on.
   __device__ static int first_state() { return threadIdx.x % 4 + threadIdx.x / 4 / kTile * 4; }
   __device__ static int states_left(const SelectiveScan& p) { return int(p.state) - first_state(); }
@@ -87,7 +85,7 @@ struct MatrixTile {
   __device__ void fetch(const T* from, int bytes, int states_left, int tile) const {
     constexpr int kApart = kThreads / kTile;
     static_assert(kApart % 4 == 0);
-    const int to = (tile * kTile + threadIdx.x / 4 % kTile) * row + first_state();
+    const int to = (tile * kTile + first_step()) * row + first_state();
 #pragma unroll
     for (int i = 0; i < padded; i += kApart)
       if (i < states_left) {
