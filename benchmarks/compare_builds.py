@@ -13,9 +13,9 @@ networks (also their first parameters), on every instruction set of the machine,
 
 Speed
 -----
-operators  forward and backward at the sizes of the networks' four stages, one thread. Each turn is a pair of both
-           builds, in changing order; the ratio is the median of the pairs' over several processes of each. Seconds are
-           those of the processor, which other programs disturb least.
+operators  forward, backward, and both in turn at the sizes of the networks' four stages, one thread; selective_scan
+           also with 8 states. Each turn is a pair of both builds, in changing order; the ratio is the median of the
+           pairs' over several processes of each. Seconds are those of the processor, which others disturb least.
 start      `import swin_umamba_ext` and `swin-umamba --help` in turn: wall time, and seconds of the processor. How a
            package is installed takes part of it: install both builds into folders.
 """
@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from cpu import STAGES, keep_freed_memory, processor, scan_tensors, ss2d_tensors
+from cpu import STAGES, STATE, keep_freed_memory, processor, scan_tensors, ss2d_tensors
 from torch import Tensor
 
 import swin_umamba_ext
@@ -51,6 +51,7 @@ SIZES = [1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 47, 64, 65, 100]
 LENGTHS = [*SIZES, 63, 129, 200, 511, 1000]
 IMAGES = [(1, 1), (80, 80), (3, 257), (257, 3), (11, 12), (40, 41)]
 THREADS = [1, 2]
+EIGHT_STATES = "selective_scan of 8 states"
 ROUNDS, TURNS, TURN_SECONDS = 4, 8, 0.04
 STARTS = 20
 
@@ -189,8 +190,8 @@ def speed_call(operator: str, what: str, dtype: str, stage: int) -> Callable[[],
     if operator == "ss2d":
         x, *parameters = ss2d_tensors(1, height, width, dim)
         function, inputs = swin_umamba_ext.ss2d, [x.to(data), *parameters]
-    elif operator == "selective_scan":
-        tensors = scan_tensors(4 * dim, height * width)
+    elif operator in ("selective_scan", EIGHT_STATES):
+        tensors = scan_tensors(4 * dim, height * width, 8 if operator == EIGHT_STATES else STATE)
         inputs = [t.to(data) if name in ("u", "delta", "B", "C") else t for name, t in tensors.items()]
 
         def function(u, delta, A, B, C, D, bias):
@@ -208,13 +209,15 @@ def speed_call(operator: str, what: str, dtype: str, stage: int) -> Callable[[],
     leaves = [t.requires_grad_() for t in inputs]
     out = function(*leaves)
     weight = torch.ones_like(out)
+    if what == "both":
+        return lambda: torch.autograd.grad(function(*leaves), leaves, weight)
     return lambda: torch.autograd.grad(out, leaves, weight, retain_graph=True)
 
 
 SPEED_CASES = [
     (operator, what, dtype, stage)
-    for operator in OPERATORS
-    for what in ("forward", "backward")
+    for operator in [*OPERATORS, EIGHT_STATES]
+    for what in ("forward", "backward", "both")
     for dtype in ("float32", "bfloat16")
     for stage in range(len(STAGES))
 ]
@@ -311,8 +314,9 @@ def in_turn(former: Callable[[], T], new: Callable[[], T], turn: int) -> tuple[T
     return former(), new()
 
 
-def compare_operators(builds: list[Build]) -> list[str]:
-    pairs: dict[tuple, list[tuple[float, float]]] = {case: [] for case in SPEED_CASES}
+def compare_operators(builds: list[Build], only: str) -> list[str]:
+    cases = [case for case in SPEED_CASES if f"{' '.join(map(str, case[:3]))} {case[3] + 1}".startswith(only)]
+    pairs: dict[tuple, list[tuple[float, float]]] = {case: [] for case in cases}
     for _ in range(ROUNDS):
         workers = [build.worker("speed") for build in builds]
 
@@ -321,7 +325,7 @@ def compare_operators(builds: list[Build]) -> list[str]:
             print(json.dumps([case, calls]), file=worker.stdin, flush=True)
             return float(answer(builds[which], worker, worker.stdout.readline()))
 
-        for case in SPEED_CASES:
+        for case in cases:
             slowest = max(seconds(which, case, 1) for which in (0, 1))
             calls = max(1, int(TURN_SECONDS / max(slowest, 1e-6)))
             for turn in range(TURNS):
@@ -376,17 +380,21 @@ def main() -> None:
     parser.add_argument(
         "--problems", type=int, default=60, help="random problems of each operator and dtype, for the bits; default: 60"
     )
+    parser.add_argument("--only", default="", metavar="TEXT", help="with --speed: lines that start so, 'ss2d forward'")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the text there too")
     arguments = parser.parse_args()
     builds = [Build("former", arguments.former), Build("new", arguments.new)]
     different = False
     if arguments.speed:
-        lines = [*compare_operators(builds), "", *compare_starts(builds)]
+        lines = compare_operators(builds, arguments.only)
+        if not arguments.only:
+            lines += ["", *compare_starts(builds)]
     else:
         lines, different = compare_bits(builds, arguments.problems)
     header = f"{processor()}, {os.cpu_count()} processors, torch {torch.__version__}"
     kernels = f"{library.instruction_set()} kernels, one thread" if arguments.speed else "all kernel sets"
     command = f"python benchmarks/compare_builds.py --former FOLDER{' --speed' * arguments.speed}"
+    command += f" --only '{arguments.only}'" if arguments.only else ""
     text = "\n".join([command, f"{header}, {kernels}", "", *lines]) + "\n"
     print(text)
     if arguments.output:

@@ -82,7 +82,7 @@ def peak_bytes(function: Callable[[], object]) -> int:
     return peak
 
 
-def scan_tensors(dim: int, length: int) -> dict[str, Tensor]:
+def scan_tensors(dim: int, length: int, state: int = STATE) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
@@ -91,9 +91,9 @@ def scan_tensors(dim: int, length: int) -> dict[str, Tensor]:
     return {
         "u": normal(1, dim, length),
         "delta": 0.5 * normal(1, dim, length) - 2,
-        "A": -torch.arange(1.0, STATE + 1).repeat(dim, 1),
-        "B": normal(1, 4, STATE, length),
-        "C": normal(1, 4, STATE, length),
+        "A": -torch.arange(1.0, state + 1).repeat(dim, 1),
+        "B": normal(1, 4, state, length),
+        "C": normal(1, 4, state, length),
         "D": normal(dim),
         "delta_bias": 0.1 * normal(dim),
     }

@@ -162,23 +162,25 @@ def cells(pairs: list[tuple[float, float]]) -> str:
     return f"{first:6.0f} | {second:6.0f} | {middle:.2f}x ({low:.2f} to {high:.2f})"
 
 
-def speed(former: Build, new: Build, seconds: float) -> Iterator[str]:
+def speed(former: Build, new: Build, seconds: float, only: str) -> Iterator[str]:
     yield "pass, former precision, new precision | former ms | new ms | times as fast, median (quartiles)"
     sides = Sides(former, new)
     for name, what, before, after in ROWS:
         size = "×".join(map(str, FORWARD if what == "forward" else STEP))
-        pairs = sides.pairs(((name, what, before), (name, what, after)), seconds)
-        yield f"{name}, {what} {size}, {before}, {after} | {cells(pairs)}"
+        label = f"{name}, {what} {size}, {before}, {after}"
+        if label.startswith(only):
+            yield f"{label} | {cells(sides.pairs(((name, what, before), (name, what, after)), seconds))}"
     sides.close()
 
 
-def systems(build: Build, seconds: float) -> Iterator[str]:
+def systems(build: Build, seconds: float, only: str) -> Iterator[str]:
     yield f"forward {'×'.join(map(str, FORWARD))}, precision | other ms | swin-umamba-d ms | times as fast"
     sides = Sides(build, build)
     for name in ("nnunet", "swinunetr", "umamba-bot", "umamba-enc"):
         for precision in ("float32", "auto"):
             cases = (name, "forward", precision), ("swin-umamba-d", "forward", precision)
-            yield f"{name}, {precision} | {cells(sides.pairs(cases, seconds))}"
+            if f"{name}, {precision}".startswith(only):
+                yield f"{name}, {precision} | {cells(sides.pairs(cases, seconds))}"
     sides.close()
 
 
@@ -196,14 +198,15 @@ def memory(former: Build, new: Build) -> Iterator[str]:
         yield f"{name} | {' | '.join(sizes)}"
 
 
-def layout(build: Build, seconds: float) -> Iterator[str]:
+def layout(build: Build, seconds: float, only: str) -> Iterator[str]:
     yield "pass, precision | planes ms | channels last ms | times as fast, median (quartiles)"
     sides = Sides(build, build)
     for name in ("swin-umamba", "swin-umamba-d"):
         for what in ("forward", "step"):
             for precision in ("float32", "bfloat16"):
                 case = (name, what, precision)
-                yield f"{', '.join(case)} | {cells(sides.pairs(((*case, 'planes'), case), seconds))}"
+                if ", ".join(case).startswith(only):
+                    yield f"{', '.join(case)} | {cells(sides.pairs(((*case, 'planes'), case), seconds))}"
     sides.close()
 
 
@@ -213,6 +216,7 @@ def main() -> None:
     parser.add_argument("--former", type=Path)
     parser.add_argument("--new", type=Path)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each row")
+    parser.add_argument("--only", default="", help="rows that start so, 'swin-umamba, step', added to the file")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -220,18 +224,22 @@ def main() -> None:
     if arguments.table in ("speed", "memory") and arguments.former is None:
         parser.error(f"{arguments.table} needs --former FOLDER")
     new = Build("new", arguments.new)
-    header = f"python benchmarks/cpu_networks.py {arguments.table}\n{machine()}, {THREADS} threads\n"
+    seconds, only = arguments.seconds, arguments.only
+    command = f"python benchmarks/cpu_networks.py {arguments.table}" + f" --only '{only}'" * bool(only)
+    header = f"{command}\n{machine()}, {THREADS} threads\n"
     if arguments.table in ("layout", "systems"):
-        rows = {"layout": layout, "systems": systems}[arguments.table](new, arguments.seconds)
+        rows = {"layout": layout, "systems": systems}[arguments.table](new, seconds, only)
     else:
         former = Build("former", arguments.former)
-        rows = memory(former, new) if arguments.table == "memory" else speed(former, new, arguments.seconds)
+        rows = memory(former, new) if arguments.table == "memory" else speed(former, new, seconds, only)
     lines = []
     for line in chain([header], rows):
         lines.append(line)
         print(line, flush=True)
     results_folder().mkdir(parents=True, exist_ok=True)
-    (results_folder() / f"cpu_networks_{arguments.table}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path = results_folder() / f"cpu_networks_{arguments.table}.txt"
+    with path.open("a" if only else "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n" * (1 + bool(only)))
 
 
 if __name__ == "__main__":

@@ -88,13 +88,13 @@ struct Block {
   static constexpr int64_t kMost = (Chunk::kMostChannels + Lanes<V>::kCount - 1) / Lanes<V>::kCount;
 
   int64_t channel, count;
-  Chunk* chunk;
+  Chunk *chunks, *chunk;  // all that are kept, and the one at hand
   Decay<V> decay;
   V *state, *constant_B, *constant_C;  // (N)
   V D{}, delta_bias{};
 
-  void take(Scratch& scratch, int64_t states) {
-    chunk = scratch.take<Chunk>(1);
+  void take(Scratch& scratch, int64_t states, int64_t kept = 1) {
+    chunk = chunks = scratch.take<Chunk>(kept);
     decay.take(scratch, states);
     V** const rows[] = {&state, &constant_B, &constant_C};
     for (V** row : rows) *row = scratch.take<V>(states);
@@ -143,8 +143,8 @@ struct BackwardBlock : Block<V, BackwardChunk<V>> {
   V *carry, *gA, *gconstant_B, *gconstant_C;  // (N)
   V gD{}, gdelta_bias{};
 
-  void take(Scratch& scratch, int64_t states) {
-    Block<V, BackwardChunk<V>>::take(scratch, states);
+  void take(Scratch& scratch, int64_t states, int64_t kept = 1) {
+    Block<V, BackwardChunk<V>>::take(scratch, states, kept);
     V** const rows[] = {&carry, &gA, &gconstant_B, &gconstant_C};
     for (V** row : rows) *row = scratch.take<V>(states);
   }

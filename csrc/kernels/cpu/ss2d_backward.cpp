@@ -56,11 +56,12 @@ class ScanTask {
       : p_(p),
         arrays_(arrays),
         k_(k),
+        rescans_(saved_states(p.length()) > p.saved),
         part_(scratch, p, image, part * kChannelsPerPart,
-              minimum(kChannelsPerPart, p.dim - part * kChannelsPerPart)),
+              minimum(kChannelsPerPart, p.dim - part * kChannelsPerPart),
+              rescans_ ? saved_states(p.length()) + 1 : 1),
         grad_projected_(grad_projected),
         first_of_sum_(first_of_sum),
-        rescans_(saved_states(p.length()) > p.saved),
         grad_rank_(scratch.take<E>(kChunk * p.rank)),
         grad_dt_projs_(scratch.take<E>(p.rank * part_.row)),
         sums_(scratch, p.state),
@@ -71,10 +72,12 @@ class ScanTask {
     part_.start_direction(k_, p_.projected_x);
     if (rescans_) rescan(last);
     for (int64_t chunk = last; chunk >= 0; --chunk) {
-      const ChunkScan<V> scan = gather(chunk);
+      const bool kept = rescans_ && chunk < last;
+      if (rescans_) part_.select(chunk);
+      const ChunkScan<V> scan = kept ? part_.gathered(chunk * kChunk) : gather(chunk);
       for (int64_t b = 0; b < part_.block_count; ++b) {
         load_state(b, chunk);
-        part_.start_block(b, scan.steps);
+        if (!kept) part_.start_block(b, scan.steps);
       }
       look_ahead(chunk - 1);
       sums_.scan(scan, part_.blocks, part_.block_count, false, false, false);
@@ -99,9 +102,11 @@ class ScanTask {
     return rescanned_ + ((chunk - 1) * part_.block_count + b) * p_.state;
   }
 
+  // Leaves all chunks but the last as they are before the backward scan.
   void rescan(int64_t last) {
     for (int64_t b = 0; b < part_.block_count; ++b) load_state(b, 0);
     for (int64_t chunk = 0; chunk < last; ++chunk) {
+      part_.select(chunk);
       const ChunkScan<V> scan = gather(chunk);
       for (int64_t b = 0; b < part_.block_count; ++b) {
         BackwardBlock<V>& x = part_.blocks[b];
@@ -177,9 +182,10 @@ class ScanTask {
   const Ss2dBackward& p_;
   const Arrays<V>& arrays_;
   const int k_;
+  const bool rescans_;
   Part part_;
   E* grad_projected_;
-  const bool first_of_sum_, rescans_;
+  const bool first_of_sum_;
   E *grad_rank_, *grad_dt_projs_;  // (T, R) and (R, row)
   BackwardPart<V> sums_;
   V* rescanned_;  // (chunks but the first, blocks, N)

@@ -18,28 +18,38 @@ struct ImagePart {
   const int64_t row;  // of vectors of all channels, whole blocks
   int k;              // the direction
   const E* rows;      // (H*W, R+2N): the image's projected pixels in it
-  E* projected;       // (T, R+2N): those of the chunk
+  E* all_projected;   // (kept chunks, T, R+2N): those of each chunk
+  E* projected;       // of the chunk at hand
   E* dt_projs;        // (R, row)
   V* delta;           // (T, blocks): dt before bias and softplus
   Block blocks[Block::kMost];
-  int64_t pixels[kChunk];  // of the chunk
+  int64_t *all_pixels, *pixels;  // likewise, (kept chunks, T) and (T)
   Ahead ahead;
 
-  ImagePart(Scratch& scratch, const Ss2d& p, int64_t image, int64_t first, int64_t channels)
+  // `kept`: chunks, of which `select` takes one at hand; the first is.
+  ImagePart(Scratch& scratch, const Ss2d& p, int64_t image, int64_t first, int64_t channels, int64_t kept = 1)
       : p(p),
         image(image),
         first(first),
         channels(channels),
         block_count((channels + W - 1) / W),
         row(block_count * W),
-        projected(scratch.take<E>(kChunk * p.projected())),
+        all_projected(scratch.take<E>(kept * kChunk * p.projected())),
         dt_projs(scratch.take<E>(p.rank * row)),
-        delta(scratch.take<V>(kChunk * block_count)) {
+        delta(scratch.take<V>(kChunk * block_count)),
+        all_pixels(scratch.take<int64_t>(kept * kChunk)) {
     for (int64_t b = 0; b < block_count; ++b) {
-      blocks[b].take(scratch, p.state);
+      blocks[b].take(scratch, p.state, kept);
       blocks[b].channel = first + b * W;
       blocks[b].count = minimum(W, channels - b * W);
     }
+    select(0);
+  }
+
+  void select(int64_t chunk) {
+    projected = all_projected + chunk * kChunk * p.projected();
+    pixels = all_pixels + chunk * kChunk;
+    for (int64_t b = 0; b < block_count; ++b) blocks[b].chunk = blocks[b].chunks + chunk;
   }
 
   // The channels', (channels, R).
@@ -82,7 +92,13 @@ struct ImagePart {
     if (!visited)
       visit(start, steps, [&](V& u, int64_t at, int64_t count) { read(u, p.x, p.type, at, count); }, each);
     gemm<V>(steps, row, R, {projected, P, 1}, dt_projs, row, reinterpret_cast<E*>(delta), row, false);
-    return {steps, {projected + R, P, nullptr}, {projected + R + p.state, P, nullptr}, ahead};
+    return gathered(start);
+  }
+  // Of a chunk at hand that is kept.
+  ChunkScan<V> gathered(int64_t start) {
+    const E *B = projected + p.rank, *C = B + p.state;
+    return {
+        minimum(kChunk, p.length() - start), {B, p.projected(), nullptr}, {C, p.projected(), nullptr}, ahead};
   }
   template <class Read, class Each>
   SWIN_INLINE void visit(int64_t start, int64_t steps, Read read_u, Each each) {
