@@ -56,7 +56,7 @@ class Ahead {
   }
   // All of it within `steps` calls of step().
   void spread(int64_t steps) {
-    per_step_ = (left_ + steps - 1) / steps;
+    per_step_ = (left_ + steps - 1) / maximum<int64_t>(1, steps);
     pieces_[count_] = {};
     piece_ = pieces_;
     start_row();

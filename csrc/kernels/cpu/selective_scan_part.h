@@ -15,7 +15,7 @@ struct SequencePart {
   static constexpr int64_t kAhead = 64;
 
   const SelectiveScan& p;
-  const int64_t image;
+  const int64_t image, channels;
   const int64_t group_row;  // the group's first in B and C, (B, G, N, L)
   const int64_t row;        // between steps of the tiles
   E *B, *C;                 // (T, N)
@@ -27,6 +27,7 @@ struct SequencePart {
   SequencePart(Scratch& scratch, const SelectiveScan& p, int64_t group, int64_t first, int64_t channels)
       : p(p),
         image(group / p.groups),
+        channels(channels),
         group_row(group * p.state),
         row(round_up(p.state, W)),
         B(scratch.take<E>(kChunk * row)),
@@ -59,7 +60,6 @@ struct SequencePart {
   void store(const V* from, void* to, const Block& x, int64_t start, int64_t steps) const {
     store_channel_rows(from, to, p.type, channel_row(x) * p.length + start, p.length, steps, x.count);
   }
-  int64_t channels() const { return (block_count - 1) * W + blocks[block_count - 1].count; }
   int64_t channel_row(const Block& x) const { return image * p.dim + x.channel; }
 
   // The chunk of what varies of B and C.
@@ -88,12 +88,12 @@ struct SequencePart {
     if (!p.constant_B) ask_for(p.B, size, group_row, p.state, first, end);
     if (!p.constant_C) ask_for(p.C, size, group_row, p.state, first, end);
     for (const void* array : arrays)
-      if (array) ask_for(array, size, channel_row(blocks[0]), channels(), first, end);
+      if (array) ask_for(array, size, channel_row(blocks[0]), channels, first, end);
   }
   // Also for the states before the chunks in [first, end).
   void ask_for_states(const void* states, int64_t first, int64_t end) {
     for (int64_t chunk = maximum<int64_t>(1, first / kChunk); chunk * kChunk < end; ++chunk)
-      ahead.add(saved_state(states, chunk) + blocks[0].channel, channels() * sizeof(E), p.state,
+      ahead.add(saved_state(states, chunk) + blocks[0].channel, channels * sizeof(E), p.state,
                 p.dim * sizeof(E));
   }
   // Of `rows` rows, from `row` on, of an array (..., L) of elements of `size` bytes.
