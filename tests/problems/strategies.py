@@ -38,12 +38,12 @@ def images(**given: SearchStrategy) -> SearchStrategy[Problem]:
 
 @st.composite
 def growing_scans(draw, channels: tuple[int, ...] = (1, 2, 17, 50)) -> Problem:
-    """Decays up to e^130 and products of them up to e^600, beside runs of zeros."""
+    """Decays up to e^130, of which products leave float64 too, beside runs of zeros."""
     growth = draw(st.sampled_from([0.5, 3.0, 30.0, 88.0, 130.0]))
     problem = draw(
         scans(
             channels=st.sampled_from(channels),
-            length=st.integers(1, min(int(600 / growth), 150)),
+            length=st.integers(1, 150),
             softplus=st.just(False),
             steps=st.just((0, 1)),
             with_bias=st.just(False),

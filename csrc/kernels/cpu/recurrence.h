@@ -17,6 +17,8 @@
 // backward pass, which keeps more of each in registers, walks the chunk once for every group.
 #pragma once
 
+#include <type_traits>
+
 #include "../problem.h"
 #include "vector_math.h"
 
@@ -341,7 +343,8 @@ void backward_states(const ChunkScan<V>& p, BackwardChunk<V>& x, int64_t n, cons
       gdtu = fma(gh, B[i], gdtu);
       g[i] = gh * step.a[i];
       h[i] = step.h[i];
-      const V gdtA = g[i] * h[i];
+      // Growing scans are solved in the definition's order: beside a state of zero g may overflow.
+      const V gdtA = std::is_same_v<V, double> ? gh * h[i] * step.a[i] : g[i] * h[i];
       sum_A[i] = fma(gdtA, dt, sum_A[i]);
       gdt = fma(gdtA, A[n + i], gdt);
     }

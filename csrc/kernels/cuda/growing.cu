@@ -258,11 +258,13 @@ __device__ void run_channel(const Backward& arguments, int64_t d, const Backward
         double of_A = 0, of_B = 0, of_C = 0;
         r.run(segment, s.states,
               [&](int64_t l, const Step& step, double decay, double before, double after, double adjoint) {
-                of_A += adjoint * step.dt * decay * before;
-                of_B += adjoint * step.dt * step.u;
+                // In the definition's order: either factor may be zero beside another that overflows.
+                const double of_exponent = adjoint * before * decay, of_input = adjoint * r.B(l);
+                of_A += of_exponent * step.dt;
+                of_B += adjoint * (step.dt * step.u);
                 of_C += after * step.grad_y;
-                const double sums[] = {sum_lanes(adjoint * r.B(l)),
-                                       sum_lanes(adjoint * (r.rate() * decay * before + step.u * r.B(l))),
+                const double sums[] = {sum_lanes(of_input),
+                                       sum_lanes(of_exponent * r.rate() + of_input * step.u),
                                        sum_lanes(after * r.C(l))};
                 if (lane > 0) return;
                 for (int kind = 0; kind < 3; ++kind)
