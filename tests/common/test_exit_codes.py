@@ -216,6 +216,18 @@ def test_an_answer_that_cannot_be_written_is_an_error(words, unbuffered):
 
 @FULL
 @pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_summary_that_cannot_be_written_is_an_error(unbuffered):
+    with open("/dev/full", "w") as full:
+        done = _python(
+            [COMMAND, "nnunet-path", "--json"], stdout=full, stderr=subprocess.PIPE, PYTHONUNBUFFERED=unbuffered
+        )
+    said = "swin-umamba nnunet-path: the disk is full (No space left on device); make room and try again"
+    assert done.stderr.splitlines()[1:] == [said]
+    assert done.returncode == 1
+
+
+@FULL
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_the_code_is_right_where_the_error_cannot_be_written(unbuffered):
     with open("/dev/full", "w") as full:
         assert _python([WRONG], stderr=full, PYTHONUNBUFFERED=unbuffered).returncode == 2

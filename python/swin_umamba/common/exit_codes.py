@@ -59,6 +59,11 @@ def execute(run: Callable[[T], None], args: T, prog: str, *, summary_of: str | N
         # Whoever read the output has gone, as `| head` does.
         _leave_full(sys.stdout)
         return EXIT_FAILED
+    except OSError as unwritten:
+        # Of the summary: errors of the command itself do not get here.
+        if (full := _on_full_disk(unwritten)) is None:
+            raise
+        code, error = full
     if error:
         _say(f"{prog}: {error}")
     return code
@@ -83,12 +88,19 @@ def _run(run: Callable[[T], None], args: T) -> tuple[int, str | None]:
         _ended.set()
         return EXIT_INTERRUPTED, "interrupted"
     except Exception as error:
-        if (disk := full_disk(error)) is None:
+        if (full := _on_full_disk(error)) is None:
             raise
-        _leave_full(sys.stdout)
-        reason = f"{disk.strerror}: {disk.filename}" if disk.filename else str(disk.strerror)
-        return EXIT_FAILED, f"the disk is full ({one_line(reason)}); make room and try again"
+        return full
     return EXIT_OK, None
+
+
+def _on_full_disk(error: Exception) -> tuple[int, str] | None:
+    """What `_run` returns where a disk was full; ``None`` of any other error."""
+    if (disk := full_disk(error)) is None:
+        return None
+    _leave_full(sys.stdout)
+    reason = f"{disk.strerror}: {disk.filename}" if disk.filename else str(disk.strerror)
+    return EXIT_FAILED, f"the disk is full ({one_line(reason)}); make room and try again"
 
 
 def answer(text: str, prog: str) -> int:
