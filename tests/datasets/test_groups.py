@@ -50,7 +50,7 @@ def test_case_without_row(tmp_path):
         (
             "case,patient\na,Doe, Ann\nb,Doe, Bob\n",
             "t.csv:patient",
-            "row of more cells than columns, a, Doe, Ann; put",
+            "line 2 of .* has more cells than columns, a, Doe, Ann; put",
         ),
         ("case,patient\n\xe9", "t.csv:patient", "cannot read the table"),
         ("", "none.csv:patient", "cannot read the table"),

@@ -69,6 +69,11 @@ def test_a_table(tmp_path, separator):
         ("label,scheme,value,meaning\nliver,SCT,,Liver\n", "line 2 of .*value is ''"),
         ("label,scheme,value,meaning,category_value\nliver,SCT,1,Liver,2\n", "line 2 of .*scheme is ''"),
         ("label,scheme,value,meaning\n", "holds no line of a label"),
+        ("", "has no column label"),
+        ("label,scheme,value,meaning,meaning\nliver,SCT,1,Liver,Leber\n", "has two columns meaning"),
+        ("label,scheme,value,meaning\nliver,SCT,1,Liver, left\n", "line 2 of .* more cells than columns"),
+        ('label,scheme,value,meaning\nliver,SCT,1,"Liver\nleft"\n', "line 3 of .*meaning is 'Liver.*left'"),
+        (f"label,scheme,value,meaning\nliver,SCT,1,{'x' * 2**18}\n", "cannot read the table"),
     ],
 )
 def test_a_wrong_table_is_refused(tmp_path, text, fault):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from ..common.errors import UserError
 from ..common.images.formats import ENDINGS, JPEG_ENDINGS, image_ending
+from ..common.tables import read_named_table
 from ..common.text import one_line
 
 _TABLE = re.compile(r"(.+\.(?:csv|tsv)):([^:]+)", re.IGNORECASE)
@@ -85,15 +85,8 @@ def _group_of(case: str, rule: GroupRule) -> str | None:
 
 
 def _read_column(path: Path, column: str) -> dict[str, str]:
-    try:
-        # Spreadsheets write a byte-order mark, and semicolons where the comma is the decimal point.
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            head = file.readline()
-            file.seek(0)
-            rows = [row for row in csv.reader(file, delimiter=max(",;\t", key=head.count)) if row] or [[""]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"cannot read the table {path}: {one_line(str(error), 160)}") from error
-    first, *names = [name.strip() for name in rows[0]]
+    columns, rows = read_named_table(path)
+    first, *names = columns or [""]
     if column not in names:
         raise UserError(
             f"{path} has no column {one_line(column, 40)} beside {one_line(first, 40) or 'the first'}, which names the "
@@ -103,16 +96,10 @@ def _read_column(path: Path, column: str) -> dict[str, str]:
         raise UserError(f"{path} has {names.count(column)} columns {one_line(column, 40)}; leave one of them out")
     where = names.index(column) + 1
     groups: dict[str, str] = {}
-    for row in rows[1:]:
-        if any(cell.strip() for cell in row[len(rows[0]) :]):
-            # As of a name with a comma: what is behind it would be cut off, and groups be one that are not.
-            raise UserError(
-                f"{path} has a row of more cells than columns, {one_line(', '.join(row), 80)}; put cells that hold the "
-                f"divider in double quotes"
-            )
-        if len(row) <= where or not row[where].strip():
+    for _, row in rows:
+        if len(row) <= where or not row[where]:
             continue
-        case, group = _without_ending(row[0].strip()), row[where].strip()
+        case, group = _without_ending(row[0]), row[where]
         if groups.setdefault(case, group) != group:
             raise UserError(
                 f"{path} names the case {one_line(case, 80)} in two groups, {one_line(groups[case], 40)} and "

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..common.errors import UserError, last_line
-from ..common.text import one_line
+from ..common.tables import read_named_table
 from ..common.typed_json import from_json, shown
 
 KEY = "segment_codes"
@@ -73,27 +72,20 @@ def read_code_table(path: Path) -> dict[str, SegmentCodes]:
     Raises
     ------
     UserError
-        It cannot be read, or has other columns, no code for a label, or two.
+        It cannot be read, or has other columns, rows with more cells, no code for a label, or two.
     """
-    try:
-        with open(path.expanduser(), newline="", encoding="utf-8-sig") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--segment-codes: cannot read the table {path}: {one_line(str(error), 160)}") from error
-    rows = csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=text.partition("\n")[0].count))
-    columns = [name.strip() for name in rows.fieldnames or ()]
-    if missing := [name for name in ("label", *_COLUMNS) if name not in columns]:
-        raise UserError(
-            f"--segment-codes: the table {path} has no column {missing[0]}; give label, scheme, value and meaning in "
-            f"the first line"
-        )
+    columns, rows = read_named_table(path)
+    for name in ("label", *_COLUMNS):
+        if columns.count(name) != 1:
+            raise UserError(
+                f"--segment-codes: the table {path} has {'two columns' if name in columns else 'no column'} {name}; "
+                f"give label, scheme, value and meaning in the first line, each once"
+            )
     codes: dict[str, SegmentCodes] = {}
-    for row in rows:
-        cells = {str(name).strip(): str(cell or "").strip() for name, cell in row.items()}
+    for line, row in rows:
+        cells = dict(zip(columns, row + [""] * len(columns), strict=False))
         label = cells["label"]
-        where = f"--segment-codes: line {rows.line_num} of {path}"
-        if not any(cells.values()):
-            continue
+        where = f"--segment-codes: line {line} of {path}"
         if not label or label in codes:
             raise UserError(f"{where} {'names ' + label + ' again' if label else 'names no label'}; give one line each")
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from ...common.errors import UserError
 from ...common.images.formats import JPEG_ENDINGS, LOSSY, image_ending
 from ...common.images.reading import read_stored
 from ...common.images.stored import ImageFault, StoredImage, as_labels
+from ...common.tables import read_table
 from ...common.text import one_line
 
 MOST_VALUES = 64
@@ -49,7 +49,7 @@ def parse_label_names(text: str) -> list[LabelName]:
         It is neither.
     """
     if text.lower().endswith((".csv", ".tsv", ".txt")):
-        return _read_table(Path(text).expanduser())
+        return _read_table(Path(text))
     names = []
     for part in text.split(","):
         name, equals, value = (word.strip() for word in part.rpartition("="))
@@ -63,22 +63,15 @@ def parse_label_names(text: str) -> list[LabelName]:
 
 
 def _read_table(path: Path) -> list[LabelName]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--labels: cannot read the table {path}: {one_line(str(error), 160)}") from error
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
     names = []
-    for number, row in enumerate(csv.reader(text.splitlines(), delimiter=delimiter)):
-        row = [cell.strip() for cell in row]
+    for number, (line, row) in enumerate(read_table(path)):
         if len(row) == 2 and row[0] and (row[1].isdecimal() or _COLOUR.fullmatch(row[1])):
             names.append(LabelName(*row))
         elif len(row) == 4 and row[0] and all(cell.isdecimal() and int(cell) < 256 for cell in row[1:]):
             names.append(LabelName(row[0], "#{:02x}{:02x}{:02x}".format(*map(int, row[1:]))))
-        elif any(row) and number:
+        elif number:  # the first may name the columns
             raise UserError(
-                f"--labels: line {number + 1} of {path} is {one_line(','.join(row), 80)!r}; wanted are lines of name "
+                f"--labels: line {line} of {path} is {one_line(','.join(row), 80)!r}; wanted are lines of name "
                 f"and value, or name, red, green and blue"
             )
     if not names:
