@@ -15,6 +15,7 @@ from swin_umamba.commands import cli
 from swin_umamba.common.exit_codes import execute
 from swin_umamba.common.summary import note
 from swin_umamba.complexity import Complexity, counting
+from swin_umamba.evaluation.measure_names import MEASURES
 
 from tests.comparison.conftest import pretender  # noqa: F401 - fixtures
 from tests.prediction.conftest import make_checkpoint, random_image, tiny_trainer  # noqa: F401
@@ -79,6 +80,7 @@ def test_train_and_its_page(run, finished, discs, environment):
     metrics = json.loads((folder / "metrics.json").read_text())
     assert said["held_out"]["dsc"]["mean"] == metrics["held_out"]["dsc"]["mean"]
     assert said["held_out"]["cases"] == metrics["held_out"]["cases"]
+    assert said["held_out"].keys() == {"cases", *MEASURES}
     assert said["output"] == str(folder)
     assert Path(said["checkpoint"]).is_file()
     assert "this run has been done before" in err

@@ -47,6 +47,7 @@ def test_the_page_has_those_that_were_chosen_with_their_numbers(page_of):
     further = next(heading for heading in page.all("h3") if heading.attributes.get("id") == "further")
     assert further.text == "Missed and invented objects"
     assert "Of HD95 0 is best" in page.all("main")[0].text
+    assert "The tolerance of the NSD" not in page.all("main")[0].text
 
 
 def test_of_errors_the_largest_is_the_worst(page_of):
@@ -68,7 +69,9 @@ def test_of_errors_the_largest_is_the_worst(page_of):
 
 
 def test_what_the_training_was_told_is_the_default(page_of):
-    assert headings(page_of()[0]) == ["DSC", "NSD"]
+    page, _ = page_of()
+    assert headings(page) == ["DSC", "NSD"]
+    assert "The tolerance of the NSD is 1. Distances are" in page.all("main")[0].text
     page, _ = page_of(metrics="rve,lesion-f1")
     assert headings(page) == ["volume error", "lesion F1"]
     assert any("--metrics rve,lesion-f1" in code.text for code in page.all("code"))

@@ -61,5 +61,5 @@ def describe_doubles(digests: Mapping[Case, CaseDigest], trained: Sequence[Case]
     named = ", ".join(f"{one_line(a, 40)} is {one_line(b, 40)}" for a, b in found[:_SHOWN])
     return (
         f"{len(found)} of the {len(scored)} scored cases have the same pixels as one that is trained on "
-        f"({named}{more}), so that scores tell too much; take one of each out"
+        f"({named}{more}), so that the scores are too good; take one of each out"
     )

@@ -115,7 +115,7 @@ _LARGEST_EXACT = 2**24
 """Up to which float32 has all whole numbers."""
 
 _MOST_ROUNDED = 0.05
-"""The rounding of the largest labels that predictions can have, a few times over; a number of a cell may be larger."""
+"""A few times the rounding of the largest label of 16 bits. By that of larger numbers, as of cells, any is whole."""
 
 
 def as_labels(values: np.ndarray) -> np.ndarray:
