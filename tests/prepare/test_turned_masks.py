@@ -64,6 +64,15 @@ def test_a_grid_of_other_directions_is_not_turned():
     assert turn_to(StoredImage(np.zeros((1, 6, 6, 6), np.uint8), 3, (1, 1, 1), (slanted,)), image) is None
 
 
+def test_a_place_that_holds_nothing_is_not_turned():
+    """As of an sform of zeros beside a qform."""
+    nowhere = np.diag([0.0, 0, 0, 1])
+    mask = StoredImage(np.zeros((1, 6, 5, 4), np.uint8), 3, (1, 1, 1), (nowhere, np.eye(4)))
+    image = StoredImage(np.zeros((1, 6, 5, 4), np.uint8), 3, (1, 1, 1), (np.eye(4),))
+    assert turn_to(mask, image) is None
+    assert turn_to(image, mask) is None
+
+
 @pytest.mark.parametrize("by_class", [False, True])
 def test_a_data_set_whose_masks_are_turned(tmp_path, tools, capsys, by_class):
     rng = np.random.default_rng(0)

@@ -40,8 +40,11 @@ def turn_to(image: StoredImage, other: StoredImage) -> tuple[Turn, StoredImage] 
     """
     if not (image.affines and other.affines and image.n_axes == other.n_axes == 3) or image.spacing is None:
         return None
-    # From (x, y, z) in the other one to those in the image.
-    way = np.linalg.inv(image.affines[0]) @ other.affines[0]
+    try:
+        # From (x, y, z) in the other one to those in the image.
+        way = np.linalg.inv(image.affines[0]) @ other.affines[0]
+    except np.linalg.LinAlgError:  # an sform beside a qform may be anything
+        return None
     turn = np.rint(way[:3, :3])
     if not (np.abs(turn).sum(axis=0) == 1).all() or not (np.abs(turn).sum(axis=1) == 1).all():
         return None
