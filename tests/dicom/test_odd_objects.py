@@ -60,6 +60,24 @@ def test_bits_that_do_not_begin_at_the_lowest(tmp_path, dtype, low, high):
             read_all(tmp_path)
 
 
+@pytest.mark.parametrize(("bits", "high"), [(16, 7), (16, 20), (12, 7), (12, 16)])
+def test_a_highest_bit_that_cannot_be(tmp_path, bits, high):
+    """Where all bits are the value's it says nothing; elsewhere programs read it in several ways."""
+    values = np.array([[0, 300], [3000, 4000]], np.uint16)
+    save(tmp_path, [make_object(values, DX, "DX", BitsStored=bits, HighBit=high)])
+    if bits == 16:
+        np.testing.assert_array_equal(read_all(tmp_path)[0].values[0, 0], values)
+    else:
+        with pytest.raises(ImageFault, match=f"12 of 16 bits up to bit {high}"):
+            read_all(tmp_path)
+
+
+def test_a_palette_without_tables_is_told(tmp_path):
+    save(tmp_path, [make_object(np.eye(4, dtype=np.uint8), US, "US", PhotometricInterpretation="PALETTE COLOR")])
+    with pytest.raises(ImageFault, match="Palette Color Lookup Table"):
+        read_all(tmp_path)
+
+
 @pytest.mark.parametrize("shift", [0, 8])
 @pytest.mark.parametrize("kind", [pydicom.uid.ExplicitVRLittleEndian, pydicom.uid.ExplicitVRBigEndian])
 def test_palettes_of_16_bits_with_colours_in_either_half(tmp_path, shift, kind):
@@ -101,10 +119,11 @@ def test_slices_of_nuclear_medicine(tmp_path):
     (image,) = read_all(tmp_path)
     assert image.spacing == (3, 2, 4)
     np.testing.assert_array_equal(image.values[0], values[[2, 0, 3, 1]])
-    ds.SliceVector = [1, 2, 1, 2]
-    save(tmp_path, [ds])
-    with pytest.raises(ImageFault, match="slices of several times or views"):
-        read_all(tmp_path)
+    for vector in ([1, 2, 1, 2], 1):
+        ds.SliceVector = vector
+        save(tmp_path, [ds])
+        with pytest.raises(ImageFault, match="slices of several times or views"):
+            read_all(tmp_path)
 
 
 def test_a_directory_of_a_disc_is_no_image(tmp_path):

@@ -53,8 +53,10 @@ def read_frames(dataset: Dataset) -> np.ndarray:
 def _tables_of_16_bits(dataset: Dataset) -> list[np.ndarray]:
     """Red, green and blue of a palette that is stored so, now in the order of bytes in which pydicom reads them."""
     names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
+    if not (descriptor := dataset.get(f"{names[0]}Descriptor")):
+        return []
     # Where 2**16 entries do not fit, 0 stands for them.
-    n_entries = int(dataset[f"{names[0]}Descriptor"].value[0]) or 2**16
+    n_entries = int(descriptor[0]) or 2**16
     if any(len(dataset.get(f"{name}Data") or b"") != 2 * n_entries for name in names):
         return []
     is_big_endian = dataset.original_encoding[1] is False
@@ -98,9 +100,16 @@ def _decode(dataset: Dataset, n_frames: int) -> np.ndarray:
 
 def _high_bit(dataset: Dataset) -> int:
     # Floating pixels state no bits.
-    bits = int(dataset.get("BitsStored", 1))
+    bits, allocated = int(dataset.get("BitsStored", 1)), int(dataset.BitsAllocated)
     found = dataset.get("HighBit")
-    return bits - 1 if found is None else int(found)
+    if found is None or bits == allocated:
+        return bits - 1
+    if not bits - 1 <= int(found) < allocated:
+        raise ImageFault(
+            f"its pixels have {bits} of {allocated} bits up to bit {found} (HighBit), where these have no room; set it "
+            f"to {bits - 1} if they begin at the lowest"
+        )
+    return int(found)
 
 
 def _signed(array: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -213,7 +213,7 @@ def _read_single(series: Series, irregular: bool) -> DicomImage:
     order, between = tuple(range(len(frames))), 1.0
     if vector := dataset.get("SliceVector"):
         # Of nuclear medicine, in whose objects each frame has the number of its slice.
-        if sorted(vector) != [number + 1 for number in order]:
+        if sorted(np.atleast_1d(vector)) != [number + 1 for number in order]:
             raise ImageFault("its frames are slices of several times or views (SliceVector); keep one of each")
         order = tuple(int(frame) for frame in np.argsort(vector))
         between = abs(float(dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness") or 1))
