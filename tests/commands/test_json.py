@@ -172,6 +172,16 @@ def test_what_other_processes_print_goes_elsewhere(capfd):
     assert all(text in err for text in ("of Python", "of C", "of a child"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+def test_names_of_any_letters_and_none(encoding):
+    names = ["M\u00fcller \u00df", "\u817e", "a\udcff"]  # the last as Python reads bytes that are no UTF-8
+    program = "from swin_umamba.common import exit_codes, summary\n"
+    program += f"exit_codes.execute(lambda names: summary.note(names=names), {names!a}, 'prog', summary_of='work')"
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert json.loads(done.stdout)["names"] == names
+
+
 def test_of_several_processes_the_first_alone_speaks(capfd, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     assert execute(lambda _: print("x"), None, "prog", summary_of="work") == 0

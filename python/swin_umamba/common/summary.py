@@ -72,7 +72,8 @@ def _print(facts: dict[str, Any]) -> None:
 
     from .typed_json import as_json
 
-    print(json.dumps(_finite(as_json(facts)), ensure_ascii=False), flush=True)
+    # In ASCII: not every stream, and not every name of a file, is UTF-8.
+    print(json.dumps(_finite(as_json(facts))), flush=True)
 
 
 def _finite(value: Any) -> Any:
