@@ -73,6 +73,16 @@ def test_a_place_that_holds_nothing_is_not_turned():
     assert turn_to(image, mask) is None
 
 
+def test_a_mask_that_lies_there_by_one_of_its_places_is_not_turned():
+    """Mirrored by the form that comes first, and in its image's place by the other."""
+    mirrored = np.diag([-1.0, 1, 1, 1])
+    mirrored[0, 3] = 3
+    mask = StoredImage(np.zeros((1, 6, 5, 4), np.uint8), 3, (1, 1, 1), (mirrored, np.eye(4)))
+    image = StoredImage(np.zeros((1, 6, 5, 4), np.uint8), 3, (1, 1, 1), (np.eye(4),))
+    assert turn_to(mask, image) is None
+    assert turn_to(StoredImage(mask.values, 3, (1, 1, 1), (mirrored,)), image) is not None
+
+
 @pytest.mark.parametrize("by_class", [False, True])
 def test_a_data_set_whose_masks_are_turned(tmp_path, tools, capsys, by_class):
     rng = np.random.default_rng(0)

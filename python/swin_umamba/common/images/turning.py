@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .geometry import corner_distance
+from .geometry import corner_distance, position_distance
 from .stored import StoredImage
 
 
@@ -40,6 +40,13 @@ def turn_to(image: StoredImage, other: StoredImage) -> tuple[Turn, StoredImage] 
     """
     if not (image.affines and other.affines and image.n_axes == other.n_axes == 3) or image.spacing is None:
         return None
+    shape = other.values.shape[:0:-1]
+    tolerance = 0.5 * min(map(float, image.spacing))
+    if (
+        image.values.shape[1:] == other.values.shape[1:]
+        and position_distance(shape, image.affines, other.affines) <= tolerance
+    ):
+        return None
     try:
         # From (x, y, z) in the other one to those in the image.
         way = np.linalg.inv(image.affines[0]) @ other.affines[0]
@@ -49,7 +56,7 @@ def turn_to(image: StoredImage, other: StoredImage) -> tuple[Turn, StoredImage] 
     if not (np.abs(turn).sum(axis=0) == 1).all() or not (np.abs(turn).sum(axis=1) == 1).all():
         return None
     sizes = np.array(image.values.shape[:0:-1])
-    wanted = np.array(other.values.shape[:0:-1])
+    wanted = np.array(shape)
     from_axes = np.abs(turn).argmax(axis=0)
     signs = turn.sum(axis=0)
     if (turn == np.eye(3)).all() or (sizes[from_axes] != wanted).any():
@@ -59,7 +66,7 @@ def turn_to(image: StoredImage, other: StoredImage) -> tuple[Turn, StoredImage] 
     whole[:3, 3] = np.where(turn.sum(axis=1) < 0, sizes - 1, 0)
     affine = image.affines[0] @ whole
     spacing = tuple(float(image.spacing[axis]) for axis in from_axes)
-    if corner_distance(tuple(map(int, wanted)), affine, other.affines[0]) > 0.5 * min(spacing):
+    if corner_distance(shape, affine, other.affines[0]) > tolerance:
         return None
     # Arrays have z first.
     found = Turn(
