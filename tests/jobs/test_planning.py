@@ -18,7 +18,7 @@ from swin_umamba.runs.folder import RunFolder
 from swin_umamba.runs.settings import Settings
 
 PLANNED = 13
-DATASET = SimpleNamespace(name="Dataset901_Discs", training=range(20), description={}, groups=None)
+DATASET = SimpleNamespace(name="Dataset901_Discs", training=range(20), description={}, groups=None, digests=None)
 
 
 @pytest.fixture
