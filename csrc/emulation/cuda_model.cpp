@@ -269,15 +269,16 @@ void fail_race(const char* name, int64_t index, const char* access, int other) {
   fail(s.str());
 }
 void fail_uninitialized(const char* name, int64_t index) {
-  fail("read of " + std::string(name) + "[" + std::to_string(index) + "] in shared memory before any write");
+  fail("read of " + std::string(name) + "[" + std::to_string(index) +
+       "] in shared memory before any write, or while a copy is on its way there");
 }
 void fail_bounds(const char* name, int64_t index, int64_t size) {
   fail("index " + std::to_string(index) + " is outside the shared array " + name + " of " +
        std::to_string(size));
 }
-void fail_alignment(const char* name, int64_t index) {
-  fail("vector access to " + std::string(name) + "[" + std::to_string(index) +
-       "] is not aligned to 16 bytes");
+void fail_alignment(const char* name, int64_t index, int bytes) {
+  fail("vector access to " + std::string(name) + "[" + std::to_string(index) + "] is not aligned to " +
+       std::to_string(bytes) + " bytes");
 }
 
 void* shared_storage(const void* key, int64_t bytes, int64_t elements, Shadow** shadow) {

@@ -6,12 +6,13 @@
 //   - a barrier that not all threads of the block reach, or reach at different lines;
 //   - a warp collective that a named lane does not join, or a shuffle from a lane that is not there;
 //   - a read of shared memory that nothing has written;
-//   - an access outside a shared array, or a misaligned vector access;
+//   - an access outside a shared array, or a misaligned vector access or asynchronous copy;
 //   - two threads touching one shared element between barriers, at least one of them writing.
 // Accesses outside global memory are left to the address sanitizer, which knows the fibers.
 //
 // Shared memory must be declared through SharedMemory or SWIN_STATIC_SHARED, so that each access
-// passes a check. Asynchronous copies happen when they are waited for, not earlier.
+// passes a check. Asynchronous copies happen when they are waited for, not earlier; as a GPU may write at
+// once, their places count as written, and as not to be read, from the start.
 #pragma once
 
 #include <algorithm>
@@ -109,7 +110,7 @@ inline Running running;
 [[noreturn]] void fail_race(const char* name, int64_t index, const char* access, int other);
 [[noreturn]] void fail_uninitialized(const char* name, int64_t index);
 [[noreturn]] void fail_bounds(const char* name, int64_t index, int64_t size);
-[[noreturn]] void fail_alignment(const char* name, int64_t index);
+[[noreturn]] void fail_alignment(const char* name, int64_t index, int bytes);
 
 inline bool ordered(int other, int other_warp, int other_epoch, int other_warp_epoch) {
   return other_epoch != running.epoch || other == running.thread ||
@@ -189,7 +190,19 @@ class Shared {
     return {data_ + offset, shadow_ + offset, size_ - offset, name_};
   }
   void check_alignment(int64_t index, int bytes) const {
-    if (reinterpret_cast<uintptr_t>(data_ + index) % bytes) fail_alignment(name_, index);
+    if (reinterpret_cast<uintptr_t>(data_ + index) % bytes) fail_alignment(name_, index, bytes);
+  }
+  // Of an asynchronous copy of `count` elements.
+  void start_copy(int64_t index, int count, const T* from) const {
+    const int bytes = count * int(sizeof(T));
+    check_alignment(index, bytes);
+    if (reinterpret_cast<uintptr_t>(from) % bytes)
+      fail("asynchronous copy from an address that is not aligned to " + std::to_string(bytes) + " bytes");
+    for (int64_t i = index; i < index + count; ++i) {
+      if (i < 0 || i >= size_) fail_bounds(name_, i, size_);
+      on_write(shadow_[i], name_, i);
+      shadow_[i].initialized = false;
+    }
   }
 
  private:

@@ -98,6 +98,44 @@ __global__ void read_before_copy_arrives(Arguments p) {
   copy_async_wait<0>();
 }
 
+// While warps read a buffer another may not start to fill it, whenever that copy is waited for.
+__global__ void race_of_copy_and_reader(Arguments p) {
+  SharedMemory memory;
+  const Array s(memory);
+  s.values[threadIdx.x] = 1.0f;
+  __syncthreads();
+  if (threadIdx.x < 32)
+    p.output[threadIdx.x] = s.values[63 - threadIdx.x];
+  else
+    copy_async<1>(s.values, threadIdx.x, p.output + threadIdx.x);
+  copy_async_commit();
+  __syncthreads();
+  copy_async_wait<0>();
+}
+
+__global__ void read_during_copy(Arguments p) {
+  SharedMemory memory;
+  const Array s(memory);
+  s.values[threadIdx.x] = 1.0f;
+  copy_async<1>(s.values, threadIdx.x, p.output + threadIdx.x);
+  copy_async_commit();
+  __syncthreads();
+  p.output[threadIdx.x] = s.values[threadIdx.x];
+  copy_async_wait<0>();
+}
+
+__global__ void misaligned_copy_target(Arguments p) {
+  SharedMemory memory;
+  const Array s(memory);
+  if (threadIdx.x == 0) copy_async<2>(s.values, 1, p.output);
+}
+
+__global__ void misaligned_copy_source(Arguments p) {
+  SharedMemory memory;
+  const Array s(memory);
+  if (threadIdx.x == 0) copy_async<4>(s.values, 0, p.output + 1);
+}
+
 __global__ void outside_shared(Arguments p) {
   SharedMemory memory;
   const Array s(memory);
@@ -166,6 +204,10 @@ const std::map<std::string, void (*)(Arguments)>& kernels() {
                                                               SWIN_KERNEL(matrix_without_lane),
                                                               SWIN_KERNEL(read_before_write),
                                                               SWIN_KERNEL(read_before_copy_arrives),
+                                                              SWIN_KERNEL(race_of_copy_and_reader),
+                                                              SWIN_KERNEL(read_during_copy),
+                                                              SWIN_KERNEL(misaligned_copy_target),
+                                                              SWIN_KERNEL(misaligned_copy_source),
                                                               SWIN_KERNEL(outside_shared),
                                                               SWIN_KERNEL(outside_global),
                                                               SWIN_KERNEL(misaligned_vector),

@@ -186,11 +186,13 @@ __device__ inline int computed_anew(int x) {
 // Copies kCount elements, 4, 8 or 16 bytes; both sides are aligned to them.
 template <int kCount, class T>
 __device__ inline void copy_async(const Shared<T>& to, int index, const T* from) {
+  static_assert(kCount * sizeof(T) == 4 || kCount * sizeof(T) == 8 || kCount * sizeof(T) == 16);
 #if SWIN_PTX
   const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to + index));
   asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(address), "l"(from), "n"(kCount * sizeof(T))
                : "memory");
 #else
+  to.start_copy(index, kCount, from);
   emulation::copy_async([=] {
     for (int i = 0; i < kCount; ++i) to[index + i] = from[i];
   });
