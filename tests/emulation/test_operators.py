@@ -110,6 +110,13 @@ def test_selective_scan_with_several_groups_of_states_and_parts(emulation):
     check(emulation, scan_problem(1, 1, 53, 70, 20, constant_C=True, with_grad_last_state=False))
 
 
+def test_selective_scan_of_many_states_fits_into_the_least_shared_memory(emulation):
+    """The emulated GPU has 99 KiB for a block, as compute capabilities 8.6, 8.9 and 12.0."""
+    check(emulation, scan_problem(1, 1, 3, 200, 81))
+    with pytest.raises(RuntimeError, match="the state size or dt rank is too large"):
+        emulation.selective_scan(**scan_problem(1, 1, 1, 1, 200).arrays())
+
+
 @settings(FEW, max_examples=3)
 @given(SCANS)
 def test_selective_scan_gives_the_same_bits(emulation, problem):

@@ -219,6 +219,9 @@ __device__ inline void copy_async_wait() {
 
 __host__ __device__ inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+constexpr const char* kTooLittleSharedMemory =
+    "the state size or dt rank is too large for the shared memory of this GPU";
+
 #if SWIN_PTX
 // Lets a kernel have all the shared memory that the device gives to one block, or says why not. Always all:
 // what one launch asks for is then never below what another thread's launch of the same kernel needs.
@@ -231,14 +234,16 @@ const char* allow_shared_memory(void (*kernel)(Argument), int64_t shared_bytes) 
     error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
   if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, kernel);
   most -= int(attributes.sharedSizeBytes);
-  if (error == cudaSuccess && shared_bytes > most)
-    return "the state size or dt rank is too large for the shared memory of this GPU";
+  if (error == cudaSuccess && shared_bytes > most) return kTooLittleSharedMemory;
   if (error == cudaSuccess)
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
   if (error == cudaSuccess) return nullptr;
   (void)cudaGetLastError();
   return cudaGetErrorString(error);
 }
+#else
+// Of a block, on compute capabilities 8.6, 8.9 and 12.0. Others have more.
+constexpr int64_t kLeastSharedMemory = 99 * 1024;
 #endif
 
 // Runs kernel(argument) on a grid of one dimension, or says why not.
@@ -256,6 +261,7 @@ const char* launch(void (*kernel)(Argument), int64_t blocks, int threads, int64_
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 #else
   (void)stream;
+  if (shared_bytes > kLeastSharedMemory) return kTooLittleSharedMemory;
   emulation::run(dim3(unsigned(blocks)), dim3(threads), shared_bytes, [&] { kernel(argument); });
   return nullptr;
 #endif

@@ -13,7 +13,7 @@ struct Storage {
   Shared<float> bias, skip;  // of dt, and D: by channel
   Shared<float> carry;
   DecayRates rates;
-  MatrixTile B, C;  // of two tiles
+  MatrixTile B, C;  // of kept_tiles(states)
 
   template <class Memory>
   __host__ __device__ Storage(Memory& memory, const SelectiveScan& p, int states)
@@ -25,8 +25,12 @@ struct Storage {
         skip(memory.template take<float>(kChannels, "skip")),
         carry(memory.template take<float>(states * kChannels, "carry")),
         rates{memory.template take<float>(kChannels * (states + 4), "rates"), states + 4},
-        B(memory, states, p.constant_B, 2, "B"),
-        C(memory, states, p.constant_C, 2, "C") {}
+        B(memory, states, p.constant_B, kept_tiles(states), "B"),
+        C(memory, states, p.constant_C, kept_tiles(states), "C") {}
+
+  // Of B and C: the next tile is on its way while one is in use, where two fit into the 99 KiB that some
+  // architectures give to a block.
+  __host__ __device__ static int kept_tiles(int states) { return states <= 64 ? 2 : 1; }
 };
 
 template <class T, bool kOneGroup>
@@ -63,19 +67,24 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Selectiv
     item = (channels.batch * p.dim + channel) * p.length + at.item_step(0);
     left = inside ? length - at.item_step(0) : 0;
   }
-  // What a tile needs is on its way while that before is in use.
+  // What a tile needs is on its way while that before is in use, but for B and C of many states.
+  const int kept = Storage::kept_tiles(groups * kGroup);
   int64_t number = MatrixTile::first(p, channels);  // of B and C
-  T next_u[kItems], next_delta[kItems];
-  const auto fetch = [&](int tile) {
+  const auto fetch_matrices = [&](int tile) {
     const int bytes = length * int(sizeof(T));
     const bool inside = tile * kTile + MatrixTile::first_step() < length;
     const int states_left = inside ? computed_anew(MatrixTile::states_left(p)) : 0;
     if (!p.constant_B)
-      s.B.fetch<LongRuns::kThreads>(static_cast<const T*>(p.B) + number, bytes, states_left, tile & 1);
+      s.B.fetch<LongRuns::kThreads>(static_cast<const T*>(p.B) + number, bytes, states_left,
+                                    tile & (kept - 1));
     if (!p.constant_C)
-      s.C.fetch<LongRuns::kThreads>(static_cast<const T*>(p.C) + number, bytes, states_left, tile & 1);
+      s.C.fetch<LongRuns::kThreads>(static_cast<const T*>(p.C) + number, bytes, states_left,
+                                    tile & (kept - 1));
     copy_async_commit();
     number += kTile;
+  };
+  T next_u[kItems], next_delta[kItems];
+  const auto fetch_items = [&] {
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
       next_u[i] = next_delta[i] = convert<T>(0.0f);
@@ -85,7 +94,8 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Selectiv
       }
     }
   };
-  fetch(0);
+  if (kept > 1) fetch_matrices(0);
+  fetch_items();
   __syncthreads();
 
 #pragma unroll 1
@@ -104,8 +114,15 @@ __global__ void __launch_bounds__(LongRuns::kThreads, 2) forward_kernel(Selectiv
     copy_async_wait<0>();
     __syncthreads();
     item += kTile, left -= kTile;
-    if (tile + 1 < tiles) fetch(tile + 1);
-    const auto B = s.B.matrix(tile & 1), C = s.C.matrix(tile & 1);
+    if (tile + kept - 1 < tiles) {
+      fetch_matrices(tile + kept - 1);
+      if (tile + 1 < tiles) fetch_items();
+    }
+    if (kept == 1) {
+      copy_async_wait<0>();
+      __syncthreads();
+    }
+    const auto B = s.B.matrix(tile & (kept - 1)), C = s.C.matrix(tile & (kept - 1));
 
     for (int group = 0; group < groups; ++group) {
       ForwardTile forward;
