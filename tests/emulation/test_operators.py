@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -153,6 +154,19 @@ def test_ss2d_shares_out_the_directions(emulation, multiprocessors):
 @pytest.mark.parametrize("multiprocessors", [1, 1000])
 def test_ss2d_over_several_parts_of_channels(emulation, multiprocessors):
     check(emulation, ss2d_problem(1, 7, 11, 101, 16, 6), multiprocessors=multiprocessors)
+
+
+def test_ss2d_backward_refuses_numbers_that_are_not_aligned(emulation):
+    problem = ss2d_problem(1, 3, 5, 8, 16, 3)
+    saved = emulation.ss2d(**problem.arrays(), multiprocessors=1)
+    del saved["y"]
+    numbers = saved["projected_x"]
+    moved = np.empty(numbers.size + 1, np.float32)[1:].reshape(numbers.shape)
+    moved[:] = numbers
+    gradients = problem.grad_arrays()
+    emulation.ss2d_backward(**saved, **gradients, **problem.arrays(), multiprocessors=1)
+    with pytest.raises(RuntimeError, match="16 bytes"):
+        emulation.ss2d_backward(**saved | {"projected_x": moved}, **gradients, **problem.arrays(), multiprocessors=1)
 
 
 @settings(FEW, max_examples=3)

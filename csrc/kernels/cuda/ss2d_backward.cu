@@ -607,6 +607,8 @@ int64_t ss2d_backward_workspace(const Ss2d& p, int multiprocessors) {
 
 const char* ss2d_backward(const Ss2dBackward& p, int multiprocessors, Stream stream) {
   if (const char* error = check_image(p)) return error;
+  if (reinterpret_cast<uintptr_t>(p.projected_x) % 16)
+    return "ss2d's projected_x must begin at a multiple of 16 bytes, as ss2d gives it; clone it";
   Arguments arguments(p);
   arguments.place(multiprocessors);
   const char* error = nullptr;
