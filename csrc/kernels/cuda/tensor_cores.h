@@ -5,6 +5,7 @@
 // from it by less than 2^-21 of it; bfloat16 and float16 numbers are such numbers. The product of the two
 // small parts is left out, 2^-22 of the whole, where it costs an instruction (Ootomo and Yokota, "Recovering
 // single precision accuracy from Tensor Cores while surpassing the FP32 theoretical peak performance", 2022).
+// What is left of an infinite float32 number is NaN, and so are the sums it is in.
 #pragma once
 
 #include "device.h"
