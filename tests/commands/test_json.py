@@ -88,6 +88,7 @@ def test_train_and_its_page(run, finished, discs, environment):
     assert said["page"] == str(folder.parent / "page.html")
 
 
+@pytest.mark.slow
 def test_predict_evaluate_and_export(run, make_checkpoint, tmp_path):  # noqa: F811
     checkpoint, images = make_checkpoint(), tmp_path / "images"
     images.mkdir()

@@ -55,6 +55,7 @@ def python(tmp_path: Path) -> Path:
     return tmp_path / "env" / "bin" / "python"
 
 
+@pytest.mark.slow
 def test_a_strict_check_of_a_program_finds_its_mistakes_and_no_others(python: Path, tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     (tmp_path / "program.py").write_text(PROGRAM)

@@ -181,6 +181,7 @@ def test_the_runs_of_another_command_are_told_apart(tmp_path, discs, capfd, envi
         assert f"by: swin-umamba train --resume --output {training}" in error
 
 
+@pytest.mark.slow
 def test_after_a_damaged_last_checkpoint_the_training_goes_on_from_what_is_left(train_py, finished, former):
     (final,) = former.rglob("checkpoint_final.pth")
     final.write_bytes(final.read_bytes()[:5000])

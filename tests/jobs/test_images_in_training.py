@@ -7,11 +7,13 @@ import shutil
 
 import nibabel
 import numpy as np
+import pytest
 from swin_umamba.evaluation import evaluate_folders
 
 ONE_STEP = ("--epochs", "1", "--iterations", "1", "--batch-size", "2", "--patch-size", "32", "32", "--device", "cpu")
 
 
+@pytest.mark.slow
 def test_flat_nifti_in_micrometres_with_channels_in_another_order(train_py, tmp_path):
     folder = tmp_path / "Dataset905_Odd"
     for part in ("imagesTr", "labelsTr"):

@@ -28,6 +28,7 @@ def _wait_for(condition, process, seconds=600):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_run_whose_time_is_up_asks_for_more_and_goes_on(train_py, discs, finished, tmp_path):
     arguments = (discs, *train_py.tiny, "--output", "run")
     folder = tmp_path / "run"

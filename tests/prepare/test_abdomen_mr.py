@@ -131,7 +131,7 @@ def test_image_and_label_of_different_grids_are_refused(amos, release, tmp_path,
 
 def test_unreadable_scan_is_refused(amos, tmp_path, tools):
     (amos / "amos22" / "imagesTr" / "amos_0507.nii.gz").write_bytes(b"no image")
-    assert "amos_0507.nii.gz cannot be read" in tools.refused("abdomen-mr", amos, tmp_path / "raw")
+    assert "amos_0507.nii.gz is no NIfTI file" in tools.refused("abdomen-mr", amos, tmp_path / "raw")
 
 
 def test_amos_without_mr_scans_is_refused(amos, tmp_path, tools):
