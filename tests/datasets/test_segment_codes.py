@@ -22,9 +22,13 @@ def test_the_key_of_a_data_set(tmp_path):
     }
     assert segment_codes({}, "x") == {}
     path = tmp_path / "dataset.json"
-    description = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "numTraining": 1}
-    path.write_text(json.dumps({**description, "file_ending": ".png", "segment_codes": value}))
+    labels = {"background": 0, "liver": 1, "lump": 2}
+    description = {"channel_names": {"0": "CT"}, "labels": labels, "numTraining": 1, "file_ending": ".png"}
+    path.write_text(json.dumps({**description, "segment_codes": value}))
     assert read_description(path)["segment_codes"] == value
+    path.write_text(json.dumps({**description, "segment_codes": {"Liver": {"type": WRITTEN}}}))
+    with pytest.raises(UserError, match="names Liver, which 'labels' has not"):
+        read_description(path)
 
 
 @pytest.mark.parametrize(

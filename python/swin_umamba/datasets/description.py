@@ -78,7 +78,13 @@ def read_description(path: Path) -> dict[str, Any]:
             f"[1, 2]"
         )
     with faults.caught():
-        segment_codes(description, path)
+        codes = segment_codes(description, path)
+        labels = description.get("labels")
+        if isinstance(labels, dict) and (unknown := sorted(codes.keys() - labels.keys())):
+            named = one_line(", ".join(unknown), 80)
+            faults.add(
+                f"{path}: 'segment_codes' names {named}, which 'labels' has not; write names as in it"
+            )
     faults.tell(str(path))
     description["labels"] = whole_numbers(description["labels"])
     if order:
