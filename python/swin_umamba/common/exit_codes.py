@@ -75,8 +75,6 @@ def _run(run: Callable[[T], None], args: T) -> tuple[int, str | None]:
         with _interruptions_in_front():
             run(args)
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
     except UserError as error:
         return EXIT_WRONG_INPUT, _WRONG + "\n".join(map(one_line, error.lines))
     except RunError as error:
