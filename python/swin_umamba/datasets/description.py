@@ -82,9 +82,7 @@ def read_description(path: Path) -> dict[str, Any]:
         labels = description.get("labels")
         if isinstance(labels, dict) and (unknown := sorted(codes.keys() - labels.keys())):
             named = one_line(", ".join(unknown), 80)
-            faults.add(
-                f"{path}: 'segment_codes' names {named}, which 'labels' has not; write names as in it"
-            )
+            faults.add(f"{path}: 'segment_codes' names {named}, which 'labels' has not; write names as in it")
     faults.tell(str(path))
     description["labels"] = whole_numbers(description["labels"])
     if order:
