@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,8 @@ class Counts:
         message, wrong = outcome["message"], [line for line in outcome["lines"] if not _is_good(line)]
         if outcome["kind"] == "failed" or outcome["heard"]:
             self.failures.append(f"seed {seed}: {message} {outcome['heard'] or ''}")
+        elif outcome["printed"]:
+            self.failures.append(f"seed {seed}: a library prints {outcome['printed']!r}")
         elif wrong:
             self.failures.append(f"seed {seed}: a line of {len(wrong[0])} characters: {wrong[0][:500]!r}")
         elif outcome["seconds"] > SECONDS:
@@ -146,7 +149,8 @@ class _Worker:
             return json.loads(answer)
         message = f"the process ended with {self.process.wait()}"
         self.process = None
-        return {"kind": "failed", "message": message, "lines": [], "heard": [], "seconds": 0.0, "megabytes": 0.0}
+        numbers = {"seconds": 0.0, "megabytes": 0.0}
+        return {"kind": "failed", "message": message, "lines": [], "heard": [], "printed": "", **numbers}
 
     def stop(self) -> None:
         if self.process is not None:
@@ -157,7 +161,7 @@ class _Worker:
 def _serve(module: Path) -> None:
     """Read what the numbers on the standard input stand for, and tell of each in a line."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # libraries print
+    os.dup2(2, 1)
     heard: list[str] | None = None
 
     def hear(event: str, arguments: tuple) -> None:
@@ -165,6 +169,8 @@ def _serve(module: Path) -> None:
         if heard is not None and event.startswith(FORBIDDEN) and not harmless:
             heard.append(f"{event} {arguments}"[:200])
 
+    for warning in (UserWarning, RuntimeWarning, FutureWarning):  # which users see, once
+        warnings.simplefilter("always", warning)
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for imports of tests
     from swin_umamba.common.errors import UserError
 
@@ -173,12 +179,14 @@ def _serve(module: Path) -> None:
     spec = importlib.util.spec_from_file_location(module.stem, module)
     target_module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(target_module)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as printed:
         os.chdir(folder)
         target = target_module.Target(Path(folder))
         resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
         allowed = (*ALLOWED, *getattr(target, "ALLOWED", ()))
         sys.addaudithook(hear)
+        for descriptor in (1, 2):  # libraries print
+            os.dup2(printed.fileno(), descriptor)
         print("ready", file=answers, flush=True)
         for line in sys.stdin:
             generator = random.Random(int(line))
@@ -198,6 +206,12 @@ def _serve(module: Path) -> None:
                 outcome |= {"kind": "failed", "message": traceback.format_exc()[-1500:]}
             outcome |= {"seconds": time.monotonic() - start, "heard": events}
             outcome["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            sys.stdout.flush()
+            sys.stderr.flush()
+            printed.seek(0)
+            outcome["printed"] = printed.read().decode(errors="replace")[:500]
+            os.ftruncate(printed.fileno(), 0)
+            printed.seek(0)
             print(json.dumps(outcome), file=answers, flush=True)
 
 

@@ -50,7 +50,7 @@ WORDS = [
 
 
 class Target:
-    """Eighteen small images in every format, six ways to damage one, and all that reads them."""
+    """Small images in every format, six ways to damage one, and all that reads them."""
 
     def __init__(self, folder: Path) -> None:
         register_readers()
@@ -81,9 +81,23 @@ class Target:
             file = io.BytesIO()
             (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, Image.EXTENSION[ending])
             sources.append((ending, file.getvalue()))
+        notes = Image.Exif()
+        notes[0x0112], notes[0x010E] = 1, "seen"
+        for ending in (".jpg", ".png"):
+            file = io.BytesIO()
+            Image.fromarray(rgb).save(file, Image.EXTENSION[ending], exif=notes, icc_profile=bytes(200))
+            sources.append((ending, file.getvalue()))
         volume = np.stack([self.labels] * 4)
-        options = [{}, {"compression": "zlib"}, {"bigtiff": True}, {"rowsperstrip": 2}]
-        for array, option in zip([self.labels, rgb, volume, grey.astype(np.float32)], options, strict=True):
+        options = [
+            {},
+            {"compression": "zlib"},
+            {"bigtiff": True},
+            {"rowsperstrip": 2},
+            {"compression": "lzw", "predictor": True},
+        ]
+        options += [{"compression": "jpeg"}, {"photometric": "palette", "colormap": np.arange(768).reshape(3, 256)}]
+        arrays = [self.labels, rgb, volume, grey.astype(np.float32), grey.astype(np.uint16), rgb, self.labels]
+        for array, option in zip(arrays, options, strict=True):
             file = io.BytesIO()
             tifffile.imwrite(file, array, **option)
             sources.append((".tif", file.getvalue()))
@@ -91,8 +105,8 @@ class Target:
             nifti = nibabel.Nifti1Image(volume.T.astype(dtype), np.diag([1.0, 1.0, 2.0, 1.0]))
             sources += [(".nii", nifti.to_bytes()), (".nii.gz", gzip.compress(nifti.to_bytes(), 1))]
         image = SimpleITK.GetImageFromArray(volume)
-        for ending in (".nrrd", ".mha"):
-            for compressed in (False, True):
+        for ending in (".nrrd", ".mha", ".gipl"):
+            for compressed in (False, True)[: 1 if ending == ".gipl" else 2]:
                 path = self.folder / f"made{ending}"
                 SimpleITK.WriteImage(image, str(path), compressed)
                 sources.append((ending, path.read_bytes()))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,3 +86,30 @@ def capture_output(log: Path | None) -> Iterator[PlainConsole]:
         os.dup2(terminal_errors, 2)
         for descriptor in (terminal, terminal_errors, target):
             os.close(descriptor)
+
+
+_ears = threading.Lock()
+
+
+@contextlib.contextmanager
+def heard_errors() -> Iterator[list[str]]:
+    """Keep from the terminal what C++ code writes to the standard error in the ``with`` block.
+
+    One thread at a time: where its block is, is all that the process writes there.
+
+    Yields
+    ------
+    list of str
+        Gets the lines at the end of the block.
+    """
+    lines: list[str] = []
+    with _ears, tempfile.TemporaryFile() as heard:
+        terminal = os.dup(2)
+        os.dup2(heard.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            heard.seek(0)
+            lines += heard.read().decode("utf-8", "replace").splitlines()

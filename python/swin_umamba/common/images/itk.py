@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import SimpleITK
 
-from ..text import one_line
+from ..console import heard_errors
+from ..text import LONGEST_REASON, one_line
+from .checksums import want_gzip_checksum, want_zlib_checksum
 from .stored import ImageFault, StoredImage, want_grid, want_whole
 
 _READERS = {".nrrd": "NrrdImageIO", ".gipl": "GiplImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 """ITK's; asked to choose by itself, it finds none for ``.MHA`` and ``.GIPL``."""
+
+_METAIMAGE = (".mha", ".mhd")
+_UNPACKED = "Uncompress failed"
+"""What MetaIO prints of packed pixels that are damaged."""
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -25,23 +34,21 @@ def read_itk(path: Path) -> StoredImage:
     ImageFault
         It is no image of 2 or 3 axes with one number a voxel, counts in another unit than mm, or its axes are no grid.
     """
-    if path.name.lower().endswith(".nrrd"):
-        _want_millimetres(path)
-    else:
+    ending = path.suffix.lower()
+    if ending == ".nrrd":
+        _want_followed_nrrd(path)
+    elif ending in _METAIMAGE:
         _want_followed(path)
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO(_READERS[path.suffix.lower()])
-    reader.ReadImageInformation()
-    # A bit for a voxel, of files that hold their voxels themselves.
-    if not path.name.lower().endswith(".mhd"):
-        want_whole(path, float(np.prod(reader.GetSize(), dtype=float)) / 8)
     try:
-        image = reader.Execute()
+        with heard_errors() as heard:
+            image = _executed(path)
     except RuntimeError as error:
-        if str(error).rstrip().endswith("Reason: Success"):
-            raise ImageFault("it is cut off, or its pixels cannot be unpacked") from error
+        if ending in _METAIMAGE:
+            raise ImageFault(_metaimage_fault(heard)) from error
         raise
+    if any(_UNPACKED in line for line in heard):
+        # Of which ITK makes zeros.
+        raise ImageFault(_metaimage_fault(heard))
     while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
         image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
     n_axes = image.GetDimension()
@@ -62,10 +69,35 @@ def read_itk(path: Path) -> StoredImage:
     return StoredImage(array[(None,) * (4 - array.ndim)], n_axes, image.GetSpacing(), (_TO_RAS @ affine,))
 
 
-def _want_millimetres(path: Path) -> None:
-    """ITK passes over the units that NRRD may state."""
+def _executed(path: Path) -> SimpleITK.Image:
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO(_READERS[path.suffix.lower()])
+    reader.ReadImageInformation()
+    # A bit for a voxel, of files that hold their voxels themselves.
+    if not path.name.lower().endswith(".mhd"):
+        want_whole(path, float(np.prod(reader.GetSize(), dtype=float)) / 8)
+    return reader.Execute()
+
+
+def _metaimage_fault(heard: Sequence[str]) -> str:
+    """Make a reason of the lines that MetaIO prints; ITK's own reason is whatever the system last failed with."""
+    if not heard or any("data not read completely" in line or _UNPACKED in line for line in heard):
+        return "it is cut off, or its pixels cannot be unpacked; fetch it again"
+    return f"its header cannot be followed: {one_line(heard[0], LONGEST_REASON).rstrip('.')}"
+
+
+def _want_followed_nrrd(path: Path) -> None:
+    """Refuse units that ITK passes over, and what does not fit the checksum that it does not always compare."""
     with open(path, "rb") as file:
-        head = file.read(1 << 16).partition(b"\n\n")[0].decode("latin-1")
+        start = file.read(1 << 16)
+        end = re.search(rb"\r?\n\r?\n", start)
+        head = (start[: end.start()] if end else start).decode("latin-1").replace("\r", "")
+        beside = re.search(r"^(?:data ?file|(?:byte|line) ?skip):", head, re.MULTILINE)
+        if end and not beside and re.search(r"^encoding: *gz(?:ip)?$", head, re.MULTILINE):
+            file.seek(end.end())
+            with gzip.GzipFile(fileobj=file) as packed:
+                want_gzip_checksum(packed)
     stated = re.search(r"^(?:space )?units:(.*)$", head, re.MULTILINE)
     others = (
         [unit for unit in re.findall(r'"([^"]*)"', stated[1]) if unit not in ("mm", "millimeter", "")] if stated else []
@@ -81,13 +113,20 @@ def _other_unit(unit: str) -> ImageFault:
 def _want_followed(path: Path) -> None:
     """Refuse a number of axes in a MetaImage that ITK dies of, and a unit that it passes over."""
     with open(path, "rb") as file:
-        head = file.read(1 << 16).partition(b"ElementDataFile")[0]
+        head, _, rest = file.read(1 << 16).partition(b"ElementDataFile")
     for stated in re.findall(rb"NDims *[=:] *(\S*)", head):
         if not re.fullmatch(rb"[1-9]", stated):
             raise ImageFault(f"its header states {one_line(stated.decode('latin-1'), 40)} for NDims")
     for unit in re.findall(rb"^DistanceUnits *[=:] *(\S+)", head, re.MULTILINE):
         if unit not in (b"mm", b"?"):
             raise _other_unit(unit.decode("latin-1"))
+    if re.search(rb"^CompressedData *[=:] *(?:True|T|1)\b", head, re.MULTILINE | re.IGNORECASE):
+        line, _, _ = rest.partition(b"\n")
+        name = line.lstrip(b" =:").strip()
+        if name.upper() == b"LOCAL":
+            want_zlib_checksum(path, len(head) + len(b"ElementDataFile") + len(line) + 1)
+        elif (pixels := path.parent / os.fsdecode(name)).is_file():
+            want_zlib_checksum(pixels, 0)
 
 
 def write_itk_labels(path: Path, labels: np.ndarray, geometry: dict[str, tuple[float, ...]]) -> None:

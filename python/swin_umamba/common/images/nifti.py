@@ -13,6 +13,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
+from .checksums import want_gzip_checksum
 from .stored import ImageFault, StoredImage, want_grid, want_whole
 
 _MILLIMETRES = {0: 1, 1: 1000, 2: 1, 3: 0.001}
@@ -50,6 +51,8 @@ def read_nifti(path: Path) -> StoredImage:
     n_bytes = float(np.prod(shape, dtype=float)) * header.get_data_dtype().itemsize
     want_whole(path, n_bytes, packed=_is_packed(path))
     values = np.asanyarray(image.dataobj).reshape(shape).T
+    if isinstance(file := image.file_map["image"].fileobj, gzip.GzipFile):
+        want_gzip_checksum(file)
     return StoredImage(
         values[(None,) * (4 - values.ndim)],
         len(shape),

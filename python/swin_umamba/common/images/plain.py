@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from .checksums import want_png_checksums
 from .formats import LOSSY, TIFF_ENDINGS
 from .stored import ImageFault, StoredImage, want_whole
 
@@ -54,6 +55,8 @@ def read_plain(path: Path, *, labels: bool, strict: bool = True) -> StoredImage:
     depth = head[24] if png else 8
     with Image.open(path, formats=PILLOW_FORMATS) as image:
         _check_size(image.width * image.height, path)
+        if png:
+            want_png_checksums(path)
         if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":
             raise ImageFault(f"it holds {frames} images; {_ONE_IMAGE}")
         if labels and image.format in ("JPEG", "MPO"):
@@ -133,9 +136,9 @@ def _read_tiff(path: Path, labels: bool, strict: bool) -> StoredImage:
         if len(series) > 1 and len(array) > 1:
             raise ImageFault(f"it holds {len(series)} images of {len(array)} channels each; {_ONE_IMAGE}")
         keyframe = first.keyframe
+        if strict and keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE and not labels:
+            _want_ramp(keyframe)
     white = 2**keyframe.bitspersample - 1 if array.dtype.kind in "bu" else None
-    if strict and keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE and not labels:
-        _want_ramp(keyframe)
     return StoredImage(array, 2 if array.shape[1] == 1 else 3, white=white)
 
 

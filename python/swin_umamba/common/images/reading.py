@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import re
+import warnings
 from pathlib import Path
 
 import nibabel
@@ -25,6 +26,7 @@ from .stored import ImageFault, StoredImage, as_labels
 # They tell of every oddity of a file beside the one line of ours.
 for _library in ("tifffile", "nibabel"):
     logging.getLogger(_library).setLevel(logging.CRITICAL)
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read_stored(path: Path, *, labels: bool = False, strict: bool = True) -> StoredImage:
