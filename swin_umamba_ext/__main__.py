@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import subprocess
@@ -114,8 +115,15 @@ def main() -> int:
             except RuntimeError as error:
                 problems.append(f"ss2d on the GPU: {error}")
     width = max(len(name) for name, _ in lines)
-    for name, text in lines:
-        print(f"{name:<{width}}  {text}")
+    try:
+        print("\n".join(f"{name:<{width}}  {text}" for name, text in lines), flush=True)
+    except BrokenPipeError:  # whoever read it has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        # Python would try once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        problems.append(f"the report cannot be written: {error.strerror}")
     for problem in problems:
         print(f"PROBLEM: {problem}", file=sys.stderr)
     return 1 if problems else 0

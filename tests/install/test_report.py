@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from swin_umamba_ext import library
@@ -26,6 +27,15 @@ def test_report_names_what_is_there() -> None:
     assert result.returncode == 0, result.stderr
     for text in (torch.__version__, library.instruction_set(), "compiled backends", "GPUs seen", "relative error"):
         assert text in result.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a file that is always full")
+def test_a_full_disk_is_a_problem_in_one_line() -> None:
+    command = [sys.executable, "-m", "swin_umamba_ext"]
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
+    assert result.returncode == 1
+    assert result.stderr == "PROBLEM: the report cannot be written: No space left on device\n"
 
 
 def test_every_available_instruction_set_works() -> None:
