@@ -1,13 +1,14 @@
 """A checkpoint of wrong content on resuming: its name and what is wrong, in one line."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from swin_umamba.checkpoints import CheckpointError
 from swin_umamba.common.errors import UserError
 from swin_umamba.runs.last_checkpoint import secure_last_checkpoint
-from swin_umamba.trainers.saved_state import check_optimizer, read_state
+from swin_umamba.trainers.saved_state import check_optimizer, check_written_by, read_state
 
 STATE = {
     "network_weights": {"a": torch.ones(2)},
@@ -17,6 +18,8 @@ STATE = {
     "_best_ema": 0.5,
     "current_epoch": 1,
     "inference_allowed_mirroring_axes": (0, 1),
+    "trainer_name": "TrainerA",
+    "init_args": {"plans": {"dataset_name": "Dataset001_A"}, "configuration": "2d", "fold": 0},
 }
 
 
@@ -60,6 +63,36 @@ def test_a_right_state_is_read(tmp_path):
     state = read_state(tmp_path / "checkpoint_latest.pth")
     assert torch.equal(state.pop("network_weights")["a"], STATE["network_weights"]["a"])
     assert state == {key: value for key, value in STATE.items() if key != "network_weights"}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "data_set", "fold", "message"),
+    [
+        (
+            "TrainerB",
+            "Dataset001_A",
+            0,
+            "by TrainerA on Dataset001_A, fold 0, and this training is TrainerB on .*_A, fold 0",
+        ),
+        (
+            "TrainerA",
+            "Dataset001_A",
+            1,
+            "by TrainerA on Dataset001_A, fold 0, and this training is TrainerA on .*_A, fold 1",
+        ),
+        (
+            "TrainerA",
+            "Dataset002_B",
+            0,
+            "by TrainerA on Dataset001_A, fold 0, and this training is .* Dataset002_B, fold 0",
+        ),
+    ],
+)
+def test_a_state_of_another_training_is_named(trainer, data_set, fold, message):
+    path = Path("checkpoint_latest.pth")
+    check_written_by(path, STATE, "TrainerA", "Dataset001_A", "0")
+    with pytest.raises(CheckpointError, match=rf"^checkpoint_latest\.pth was written {message}$"):
+        check_written_by(path, STATE, trainer, data_set, fold)
 
 
 @pytest.mark.parametrize("content", [[1], {}, {"current_epoch": None}, {"current_epoch": [1]}])

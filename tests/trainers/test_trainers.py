@@ -513,6 +513,7 @@ def test_a_damaged_checkpoint_is_named(make_trainer, tmp_path):
         ({"network_weights": {"a": torch.ones(1)}}, "does not fit this training: RuntimeError: .*Missing key"),
         ({"optimizer_state": {"state": {}}}, "does not fit this training: KeyError: 'param_groups'"),
         ({"current_epoch": None}, "has None for its 'current_epoch'"),
+        ({"trainer_name": "Another"}, "was written by Another on .*, and this training is TinySwinUMambaD on "),
     ],
 )
 def test_a_checkpoint_of_another_training_is_named(make_trainer, tmp_path, change, message):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,11 @@ DEPTH, VALUES = 32, 500_000
 """Of containers in containers, and of all values. In a file of 3 kB, lists of one another can be 2^100 of them."""
 
 
-def read_entries(path: str | os.PathLike[str], kinds: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
+def read_entries(
+    path: str | os.PathLike[str],
+    kinds: Mapping[str, type | tuple[type, ...]],
+    parts: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Read entries of a training's checkpoint as plain data.
 
     Parameters
@@ -27,6 +32,8 @@ def read_entries(path: str | os.PathLike[str], kinds: Mapping[str, type | tuple[
         See `swin_umamba.checkpoints.read_checkpoint`.
     kinds
         The entries that there have to be, with their types; a bool is no int here, and an int is a float.
+    parts
+        Of entries that are dicts, the keys that are wanted; those that are not there are ``None``.
 
     Raises
     ------
@@ -40,7 +47,10 @@ def read_entries(path: str | os.PathLike[str], kinds: Mapping[str, type | tuple[
     for key, kind in kinds.items():
         if key not in checkpoint:
             raise CheckpointError(f"{path} has no {key!r}, so it is not the state of this training")
-        value = entries[key] = plain_data(checkpoint[key], f"{path}, in {key!r},")
+        value = checkpoint[key]
+        if key in parts and isinstance(value, dict):
+            value = {name: value.get(name) for name in parts[key]}
+        value = entries[key] = plain_data(value, f"{path}, in {key!r},")
         if not isinstance(float(value) if type(value) is int and kind is float else value, kind) or (
             isinstance(value, bool) and kind is not bool
         ):

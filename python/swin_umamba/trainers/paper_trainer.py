@@ -37,7 +37,7 @@ from ..runs.last_checkpoint import explain_damaged
 from .nonfinite import find_bad_images, save_step
 from .observer import Observer
 from .precision import autocast_dtype, precision_name
-from .saved_state import check_optimizer, read_state
+from .saved_state import check_optimizer, check_written_by, read_state
 
 if TYPE_CHECKING:
     from ..networks.segmentation_network import SegmentationNetwork
@@ -415,6 +415,7 @@ class PaperTrainer(nnUNetTrainer):
         path = Path(filename_or_checkpoint)
         try:
             state = read_state(path)
+            check_written_by(path, state, type(self).__name__, self.plans_manager.dataset_name, self.fold)
             try:
                 self._load_state(state)
             # PyTorch's and nnU-Net's own: whatever a state of another network or optimizer runs into.

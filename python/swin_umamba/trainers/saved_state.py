@@ -9,6 +9,7 @@ import torch
 
 from ..checkpoints import CheckpointError
 from ..checkpoints.plain_data import read_entries
+from ..common.text import one_line
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "network_weights": dict,
@@ -18,7 +19,10 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "_best_ema": (float, int, type(None)),
     "current_epoch": int,
     "inference_allowed_mirroring_axes": (list, tuple, type(None)),
+    "trainer_name": str,
+    "init_args": dict,
 }
+_WANTED = {"init_args": ("plans", "configuration", "fold")}
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -29,7 +33,7 @@ def read_state(path: Path) -> dict[str, Any]:
     CheckpointError
         The file cannot be read, or holds something else.
     """
-    state = read_entries(path, _KINDS)
+    state = read_entries(path, _KINDS, _WANTED)
     epochs, axes = state["current_epoch"], state["inference_allowed_mirroring_axes"]
     if epochs < 0:
         raise CheckpointError(f"{path} has {epochs} for its 'current_epoch'")
@@ -43,6 +47,23 @@ def read_state(path: Path) -> dict[str, Any]:
         # It would be taken for the end of a training that has not been.
         raise CheckpointError(f"{path} has {epochs} for its 'current_epoch', but the losses of {len(losses)} epochs")
     return state
+
+
+def check_written_by(path: Path, state: dict[str, Any], trainer: str, data_set: str, fold: int | str) -> None:
+    """Raise `CheckpointError` if a state was written by another trainer, or of another data set or fold.
+
+    Networks of one shape are of several, and another fold's has learned from the cases that are held out here.
+    """
+    plans = state["init_args"]["plans"]
+    of_fold = state["init_args"]["fold"]
+    its_data_set = plans.get("dataset_name", data_set) if isinstance(plans, dict) else data_set
+    written = (state["trainer_name"], str(its_data_set), str(fold if of_fold is None else of_fold))
+    if written != (wanted := (trainer, data_set, str(fold))):
+        shown = [
+            f"{one_line(name, 60)} on {one_line(data, 60)}, fold {one_line(of, 20)}"
+            for name, data, of in (written, wanted)
+        ]
+        raise CheckpointError(f"{path} was written by {shown[0]}, and this training is {shown[1]}")
 
 
 def _is_logged(value: Any) -> bool:
