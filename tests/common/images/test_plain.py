@@ -307,3 +307,22 @@ def test_a_tiff_that_is_cut_off_is_refused(tmp_path, share, options):
     (tmp_path / "a.tif").write_bytes(content[: int(len(content) * share)])
     with pytest.raises(ImageFault):
         read_stored(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize(("bits", "colours"), [(1, 2), (4, 2), (8, 2), (4, 16), (8, 256)])
+def test_a_bmp_whose_palette_is_grey(tmp_path, bits, colours, labels):
+    """Pillow unpacks indices of 4 and 8 bits as 1 bit where there are two colours, and has no way for 4 bits."""
+    wanted = np.random.default_rng(bits).integers(0, colours, (5, 11))
+    rows = "".join(
+        "".join(f"{index:0{bits}b}" for index in row).ljust(-(-11 * bits // 32) * 32, "0") for row in wanted[::-1]
+    )
+    greys = [0, 255] if colours == 2 else range(colours)
+    palette = b"".join(bytes([grey] * 3 + [0]) for grey in greys)
+    head = struct.pack("<2sIHHIIiiHH6I", b"BM", 0, 0, 0, 54 + len(palette), 40, 11, 5, 1, bits, 0, 0, 0, 0, colours, 0)
+    content = head + palette + int(rows, 2).to_bytes(len(rows) // 8, "big")
+    (tmp_path / "a.bmp").write_bytes(content)
+    image = read_stored(tmp_path / "a.bmp", labels=labels)
+    assert image.values.shape == (1, 1, 5, 11)
+    assert (image.values[0, 0] == wanted).all()
+    assert image.white == (1 if colours == 2 else 255)

@@ -50,8 +50,8 @@ def read_plain(path: Path, *, labels: bool, strict: bool = True) -> StoredImage:
     if path.name.lower().endswith(TIFF_ENDINGS):
         return _read_tiff(path, labels, strict)
     with open(path, "rb") as file:
-        head = file.read(26)
-    png = head.startswith(_PNG_START) and len(head) == 26
+        head = file.read(30)
+    png = head.startswith(_PNG_START) and len(head) >= 26
     depth = head[24] if png else 8
     with Image.open(path, formats=PILLOW_FORMATS) as image:
         _check_size(image.width * image.height, path)
@@ -71,6 +71,8 @@ def read_plain(path: Path, *, labels: bool, strict: bool = True) -> StoredImage:
             array = imagecodecs.png_decode(path.read_bytes())
             # A colour that is to be shown as transparent makes no fourth channel of it, as with 8 bits.
             return _image(array[..., :3] if head[25] == _PNG_COLOUR else array, 2**16 - 1)
+        if image.format in ("BMP", "DIB") and (found := _grey_of_bmp(image, head)) is not None:
+            return found
         if labels and image.mode in ("P", "1", "L"):
             array = np.asarray(image)
         elif image.mode == "P":
@@ -84,6 +86,20 @@ def read_plain(path: Path, *, labels: bool, strict: bool = True) -> StoredImage:
         white = 2**depth - 1
         return _image(array // (255 // white), white)
     return _image(array, 1 if array.dtype == bool else {np.uint8: 255, np.uint16: 2**16 - 1}.get(array.dtype.type))
+
+
+def _grey_of_bmp(image: Image.Image, head: bytes) -> StoredImage | None:
+    """The indices of a palette that Pillow takes for grey, though it unpacks them as if they had 1 or 8 bits."""
+    start = 14 if image.format == "BMP" else 0
+    bits = head[start + (10 if head[start] == 12 else 14)]
+    if (image.mode, bits) not in (("1", 4), ("1", 8), ("L", 4)):
+        return None
+    black_and_white = image.mode == "1"
+    image._mode = "L"
+    is_stretched = bits == 4 and image.tile[0].codec_name == "raw"
+    image.tile = [tile._replace(args=("L;4" if is_stretched else "L", *tile.args[1:])) for tile in image.tile]
+    array = np.asarray(image) // (17 if is_stretched else 1)
+    return _image(array > 0, 1) if black_and_white and array.max() <= 1 else _image(array, 255)
 
 
 def _image(array: np.ndarray, white: int | None) -> StoredImage:
