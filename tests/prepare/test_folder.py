@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from swin_umamba.common.errors import UserError
 from swin_umamba.common.images.reading import read_stored
 from swin_umamba.datasets import check_cases, open_raw_dataset
 from swin_umamba.datasets.group_folds import with_groups
+from swin_umamba.evaluation import evaluate_folders
 from swin_umamba.figures.palette import class_colour
 from swin_umamba.prepare.folder.pairing import list_images, pair_files
 from swin_umamba.prepare.folder.splits import choose_test_cases
@@ -156,6 +158,30 @@ def test_values_by_name_in_the_order_given(filled, prepared, folders):
 def test_values_without_names(filled, prepared):
     filled((0, 85, 170))
     assert prepared()[0]["labels"] == {"background": 0, "label 85": 1, "label 170": 2}
+
+
+def test_labels_with_gaps_are_refused_by_training_and_closed_by_preparing(filled, prepared, folders, tools, tmp_path):
+    """Neither is one set scored against the other."""
+    filled(values=(0, 2, 5))
+    images, masks, folder = folders
+    former = tmp_path / "Dataset500_Gaps"
+    described = {"channel_names": {"0": "x"}, "labels": {"background": 0, "a": 2, "b": 5}, "numTraining": N}
+    for place, source, suffix in (("imagesTr", images, "_0000"), ("labelsTr", masks, "")):
+        for path in source.iterdir():
+            save(former / place / f"{path.stem.removesuffix('_mask')}{suffix}.png", np.asarray(Image.open(path)))
+    (former / "dataset.json").write_text(json.dumps({**described, "file_ending": ".png"}))
+    wanted = r"got \[0, 2, 5\]; write them so in dataset.json and in the label images, as `swin-umamba prepare folder "
+    with pytest.raises(UserError, match=wanted):
+        open_raw_dataset(former)
+    description, _ = prepared("--labels", "a=2,b=5")
+    assert description["labels"] == {"background": 0, "a": 1, "b": 2}
+    assert (labels_of(folder) == classes(1)).all()
+    both = (former / "labelsTr", folder / "labelsTr")
+    for reference, prediction in (both, both[::-1]):
+        with pytest.raises(UserError, match=r"labels that the data set does not have: [15]; known are"):
+            evaluate_folders(reference, prediction, "labels", dataset_json=reference.parent / "dataset.json")
+    same = evaluate_folders(former / "labelsTr", former / "labelsTr", "labels", dataset_json=former / "dataset.json")
+    assert same.classes == ("a", "b")
 
 
 def test_background_and_ignored_values(filled, prepared, folders):

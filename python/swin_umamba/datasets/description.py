@@ -193,7 +193,7 @@ def _check_labels(description: dict[str, Any], path: Path) -> None:
     if values != list(range(len(values))) or len(values) < 2:
         raise UserError(
             f"{path}: 'labels' must be 0, 1, 2, ... without gaps, got {shown([int(v) for v in values])}; write them "
-            f"so in dataset.json and in the label images"
+            f"so in dataset.json and in the label images, as `swin-umamba prepare folder imagesTr labelsTr DST` does"
         )
     if labels.has_regions and order is not None:
         regions = {
