@@ -56,10 +56,11 @@ docs: $(STAMP)  ## Build the site into build/site; a dead link is an error.
 	$(BIN)/pip install --quiet $(PIN) mkdocs-material mkdocstrings-python
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-wheel: $(STAMP)  ## Build the wheel into dist/ and audit its use of the limited API.
+wheel: $(STAMP)  ## Build both wheels into dist/ and audit the use of the limited API.
 	rm -rf dist build/lib* build/temp* build/bdist*
-	$(BIN)/pip wheel . --no-deps --no-build-isolation -w dist
-	$(BIN)/abi3audit --strict dist/*.whl
+	SWIN_UMAMBA_PART=operators $(BIN)/pip wheel . --no-deps --no-build-isolation -w dist
+	SWIN_UMAMBA_PART=product $(BIN)/pip wheel . --no-deps --no-build-isolation -w dist
+	$(BIN)/abi3audit --strict dist/swin_umamba_ext-*.whl
 
 $(STAMP): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,7 +1,11 @@
-"""Builds the operators' shared libraries; everything else about the package is in pyproject.toml.
+"""Builds the operators' shared libraries and divides the project in two; all else about it is in pyproject.toml.
 
 Environment variables:
 
+SWIN_UMAMBA_PART : all (default), operators or product
+    all is the distribution swin-umamba with both packages. operators is swin-umamba-ext, which needs torch and numpy
+    alone; product is swin-umamba without it, which asks for it instead. A source distribution of the operators makes
+    no other part.
 SWIN_UMAMBA_CUDA : auto (default), 0 or 1
     auto builds the CUDA backend when the installed torch has CUDA and nvcc is found; 1 demands it, and needs
     only nvcc; 0 leaves it out. Whether a GPU is visible plays no part.
@@ -23,17 +27,21 @@ ROOT = Path(__file__).resolve().parent
 
 try:
     import torch
-    from setuptools import find_packages, setup
+    from setuptools import Distribution, find_packages, setup
     from torch.utils import cpp_extension
 except ImportError as error:
     sys.exit(
-        f"swin-umamba-ext: cannot build, {error}. Install torch>=2.10 and setuptools first, or build with isolation "
+        f"swin-umamba: cannot build, {error}. Install torch>=2.10 and setuptools first, or build with isolation "
         f"(pip install . without --no-build-isolation)."
     )
 
 # The stable ABI of this torch and of this Python, and all later ones.
 TORCH_TARGET_VERSION = "0x020a000000000000"
 PYTHON_TAG = "cp310"
+
+OPERATORS = "swin-umamba-ext"
+OPERATORS_SUMMARY = "The selective scans of Swin-UMamba as operators of PyTorch, with C++ and CUDA kernels"
+OPERATORS_NEED = ("torch", "numpy")
 
 INSTRUCTION_SETS = "csrc/kernels/cpu/instruction_sets.def"
 NVCC_FLAGS = ["-std=c++17", "-O3", "--expt-relaxed-constexpr"]
@@ -45,6 +53,34 @@ OLDER_CUDA_ARCHITECTURES = "8.0+PTX;8.6;8.9;9.0+PTX"  # of nvcc before 12.8, whi
 
 def sources(*patterns: str) -> list[str]:
     return [str(path.relative_to(ROOT)) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+
+
+def chosen_part() -> str:
+    part = os.environ.get("SWIN_UMAMBA_PART", "all").lower()
+    if part not in ("all", "operators", "product"):
+        sys.exit(f'swin-umamba: SWIN_UMAMBA_PART is "{part}"; it must be all, operators or product.')
+    return part if (ROOT / "python").is_dir() else "operators"
+
+
+PART = chosen_part()
+
+
+class PartOfProject(Distribution):
+    """What pyproject.toml says of the project, as far as it is true of the part that is built."""
+
+    def parse_config_files(self, *arguments, **options) -> None:
+        super().parse_config_files(*arguments, **options)
+        if PART == "operators":
+            self.metadata.name = OPERATORS
+            self.metadata.description = OPERATORS_SUMMARY
+            names = [re.match(r"[\w-]+", wish)[0] for wish in self.install_requires]
+            wishes = dict(zip(names, self.install_requires, strict=True))
+            self.install_requires = [wishes[name] for name in OPERATORS_NEED]
+            self.extras_require, self.entry_points = {}, {}
+            self.metadata.provides_extras.clear()
+        elif PART == "product":
+            self.install_requires = [f"{OPERATORS}=={self.metadata.version}", *self.install_requires]
+        self.metadata.install_requires, self.metadata.extras_require = self.install_requires, self.extras_require
 
 
 def find_nvcc() -> Path | None:
@@ -63,7 +99,7 @@ def default_architectures(nvcc: Path) -> str:
     release = re.search(r"release (\d+)\.(\d+)", text)
     if release is None:
         sys.exit(
-            f'swin-umamba-ext: "{nvcc} --version" names no release but says "{text.strip()}". Set CUDA_HOME to the '
+            f'swin-umamba: "{nvcc} --version" names no release but says "{text.strip()}". Set CUDA_HOME to the '
             f"folder of a toolkit that works, or TORCH_CUDA_ARCH_LIST to the architectures to compile, for instance "
             f'"9.0+PTX"; or build for the CPU alone with SWIN_UMAMBA_CUDA=0.'
         )
@@ -74,11 +110,11 @@ def default_architectures(nvcc: Path) -> str:
 def want_cuda() -> bool:
     choice = os.environ.get("SWIN_UMAMBA_CUDA", "auto").lower()
     if choice not in ("auto", "0", "1"):
-        sys.exit(f'swin-umamba-ext: SWIN_UMAMBA_CUDA is "{choice}"; it must be auto, 0 or 1.')
+        sys.exit(f'swin-umamba: SWIN_UMAMBA_CUDA is "{choice}"; it must be auto, 0 or 1.')
     nvcc = find_nvcc()
     if choice == "1" and nvcc is None:
         sys.exit(
-            "swin-umamba-ext: SWIN_UMAMBA_CUDA=1, but no CUDA toolkit (bin/nvcc and its headers) was found. Install "
+            "swin-umamba: SWIN_UMAMBA_CUDA=1, but no CUDA toolkit (bin/nvcc and its headers) was found. Install "
             "version 12 or later, for architectures 10.0 and 12.0 version 12.8 or later (Debian: apt install "
             "nvidia-cuda-toolkit; or NVIDIA's package cuda-toolkit), put nvcc on PATH or set CUDA_HOME to the folder "
             "that holds bin/nvcc; or build for the CPU alone with SWIN_UMAMBA_CUDA=0."
@@ -94,10 +130,10 @@ def want_cuda() -> bool:
 def find_compiler() -> list[str]:
     compiler = os.environ.get("CXX", "c++").split()
     if sys.platform == "win32":
-        sys.exit("swin-umamba-ext: the kernels need GCC or Clang; on Windows, build inside WSL 2.")
+        sys.exit("swin-umamba: the kernels need GCC or Clang; on Windows, build inside WSL 2.")
     if shutil.which(compiler[0]) is None:
         sys.exit(
-            f'swin-umamba-ext: no C++ compiler: "{compiler[0]}" was not found. Install one (Debian, Ubuntu: apt '
+            f'swin-umamba: no C++ compiler: "{compiler[0]}" was not found. Install one (Debian, Ubuntu: apt '
             f"install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install) or set CXX to it."
         )
     return compiler
@@ -109,7 +145,7 @@ def compiler_flags() -> tuple[list[str], dict[str, list[str]]]:
     done = subprocess.run(preprocess, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         reason = done.stderr.strip().partition("\n")[0]
-        sys.exit(f'swin-umamba-ext: "{shlex.join(preprocess)}" failed: {reason}. Set CXX to GCC or Clang.')
+        sys.exit(f'swin-umamba: "{shlex.join(preprocess)}" failed: {reason}. Set CXX to GCC or Clang.')
     common = shlex.split(re.search(r'SWIN_FLAGS\("(.*?)"\)', done.stdout)[1])
     common += ["-g0", f"-DTORCH_TARGET_VERSION={TORCH_TARGET_VERSION}"]
     common.append(f"-ffile-prefix-map={ROOT}=.")  # no paths of this machine in the library
@@ -161,8 +197,16 @@ def extensions() -> list:
 
 
 setup(
-    packages=[*find_packages(include=["swin_umamba_ext*"]), *find_packages("python")],
-    ext_modules=extensions(),
+    distclass=PartOfProject,
+    packages=[
+        *(find_packages(include=["swin_umamba_ext*"]) if PART != "product" else []),
+        *(find_packages("python") if PART != "operators" else []),
+    ],
+    ext_modules=extensions() if PART != "product" else [],
     cmdclass={"build_ext": BuildKernels},
-    options={"bdist_wheel": {"py_limited_api": PYTHON_TAG}},
+    options={
+        "bdist_wheel": {"py_limited_api": PYTHON_TAG},
+        # All that lies there goes into a wheel, that of another part too.
+        "build": {} if PART == "all" else {"build_lib": f"build/lib.{PART}"},
+    },
 )

@@ -341,8 +341,7 @@ def compare_operators(builds: list[Build], only: str) -> list[str]:
 
 def compare_starts(builds: list[Build]) -> list[str]:
     entry = (
-        "from importlib.metadata import distribution; "
-        "print(distribution('swin-umamba-ext').entry_points.select(name='swin-umamba')['swin-umamba'].value)"
+        "from importlib.metadata import entry_points; print(entry_points(group='console_scripts')['swin-umamba'].value)"
     )
     imports = dict.fromkeys((0, 1), "import swin_umamba_ext")
     helps = {}

@@ -26,7 +26,6 @@ import sys
 import time
 import types
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -34,6 +33,7 @@ from cuda_model import BATCHES, SHAPES, STATE, Problem, cross_copy, least_ss2d, 
 from torch import Tensor
 
 import swin_umamba_ext
+from swin_umamba_ext.__main__ import package_version
 
 
 def import_mamba_scan() -> tuple[Callable | None, str]:
@@ -354,7 +354,7 @@ def head(device: str, multiprocessors: int) -> list[str]:
     """The first lines of the table: what was measured on what."""
     return [
         f"{device}, {multiprocessors} multiprocessors, torch {torch.__version__}, CUDA {torch.version.cuda}, "
-        f"swin-umamba-ext {version('swin-umamba-ext')}",
+        f"swin-umamba-ext {package_version()}",
         "Medians of CUDA events. Floor: the model of docs/cuda-model.md for an H100 SXM (for ss2d the least work), "
         "of the forward pass.",
         MAMBA_REPORT,

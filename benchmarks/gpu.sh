@@ -6,7 +6,7 @@
 #   benchmarks/gpu.sh --second [--wheels FOLDER] [--old FOLDER] [--output FOLDER]
 #   benchmarks/gpu.sh --build-mamba SDIST [--output FOLDER]
 #
-# --wheels FOLDER     holds the wheel of this package built with SWIN_UMAMBA_CUDA=1, and wheels of what else the
+# --wheels FOLDER     holds what SWIN_UMAMBA_CUDA=1 make wheel has built, and wheels of what else the
 #                     machine's Python lacks: pytest for the tests, monai for the training steps (einops, which
 #                     monai's blocks and mamba-ssm's scan need), mamba_ssm (see --build-mamba) for the baselines;
 #                     they are unpacked into a temporary folder. Without it the installed packages are used
@@ -70,7 +70,7 @@ for folder in "$wheels" "$old"; do
   [ -z "$folder" ] || [ -d "$folder" ] || fail "no such folder: $folder"
   found=("$folder"/swin_umamba_ext-*.whl)
   [ -z "$folder" ] || [ -f "${found[0]}" ] ||
-    fail "$folder has no swin_umamba_ext-*.whl; build it with SWIN_UMAMBA_CUDA=1 pip wheel --no-deps ."
+    fail "$folder has no swin_umamba_ext-*.whl; build it with SWIN_UMAMBA_CUDA=1 make wheel"
 done
 work=$(mktemp -d)
 building=""

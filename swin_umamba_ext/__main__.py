@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -16,11 +17,12 @@ import torch
 REINSTALL = "reinstall with `pip install --force-reinstall --no-deps .` from a checkout"
 
 
-def _package_version() -> str:
-    try:
-        return version("swin-umamba-ext")
-    except PackageNotFoundError:
-        return "unknown (not installed by pip)"
+def package_version() -> str:
+    """The version of the operators: their own distribution's, or that of the one that has them too."""
+    for name in ("swin-umamba-ext", "swin-umamba"):
+        with contextlib.suppress(PackageNotFoundError):
+            return version(name)
+    return "unknown (not installed by pip)"
 
 
 def _processor() -> str:
@@ -77,7 +79,7 @@ def _check_operator(device: str) -> str:
 def main() -> int:
     """Print the report; return 1 if something that should work does not."""
     lines: list[tuple[str, str]] = [
-        ("swin-umamba-ext", _package_version()),
+        ("swin-umamba-ext", package_version()),
         ("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         (
             "torch",

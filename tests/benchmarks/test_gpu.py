@@ -6,10 +6,11 @@ import importlib.util
 import os
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from swin_umamba_ext.__main__ import package_version
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -28,7 +29,7 @@ def test_table_begins_with_what_was_measured_on_what(gpu, tmp_path):
     gpu.Table(path, gpu.head("a GPU", 132))
     first, *_, columns = path.read_text().splitlines()
     assert first.startswith("a GPU, 132 multiprocessors, torch ")
-    assert first.endswith(f"swin-umamba-ext {version('swin-umamba-ext')}")
+    assert first.endswith(f"swin-umamba-ext {package_version()}")
     cells = gpu.row("ss2d", "80x80x192", 8, "bfloat16", gpu.HEAD + gpu.BASELINES)
     assert len(columns) == len(cells)
     assert columns.index("batch") + len("batch") == cells.index(" bfloat16")

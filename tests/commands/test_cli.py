@@ -10,7 +10,7 @@ import pytest
 from swin_umamba.commands import cli
 from swin_umamba.commands.one_line_parser import OneLineParser
 
-VERSION = f"swin-umamba {importlib.metadata.version('swin-umamba-ext')}\n"
+VERSION = f"swin-umamba {importlib.metadata.version('swin-umamba')}\n"
 
 
 def run(capsys, *words):

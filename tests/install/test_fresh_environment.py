@@ -1,4 +1,4 @@
-"""The wheel in fresh environments without a compiler: pip chooses the newest that the wheel takes, beside a torch.
+"""The wheels in fresh environments without a compiler: pip chooses the newest that they take, beside a torch.
 
 Gigabytes are downloaded, and removed again. `pytest -m slow -s` shows what pip chose.
 """
@@ -51,10 +51,9 @@ def environment(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("torch", "torchvision"), [("2.13.0", "0.28.0"), ("2.14.1", "0.29.1")])
-def test_the_wheel_in_a_fresh_environment(environment, wheel, torch, torchvision):
-    environment.checked(
-        "python", "-m", "pip", "install", "--no-cache-dir", wheel, f"torch=={torch}", f"torchvision=={torchvision}"
-    )
+def test_the_wheels_in_a_fresh_environment(environment, wheels, torch, torchvision):
+    chosen = wheels["operators"], wheels["product"], f"torch=={torch}", f"torchvision=={torchvision}"
+    environment.checked("python", "-m", "pip", "install", "--no-cache-dir", *chosen)
     print(environment.checked("python", "-c", VERSIONS))
     compilers = "import shutil; print(*filter(None, map(shutil.which, ('c++', 'g++', 'gcc', 'cc', 'clang', 'nvcc'))))"
     assert environment.checked("python", "-c", compilers).split() == []

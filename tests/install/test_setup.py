@@ -36,6 +36,7 @@ def setup(*command: str, **environment: str) -> subprocess.CompletedProcess[str]
     ("environment", "message"),
     [
         ({"SWIN_UMAMBA_CUDA": "yes"}, 'SWIN_UMAMBA_CUDA is "yes"; it must be auto, 0 or 1'),
+        ({"SWIN_UMAMBA_PART": "half"}, 'SWIN_UMAMBA_PART is "half"; it must be all, operators or product'),
         ({"CXX": "no-such-compiler"}, "no C++ compiler"),
     ],
 )

@@ -55,4 +55,4 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import version  # which takes longer than a help
 
-        parser.exit(answer(f"swin-umamba {version('swin-umamba-ext')}", parser.prog))
+        parser.exit(answer(f"swin-umamba {version('swin-umamba')}", parser.prog))

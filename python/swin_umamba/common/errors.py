@@ -99,6 +99,17 @@ def full_disk(error: BaseException | None) -> OSError | None:
     return None
 
 
+def missing_package(error: BaseException) -> str | None:
+    """What to do about an import that failed because a library is not installed; ``None`` of any other error.
+
+    As where the wheel was installed without what it asks for.
+    """
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if name in ("", __package__.partition(".")[0]):
+        return None
+    return f"the package {name} is not installed; run pip install swin-umamba, or pip install . in its sources"
+
+
 def interruption(error: BaseException) -> KeyboardInterrupt | None:
     """What has interrupted the work that an error ended: ``torch.save`` puts one of its own in front of Ctrl-C."""
     return next((found for found in _chain(error) if isinstance(found, KeyboardInterrupt)), None)

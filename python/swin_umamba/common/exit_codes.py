@@ -13,7 +13,7 @@ from functools import cache
 from types import FrameType
 from typing import TextIO, TypeVar
 
-from .errors import OutOfTime, RunError, UserError, full_disk, interruption, is_ending
+from .errors import OutOfTime, RunError, UserError, full_disk, interruption, is_ending, missing_package
 from .summary import summarised
 from .text import one_line
 
@@ -86,6 +86,8 @@ def _run(run: Callable[[T], None], args: T) -> tuple[int, str | None]:
         _ended.set()
         return EXIT_INTERRUPTED, "interrupted"
     except Exception as error:
+        if (missing := missing_package(error)) is not None:
+            return EXIT_WRONG_INPUT, _WRONG + missing
         if (full := _on_full_disk(error)) is None:
             raise
         return full

@@ -178,6 +178,6 @@ def evaluate_folders(
     settings = {
         "as_published": as_published,
         **rule.settings,
-        "versions": package_versions("swin-umamba-ext", "surface-distance", "scikit-image", "scipy", "numpy"),
+        "versions": package_versions("swin-umamba", "surface-distance", "scikit-image", "scipy", "numpy"),
     }
     return Evaluation(rule, cases, settings, without_reference)

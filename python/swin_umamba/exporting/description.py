@@ -86,7 +86,7 @@ def describe(training: Training, format_name: str, file: str, sizes: Sizes) -> d
         "patch_size": list(configuration.patch_size),
         "tile_size": list(sizes.patch),
         "step_size": STEP_SIZE,
-        "versions": package_versions("swin-umamba-ext", "torch", "onnx"),
+        "versions": package_versions("swin-umamba", "torch", "onnx"),
     }
 
 

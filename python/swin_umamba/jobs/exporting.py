@@ -43,9 +43,7 @@ def export(request: ExportRequest) -> None:
     output = request.output.expanduser()
     missing = [package for package in NEEDED[request.format] if find_spec(package) is None]
     if missing:
-        raise UserError(
-            f"--format {request.format} needs {', '.join(missing)}; run pip install 'swin-umamba-ext[export]'"
-        )
+        raise UserError(f"--format {request.format} needs {', '.join(missing)}; run pip install 'swin-umamba[export]'")
     if request.format == "aoti" and not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))):
         raise UserError("--format aoti needs a C++ compiler, and none was found; install g++, or choose --format pt2")
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):

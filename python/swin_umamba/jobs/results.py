@@ -32,7 +32,7 @@ from ..runs.result_files import describe_files
 from ..runs.settings import Settings
 from ..trainers.paper_trainer import PaperTrainer
 
-PACKAGES = ("swin-umamba-ext", "torch", "nnunetv2", "monai", "numpy")
+PACKAGES = ("swin-umamba", "torch", "nnunetv2", "monai", "numpy")
 
 
 def make_record(

@@ -75,7 +75,7 @@ def require_highdicom() -> None:
     try:
         import highdicom  # noqa: F401
     except ImportError:
-        raise UserError("--dicom-seg needs the extra: pip install 'swin-umamba-ext[dicom]'") from None
+        raise UserError("--dicom-seg needs the extra: pip install 'swin-umamba[dicom]'") from None
 
 
 def write_dicom_seg(
@@ -136,7 +136,7 @@ def write_dicom_seg(
             if name not in source:
                 setattr(source, name, "")
     algorithm = highdicom.AlgorithmIdentificationSequence(
-        name=_NAME, version=version("swin-umamba-ext"), family=codes.cid7162.ArtificialIntelligence
+        name=_NAME, version=version("swin-umamba"), family=codes.cid7162.ArtificialIntelligence
     )
     descriptions = [
         highdicom.seg.SegmentDescription(
@@ -161,7 +161,7 @@ def write_dicom_seg(
             instance_number=1,
             manufacturer=_NAME,
             manufacturer_model_name=_NAME,
-            software_versions=version("swin-umamba-ext"),
+            software_versions=version("swin-umamba"),
             device_serial_number="0",
             series_description=f"{_NAME} segmentation",
             # Readers exist that take the n-th frame of each segment for the n-th slice.

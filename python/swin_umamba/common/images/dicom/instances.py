@@ -89,7 +89,7 @@ def require_pydicom() -> None:
         import pydicom  # noqa: F401
     except ImportError:
         raise UserError(
-            "the images are DICOM, for which the extra is needed: pip install 'swin-umamba-ext[dicom]'"
+            "the images are DICOM, for which the extra is needed: pip install 'swin-umamba[dicom]'"
         ) from None
 
 
