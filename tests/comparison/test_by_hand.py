@@ -46,6 +46,16 @@ def of_cases(out, name, key):
     return {case: sum(values) / 4 for case, values in scores.items()}
 
 
+def of_seed(out, name, key, seed):
+    """Mean over the folds of one seed."""
+    means = []
+    for path in sorted((out / name).glob(f"fold_*_seed_{seed}/metrics.json")):
+        held_out = json.loads(path.read_text())["held_out"]
+        means.append((held_out[key] if key in held_out else held_out["further"][key])["mean"])
+    assert len(means) == 2
+    return sum(means) / 2
+
+
 def of_groups(cases):
     members = {group: [cases[case] for case in cases if GROUP_OF[case] == group] for group in set(GROUP_OF.values())}
     return {group: sum(values) / len(values) for group, values in members.items()}
@@ -96,7 +106,13 @@ def check(table, out, key):
         differences = [groups[group] - first[group] for group in groups if abs(groups[group] - first[group]) > 1e-9]
         test = row["against_first"][key]
         assert (test["n"], test["ties"]) == (6, 6 - len(differences))
-        assert test["difference"] == pytest.approx(sum(groups[g] - first[g] for g in groups) / 6)
+        apart = {case: value - cases["nnunet"][case] for case, value in cases[row["name"]].items()}
+        assert test["difference"] == pytest.approx(sum(apart.values()) / 8)
+        means = every_bootstrap_mean(apart)
+        low, high = means[round(0.025 * len(means))], means[round(0.975 * len(means))]
+        assert test["interval"] == pytest.approx([low, high], abs=0.04 * (means[-1] - means[0]) + 1e-12)
+        by_seed = [of_seed(out, row["name"], key, seed) - of_seed(out, "nnunet", key, seed) for seed in range(2)]
+        assert test["seed_std"] == pytest.approx(deviation(by_seed, less=1), abs=1e-12)
         if len(differences) == 6:
             tests[row["name"]] = test
             assert test["p"] == pytest.approx(signed_rank_p(differences))

@@ -75,7 +75,7 @@ def test_equal_scores_say_so(pretender, compare, lines):
     assert cells(lines(), "nnU-Net")[1:] == cells(lines(), "SegResNet")[1:]
     assert "- No p: equal in every case." in lines()
     assert compare("--models", "nnunet,segresnet,unetr") == 0
-    assert "- No p of DSC for SegResNet; NSD for SegResNet: equal in every case." in lines()
+    assert "- No p of DSC for SegResNet − nnU-Net; NSD for SegResNet − nnU-Net: equal in every case." in lines()
 
 
 def test_the_others_are_told_of_without_the_first(pretender, compare, tmp_path, lines):

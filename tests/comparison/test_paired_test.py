@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
-from swin_umamba.comparison.paired_test import FEWEST, compare_to_first, holm, needed_cases
+from swin_umamba.comparison.paired_test import FEWEST, compare_pairs, holm, needed_cases
+from swin_umamba.evaluation.statistics import bootstrap_interval
+
+
+def compare_to_first(systems, **options):
+    return compare_pairs([(systems[0], other) for other in systems[1:]], **options)
+
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 
@@ -45,6 +51,28 @@ def test_ties_are_counted_and_left_out():
     assert (test.n, test.ties) == (21, 1)
     assert test.p == without.p
     assert test.difference == pytest.approx(without.difference * 20 / 21)
+
+
+def test_groups_count_once_in_the_test_and_with_their_cases_in_the_difference():
+    first, other = _systems(2, 20)
+    groups = {f"case{index}": f"patient{index % 8}" for index in range(20)}
+    (test,) = compare_to_first([first, other], groups=groups)
+    apart = {case: other[case] - first[case] for case in first}
+    by_group = [
+        np.mean([apart[case] for case in apart if groups[case] == name]) for name in sorted(set(groups.values()))
+    ]
+    assert (test.n, test.p) == (8, wilcoxon(by_group).pvalue)
+    assert test.difference == pytest.approx(np.mean(list(apart.values())))
+    assert test.interval == bootstrap_interval(apart, groups)
+    assert test.interval[0] < test.difference < test.interval[1]
+    (withheld,) = compare_to_first([first, other], withheld="they are neighbours")
+    assert (withheld.p, withheld.p_holm, withheld.interval, withheld.reason) == (
+        None,
+        None,
+        None,
+        "they are neighbours",
+    )
+    assert withheld.difference == test.difference
 
 
 def test_too_few_cases_give_no_p_but_a_reason():
@@ -92,7 +120,8 @@ def test_differences_in_the_last_bits_are_none():
     """Of means over seeds: the same three scores in another order."""
     assert (0.1 + 0.2 + 0.3) / 3 != (0.3 + 0.2 + 0.1) / 3
     first = {str(case): (0.1 + 0.2 + 0.3) / 3 + case for case in range(8)}
-    (test,) = compare_to_first([first, {str(case): (0.3 + 0.2 + 0.1) / 3 + case for case in range(8)}], unit="group")
+    again = {str(case): (0.3 + 0.2 + 0.1) / 3 + case for case in range(8)}
+    (test,) = compare_to_first([first, again], groups={case: case for case in first})
     assert (test.n, test.ties, test.p, test.reason) == (8, 8, None, "equal in every group")
     # And differences of one size have one rank.
     steps = (0.1, 0.1, -0.1, 0.1, 0.2, 0.2, 0.2, -0.3)

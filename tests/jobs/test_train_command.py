@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,8 +107,9 @@ def test_the_same_command_shows_the_finished_run_again(train_py, finished, discs
     assert _contents(folder) == before
 
 
-def test_a_finished_run_is_shown_by_other_measures(train_py, finished, discs, capfd, environment):
-    folder, _ = finished
+def test_a_finished_run_is_shown_by_other_measures(train_py, finished, discs, tmp_path, capfd, environment):
+    folder = shutil.copytree(finished[0], tmp_path / "run", symlinks=True)
+    assert "cases-nsd" in (folder / "report.html").read_text()
     words = [str(discs), *train_py.tiny, "--output", str(folder), "--metrics"]
     assert main([*words, "hd95,recall"]) == 0
     stdout = capfd.readouterr().out
@@ -115,6 +117,10 @@ def test_a_finished_run_is_shown_by_other_measures(train_py, finished, discs, ca
     assert f"{scores['hd95']['mean']:.3f} ± {scores['hd95']['std']:.3f}" in stdout
     assert "recall" in stdout
     assert "NSD" not in stdout
+    page = (folder / "report.html").read_text()
+    assert f"<td>{scores['recall']['mean']:.3f}</td>" in page
+    assert "cases-recall" in page
+    assert "cases-nsd" not in page
 
 
 def test_a_former_run_of_other_settings_is_not_overwritten(train_py, finished, discs, capsys):

@@ -12,7 +12,17 @@ from ..common.pages import Pages
 from ..runs.paths import command_from, text_from
 from .folder import ComparisonFolder
 from .record import ComparisonRecord, FinishedRow
-from .report import explanations, spread_columns, spread_rows, spread_title, table_columns, table_row
+from .report import (
+    difference_columns,
+    difference_rows,
+    difference_title,
+    explanations,
+    spread_columns,
+    spread_rows,
+    spread_title,
+    table_columns,
+    table_row,
+)
 
 _PAGES = Pages("swin_umamba.comparison")
 
@@ -44,9 +54,14 @@ def write_page(folder: ComparisonFolder, record: ComparisonRecord) -> None:
         command=command_from(start, record.command),
         columns=table_columns(record),
         rows=rows,
-        spread_title=spread_title(record),
-        spread_columns=spread_columns(record),
-        spread_rows=spread_rows(record),
+        further=[
+            table
+            for table in (
+                ("spread", spread_title(record), spread_columns(record), spread_rows(record)),
+                ("differences", difference_title(record), difference_columns(record), difference_rows(record)),
+            )
+            if table[2]
+        ],
         explanations=explanations(record),
         panel=None if picture is None else Markup("data:image/png;base64," + base64.b64encode(picture).decode()),
     )

@@ -1,4 +1,4 @@
-"""A paired test of each system against the first, case by case."""
+"""Paired differences of two systems, case by case: mean, interval and test."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import wilcoxon
+
+from ..evaluation.statistics import bootstrap_interval, group_means, unit_of
 
 DIGITS = 10
 """Behind the point, of a difference. Means over seeds that are equal may differ in their last bits, and so may
@@ -19,16 +21,21 @@ FEWEST = 6
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A system against the first, in one score.
+    """A system against another, in one score.
 
     Attributes
     ----------
     n : int
-        Cases that both have a score for.
+        Cases, or groups of cases, that both have a score for.
     ties : int
         Those where the scores are equal, which the test leaves out.
     difference : float or None
-        Mean over the n cases of the system's score minus the first's.
+        Mean over the cases of the system's score minus the other's.
+    interval : (float, float) or None
+        Of the difference; see `swin_umamba.evaluation.statistics.bootstrap_interval`. ``None`` where that has none, or
+        where no p is to be computed.
+    seed_std : float or None
+        Standard deviation (divided by n - 1) over seeds of the difference of the means with one seed.
     p : float or None
         Of the two-sided Wilcoxon signed-rank test; ``None`` if it was not made.
     p_holm : float or None
@@ -43,41 +50,51 @@ class PairedTest:
     p: float | None = None
     p_holm: float | None = None
     reason: str | None = None
+    interval: tuple[float, float] | None = None
+    seed_std: float | None = None
+
+    @property
+    def low(self) -> float | None:
+        return self.interval and self.interval[0]
+
+    @property
+    def high(self) -> float | None:
+        return self.interval and self.interval[1]
 
 
-def compare_to_first(
-    scores: Sequence[Mapping[str, float | None]], withheld: str | None = None, unit: str = "case"
+Scores = Mapping[str, "float | None"]
+
+
+def compare_pairs(
+    pairs: Sequence[tuple[Scores, Scores]], groups: Mapping[str, str] | None = None, withheld: str | None = None
 ) -> list[PairedTest]:
-    """Test every system but the first against the first.
+    """Test systems, each against another.
 
     Parameters
     ----------
-    scores
-        For each system the score of each case, or group of cases, by its name; ``None`` where it has none.
+    pairs
+        The other's and the system's score of each case, by its name; ``None`` where it has none.
+    groups
+        Group of each case; the test is then over the means of the groups.
     withheld
-        Why no p is to be computed, such as that the cases are not independent.
-    unit
-        What the scores are of, case or group, for the reasons.
+        Why no p and no interval is to be computed, such as that the cases are not independent.
 
     Returns
     -------
     list of PairedTest
-        One for each system but the first.
+        One for each pair.
 
     Notes
     -----
     The p-value is that of `scipy.stats.wilcoxon`, exact for up to 50 cases where no two differ by the same amount, and
     for up to 13 in any event; corrected over the systems [Holm 1979, A simple sequentially rejective multiple test
-    procedure]. It takes the cases to be independent.
+    procedure]. It takes the cases, or groups, to be independent.
     """
-    tests = [_test(scores[0], other, unit) for other in scores[1:]]
+    tests = [_test(first, other, groups) for first, other in pairs]
     if withheld is not None:
-        return [replace(test, p=None, reason=withheld) for test in tests]
+        return [replace(test, p=None, interval=None, reason=withheld) for test in tests]
     corrected = iter(holm([test.p for test in tests if test.p is not None]))
-    return [
-        test if test.p is None else PairedTest(test.n, test.ties, test.difference, test.p, next(corrected))
-        for test in tests
-    ]
+    return [test if test.p is None else replace(test, p_holm=next(corrected)) for test in tests]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -95,19 +112,19 @@ def needed_cases(tests: int) -> int:
     return math.ceil(1 + math.log2(tests / 0.05))
 
 
-def _test(first: Mapping[str, float | None], other: Mapping[str, float | None], unit: str) -> PairedTest:
-    cases = [case for case in first if first[case] is not None and other.get(case) is not None]
-    a, b = (np.array([scores[case] for case in cases], dtype=float) for scores in (first, other))
-    differences = np.round(b - a, DIGITS)
-    differing = int(np.count_nonzero(differences))
-    ties = len(cases) - differing
-    difference = float((b - a).mean()) if cases else None
-    if not cases:
+def _test(first: Scores, other: Scores, groups: Mapping[str, str] | None) -> PairedTest:
+    unit = unit_of(groups)
+    of_case = {case: b - a for case, a in first.items() if a is not None and (b := other.get(case)) is not None}
+    if not of_case:
         return PairedTest(0, 0, None, reason=f"no {unit} has a score of both")
+    differences = np.round(np.array(list(group_means(of_case, groups).values()), dtype=float), DIGITS)
+    differing = int(np.count_nonzero(differences))
+    difference, interval = float(np.mean(list(of_case.values()))), bootstrap_interval(of_case, groups)
+    test = PairedTest(len(differences), len(differences) - differing, difference, interval=interval)
     if not differing:
-        return PairedTest(len(cases), ties, difference, reason=f"equal in every {unit}")
+        return replace(test, reason=f"equal in every {unit}")
     if differing < FEWEST:
         what = f"{differing} {unit} differs" if differing == 1 else f"{differing} {unit}s differ"
-        return PairedTest(len(cases), ties, difference, reason=f"too few: {what}, and the test needs {FEWEST}")
+        return replace(test, reason=f"too few: {what}, and the test needs {FEWEST}")
     # scipy leaves ties out too, but then has a normal approximation alone where the exact p is at hand.
-    return PairedTest(len(cases), ties, difference, p=float(wilcoxon(differences[differences != 0]).pvalue))
+    return replace(test, p=float(wilcoxon(differences[differences != 0]).pvalue))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..evaluation.statistics import bootstrap_interval, spread
+from ..evaluation.statistics import bootstrap_interval, sample_deviation, spread
 from .measurements import Measurements
 from .repeats import Repeats, repeated
 from .results import OWN_SCORES, Result, Score
@@ -90,12 +90,9 @@ def _pool_scores(
         mean = float(np.mean(counting)) if counting else None
     else:
         mean = float(np.mean(means)) if all_told else None
-    fold_std, seed_std = None, None
+    fold_std, seed_std, seed_means = None, None, None
     if all_told:
         by_seed_and_fold = np.reshape(means, (len(repeats.seeds), len(repeats.folds)))
-        fold_std, seed_std = (_sample_deviation(by_seed_and_fold.mean(axis=axis)) for axis in (0, 1))
-    return Score(mean, spread(cases, groups), cases, bootstrap_interval(cases, groups), fold_std, seed_std)
-
-
-def _sample_deviation(means: np.ndarray) -> float | None:
-    return float(np.std(means, ddof=1)) if means.size > 1 else None
+        fold_std, seed_std = (sample_deviation(by_seed_and_fold.mean(axis=axis)) for axis in (0, 1))
+        seed_means = tuple(by_seed_and_fold.mean(axis=1).tolist()) if len(repeats.seeds) > 1 else None
+    return Score(mean, spread(cases, groups), cases, bootstrap_interval(cases, groups), fold_std, seed_std, seed_means)

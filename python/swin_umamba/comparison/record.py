@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from ..common.typed_json import as_json
 from ..evaluation.measure_names import MEASURES
-from ..evaluation.statistics import group_means
+from ..evaluation.statistics import sample_deviation, unit_of
 from ..paper.protocol import RULES
+from ..paper.systems import SYSTEMS
 from ..runs.record import EvaluationSettings, FinishedRun, HeldOutScores
 from ..runs.settings import Settings
-from .paired_test import PairedTest, compare_to_first, needed_cases
+from .paired_test import PairedTest, compare_pairs, needed_cases
 from .repeats import Repeats, repeated
 from .results import OWN_SCORES, Result, Score, SimpleResult, choose_scores, common_scores
 from .systems import ComparedSystem, shared_settings
@@ -56,6 +57,10 @@ class FinishedRow(SystemRow):
         The same by the other rules of `RULES`.
     against_first : dict
         By metric, the test against the first system; empty for that itself, or where it is not finished.
+    twin : str or None
+        Name of the row that is the same system without scans, from random weights as this one.
+    against_twin : dict
+        By metric, the test against that: what the scan is worth.
     runs : tuple of str
         Their folders.
     missed, invented : int
@@ -83,6 +88,8 @@ class FinishedRow(SystemRow):
     scores: dict[str, Score]
     other_scores: dict[str, dict[str, Score]]
     against_first: dict[str, PairedTest]
+    twin: str | None
+    against_twin: dict[str, PairedTest]
     missed: int
     invented: int
     runs: tuple[str, ...]
@@ -140,6 +147,8 @@ class ComparisonRecord:
         ``None`` for `OWN_SCORES`.
     repeats : Repeats or None
         Folds and seeds, where there are several.
+    unit : str
+        What deviations, intervals and tests are over, case or group.
     n_groups : int or None
         Groups of the scored cases, where the user has said them.
     test, systems, cautions
@@ -159,14 +168,10 @@ class ComparisonRecord:
     test: TestNames
     systems: tuple[SystemRow, ...]
     repeats: Repeats | None
+    unit: str
     n_groups: int | None
     cautions: tuple[str, ...]
     simple: tuple[SimpleRow, ...] = ()
-
-    @property
-    def unit(self) -> str:
-        """What deviations, intervals and tests are over."""
-        return "group" if self.n_groups else "case"
 
     @property
     def n_units(self) -> int:
@@ -226,23 +231,34 @@ def make_record(
     places = choose_scores(results.values(), scores_from, measures)
     keys = tuple(places)
     finished = [system.name for system in systems if system.name in results]
-    tests: dict[str, dict[str, PairedTest]] = {name: {} for name in finished}
     groups = some.groups if some else None
-    of_brain = some and some.run.record.is_sample and some.run.record.settings.sample == "brain"
-    withheld = "the cases of the sample are not independent" if of_brain else None
-    if systems[0].name in results:
-        for key in keys:
-            scores = [results[name].scores[places[key]][key].cases for name in finished]
-            outcomes = compare_to_first(
-                [group_means(cases, groups) for cases in scores], withheld, "case" if groups is None else "group"
-            )
-            for name, test in zip(finished[1:], outcomes, strict=True):
-                tests[name][key] = test
+    unit = unit_of(groups)
+    dependent = some is not None and some.run.record.has_dependent_cases
+    withheld = "the cases of the sample are not independent" if dependent else None
+    if withheld:
+        results = {name: _without_intervals(result) for name, result in results.items()}
+
+    def tested(others: Mapping[str, str]) -> dict[str, dict[str, PairedTest]]:
+        """By system and metric, the tests of systems against others."""
+        tests: dict[str, dict[str, PairedTest]] = {name: {} for name in others}
+        for key, place in places.items():
+            pairs = [tuple(results[name].scores[place][key] for name in pair) for pair in others.items()]
+            outcomes = compare_pairs([(other.cases, one.cases) for one, other in pairs], groups, withheld)
+            for name, (one, other), test in zip(others, pairs, outcomes, strict=True):
+                tests[name][key] = replace(test, seed_std=_seed_spread(one, other))
+        return tests
+
+    first = systems[0].name
+    against_first = tested({name: first for name in finished if name != first} if first in results else {})
+    twins = _twins(systems, results)
+    against_twin = tested(twins)
     rows: list[SystemRow] = []
     for system in systems:
         known = system.name, system.title, system.settings.model, system.settings.pretrained
         if system.name in results:
-            rows.append(_finished_row(known, results[system.name], scores_from, places, tests[system.name]))
+            tests = against_first.get(system.name, {})
+            twin = twins.get(system.name), against_twin.get(system.name, {})
+            rows.append(_finished_row(known, results[system.name], scores_from, places, tests, *twin))
         elif system.name in failures:
             rows.append(FailedRow(*known, "failed", failures[system.name]))
         else:
@@ -257,15 +273,16 @@ def make_record(
         scores_from=scores_from if results else None,
         evaluation=_papers_metric(results, scores_from),
         test=TestNames(
-            name=f"Wilcoxon signed-rank test, two-sided, paired by {'case' if groups is None else 'group'}",
+            name=f"Wilcoxon signed-rank test, two-sided, paired by {unit}",
             against=systems[0].name,
             correction="Holm, over the systems",
         ),
         systems=tuple(rows),
         repeats=repeats,
+        unit=unit,
         n_groups=len(set(groups.values())) if groups else None,
         cautions=(
-            *_cautions(rows, results, keys, repeats),
+            *_cautions(rows, results, keys, repeats, unit),
             *_not_as_published(systems, results, scores_from),
             *_left_out(systems, results, [key for key in measures or () if results and key not in keys]),
         ),
@@ -279,6 +296,34 @@ def make_record(
             for method in simple
         ),
     )
+
+
+def _without_intervals(result: Result) -> Result:
+    """What is known of a system whose cases are not independent."""
+    scores = {
+        rule: {key: replace(score, interval=None) for key, score in by_metric.items()}
+        for rule, by_metric in result.scores.items()
+    }
+    return replace(result, scores=scores)
+
+
+def _twins(systems: Sequence[ComparedSystem], results: Mapping[str, Result]) -> dict[str, str]:
+    """Name of the row without scans, by that of the row with them, where both are finished and from random weights."""
+    found = {}
+    for system in systems:
+        twin_of = SYSTEMS[system.settings.model].twin_of
+        for other in systems:
+            both = other.name in results and system.name in results
+            if both and other.settings.model == twin_of and other.settings.pretrained is None:
+                found[other.name] = system.name
+    return found
+
+
+def _seed_spread(one: Score, other: Score) -> float | None:
+    """See `PairedTest.seed_std`: with one seed systems have data, and twins weights, in common."""
+    if one.seed_means is None or other.seed_means is None:
+        return None
+    return sample_deviation([a - b for a, b in zip(one.seed_means, other.seed_means, strict=True)])
 
 
 def _papers_metric(results: Mapping[str, Result], scores_from: str) -> PaperMetric | None:
@@ -300,6 +345,8 @@ def _finished_row(
     scores_from: str,
     places: Mapping[str, str],
     tests: dict[str, PairedTest],
+    twin: str | None,
+    against_twin: dict[str, PairedTest],
 ) -> FinishedRow:
     record, measured = result.run.record, result.measurements
     cases = [case for run in result.runs for case in _held_out(run).per_case.values()]
@@ -329,6 +376,8 @@ def _finished_row(
         scores={key: result.scores[place][key] for key, place in places.items()},
         other_scores={rule: result.scores[rule] for rule in RULES if rule in result.scores and rule != scores_from},
         against_first=tests,
+        twin=twin,
+        against_twin=against_twin,
         missed=sum(len(case.missed or ()) for case in cases),
         invented=sum(len(case.invented or ()) for case in cases),
         runs=tuple(run.folder.root.relative_to(above).as_posix() for run in result.runs),
@@ -336,7 +385,7 @@ def _finished_row(
 
 
 def _cautions(
-    rows: Sequence[SystemRow], results: Mapping[str, Result], keys: Sequence[str], repeats: Repeats | None
+    rows: Sequence[SystemRow], results: Mapping[str, Result], keys: Sequence[str], repeats: Repeats | None, unit: str
 ) -> list[str]:
     cautions = [f"{row.title} failed: {row.failure}" for row in rows if isinstance(row, FailedRow)]
     done = [row for row in rows if isinstance(row, FinishedRow)]
@@ -348,18 +397,18 @@ def _cautions(
     elif sample.is_sample:
         cautions.append(
             "This is the sample data set: neighbouring slices of one averaged brain, and an easy task. Its cases are "
-            "not independent, so there are no p-values; scores, intervals and ranking say nothing about other data."
+            "not independent, so there are neither p-values nor intervals; scores and ranking say nothing about other "
+            "data."
         )
     if suspected := next((s for result in results.values() if (s := result.run.record.suspected_groups)), None):
         cautions.append(suspected)
     groups = next((result.groups for result in results.values() if result.groups), None)
-    unit = "cases" if groups is None else "groups"
     seeds = 1 if repeats is None else len(repeats.seeds)
     trained = "once. Another seed, or a longer training," if seeds == 1 else f"with {seeds} seeds. A longer training"
     tests = [row.against_first.get(keys[0]) for row in done] if keys else []
     tested = [test for test in tests if test and test.p is not None]
     if len(rows) > 1:
-        over = "cases, and takes them" if groups is None else "groups of cases, and takes the groups"
+        over = "cases, and takes them" if unit == "case" else "groups of cases, and takes the groups"
         independent = f"; the test is over {over} to be independent" if tested else ""
         cautions.append(f"Each system was trained {trained} may give another ranking{independent}.")
     if done[0].held_out_from == "validation":
@@ -368,11 +417,11 @@ def _cautions(
     cases = done[0].scores[keys[0]].cases if keys else _held_out(results[done[0].name].run).per_case
     n_units = len(set(map(groups.__getitem__, cases))) if groups else len(cases)
     if n_units < FEW_CASES:
-        cautions.append(f"Few {unit} ({n_units}): means and standard deviations of so few say little about others.")
+        cautions.append(f"Few {unit}s ({n_units}): means and standard deviations of so few say little about others.")
     if tested and min(test.n - test.ties for test in tested) < needed_cases(len(tested)):
         cautions.append(
             f"With {len(tested)} tests, a corrected p below 0.05 takes at least {needed_cases(len(tested))} "
-            f"{unit} that differ."
+            f"{unit}s that differ."
         )
     for what in ("device", "threads", "versions"):
         if any(getattr(row, what) != getattr(done[0], what) for row in done):

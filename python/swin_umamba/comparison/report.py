@@ -45,16 +45,24 @@ def _csv(record: ComparisonRecord) -> str:
         "joules",
         "training_seconds",
     )
-    statistics, tested = (
-        ("mean", "std", "low", "high", "fold_std", "seed_std"),
-        ("n", "ties", "difference", "p", "p_holm"),
-    )
+    statistics = ("mean", "std", "low", "high", "fold_std", "seed_std")
+    tested = {
+        "n": "n",
+        "ties": "ties",
+        "difference": "difference",
+        "difference_low": "low",
+        "difference_high": "high",
+        "difference_seed_std": "seed_std",
+        "p": "p",
+        "p_holm": "p_holm",
+    }
+    against = {"against_first": "", "against_twin": "twin_"}
     rule, others = record.scores_from, _other_rules(record)
     own = record.own_metrics
     columns = [
         f"{_column(key, OWN_SCORES if key in own else rule)}_{name}"
         for key in record.metrics
-        for name in (*statistics, *tested)
+        for name in (*statistics, *(f"{prefix}{name}" for prefix in against.values() for name in tested))
     ]
     columns += [f"{_column(key, other)}_{name}" for other in others for key in record.metrics for name in statistics]
     text = io.StringIO(newline="")
@@ -64,9 +72,10 @@ def _csv(record: ComparisonRecord) -> str:
         values: list[object] = []
         for key in record.metrics:
             score = getattr(row, "scores", {}).get(key)
-            test = getattr(row, "against_first", {}).get(key)
             values += [getattr(score, name, None) for name in statistics]
-            values += [getattr(test, name, None) for name in tested]
+            for other in against:
+                test = getattr(row, other, {}).get(key)
+                values += [getattr(test, name, None) for name in tested.values()]
         for other in others:
             scores = getattr(row, "other_scores", {}).get(other, {})
             values += [getattr(scores.get(key), name, None) for key in record.metrics for name in statistics]
@@ -241,6 +250,71 @@ def spread_title(record: ComparisonRecord) -> str:
     return f"Of the means: {', and '.join(parts)}"
 
 
+_DIFFERENCES = {
+    "difference": "{name}",
+    "interval": "{name}, 95 %",
+    "seed_std": "{name} over seeds",
+    "p_holm": "p, {name}",
+}
+
+
+def difference_columns(record: ComparisonRecord) -> list[str]:
+    """Headings of the third table, of each system against the first and against its twin without scans."""
+    columns = [heading.format(name=PAPER_METRICS[key]) for key, _, heading in _known_differences(record)]
+    return ["difference", *columns] if columns else []
+
+
+def difference_rows(record: ComparisonRecord) -> list[list[str]]:
+    """The third table in words."""
+    rows = []
+    for title, tests in _pairs(record):
+        cells = []
+        for key, name, _ in _known_differences(record):
+            value = getattr(tests.get(key), name, None)
+            if name == "p_holm":
+                cells.append(_p_value(tests.get(key)))
+            elif value is None:
+                cells.append(DASH)
+            else:
+                values = value if isinstance(value, tuple) else (value,)
+                sign = "" if name == "seed_std" else "+"
+                cells.append(" to ".join(_form(key).replace(":", f":{sign}").format(number) for number in values))
+        rows.append([title, *cells])
+    return rows
+
+
+def difference_title(record: ComparisonRecord) -> str:
+    """What the third table shows."""
+    kinds = {name for _, name, _ in _known_differences(record)}
+    parts = [f"mean over cases, paired{'' if record.n_groups is None else ', groups resampled whole'}"]
+    parts += ["95 % bootstrap interval"] if "interval" in kinds else []
+    parts += ["standard deviation (divided by n - 1) over seeds"] if "seed_std" in kinds else []
+    return f"Differences of the scores: {', '.join(parts)}"
+
+
+def _pairs(record: ComparisonRecord) -> list[tuple[str, dict[str, PairedTest]]]:
+    """Which systems are subtracted, and their tests; a twin that is the first system once."""
+    titles = {row.name: row.title for row in record.systems}
+    against = record.test.against
+    pairs = [(f"{row.title} − {titles[against]}", row.against_first) for row in record.finished if row.against_first]
+    pairs += [
+        (f"{row.title} − {titles[row.twin]}", row.against_twin)
+        for row in record.finished
+        if row.twin is not None and row.twin != against
+    ]
+    return pairs
+
+
+def _known_differences(record: ComparisonRecord) -> list[tuple[str, str, str]]:
+    """Metric, field of its `PairedTest` and heading, for what some pair has."""
+    return [
+        (key, name, heading)
+        for key in record.metrics
+        for name, heading in _DIFFERENCES.items()
+        if any(key in tests and getattr(tests[key], name) is not None for _, tests in _pairs(record))
+    ]
+
+
 def _known_spreads(record: ComparisonRecord) -> list[tuple[str, str, str]]:
     """Metric, field of its `Score` and heading, for what some system has."""
     return [
@@ -292,19 +366,21 @@ def _tests(record: ComparisonRecord) -> list[str]:
         return []
     if not isinstance(first, FinishedRow):
         return [f"No p: {first.title}, against which the others are tested, has no result."]
+    pairs = _pairs(record)
     why: dict[str, dict[str, list[str]]] = {}
     for key in record.metrics:
-        for row in record.finished:
-            test = row.against_first.get(key)
-            if test and test.reason:
-                why.setdefault(test.reason, {}).setdefault(PAPER_METRICS[key], []).append(row.title)
+        for title, tests in pairs:
+            if key in tests and (reason := tests[key].reason):
+                why.setdefault(reason, {}).setdefault(PAPER_METRICS[key], []).append(title)
     lines = [
         f"p: {record.test.name}, against {first.title}, corrected by {record.test.correction}; "
         f"{record.unit}s with equal scores are left out by the test."
     ]
+    if any(row.twin is not None and row.twin != first.name for row in record.finished):
+        lines.append("Of a system against its twin without scans: the same test, corrected over the twins.")
     for reason, of_metric in why.items():
         untested = "; ".join(f"{metric} for {', '.join(titles)}" for metric, titles in of_metric.items())
-        everywhere = sum(map(len, of_metric.values())) == len(record.metrics) * (len(record.finished) - 1)
+        everywhere = sum(map(len, of_metric.values())) == len(record.metrics) * len(pairs)
         lines.append(f"No p: {reason}." if everywhere else f"No p of {untested}: {reason}.")
     return lines
 
@@ -319,7 +395,8 @@ def _markdown(record: ComparisonRecord) -> str:
         "|---|" + "---:|" * (len(columns) - 1),
         *("| " + " | ".join(map(_escaped, row)) + " |" for row in rows),
         "",
-        *_spread_table(record),
+        *_further_table(spread_title(record), spread_columns(record), spread_rows(record)),
+        *_further_table(difference_title(record), difference_columns(record), difference_rows(record)),
         *(f"- {_escaped(line)}" for line in explanations(record)),
         "",
     ]
@@ -329,16 +406,15 @@ def _markdown(record: ComparisonRecord) -> str:
     return "\n".join(lines)
 
 
-def _spread_table(record: ComparisonRecord) -> list[str]:
-    columns = spread_columns(record)
+def _further_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     if not columns:
         return []
     return [
-        f"{spread_title(record)}:",
+        f"{title}:",
         "",
         "| " + " | ".join(columns) + " |",
         "|---|" + "---:|" * (len(columns) - 1),
-        *("| " + " | ".join(map(_escaped, row)) + " |" for row in spread_rows(record)),
+        *("| " + " | ".join(map(_escaped, row)) + " |" for row in rows),
         "",
     ]
 

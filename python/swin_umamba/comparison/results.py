@@ -37,6 +37,8 @@ class Score:
         See `swin_umamba.evaluation.statistics.bootstrap_interval`.
     fold_std, seed_std : float or None
         Standard deviation (divided by n - 1) of the means of several folds, and of several seeds.
+    seed_means : tuple of float or None
+        The means of several seeds.
     """
 
     mean: float | None
@@ -45,6 +47,7 @@ class Score:
     interval: tuple[float, float] | None = None
     fold_std: float | None = None
     seed_std: float | None = None
+    seed_means: tuple[float, ...] | None = None
 
     @property
     def low(self) -> float | None:

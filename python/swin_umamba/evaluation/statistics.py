@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,11 @@ LEVEL = 0.95
 FEWEST = 5
 """Fewer cases or groups have no interval: resampling so few says more than is known."""
 _CHUNK = 2**22
+
+
+def unit_of(groups: Mapping[str, str] | None) -> str:
+    """What statistics are over: ``"case"``, or ``"group"`` where the user has said groups."""
+    return "group" if groups else "case"
 
 
 def group_means(scores: Mapping[str, float | None], groups: Mapping[str, str] | None) -> dict[str, float | None]:
@@ -35,6 +40,11 @@ def spread(scores: Mapping[str, float | None], groups: Mapping[str, str] | None)
     """Standard deviation (divided by n) of the `group_means`; ``None`` without any."""
     means = [mean for mean in group_means(scores, groups).values() if mean is not None]
     return float(np.std(means)) if means else None
+
+
+def sample_deviation(values: Sequence[float] | np.ndarray) -> float | None:
+    """Standard deviation divided by n - 1; ``None`` of a single value."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def bootstrap_interval(

@@ -271,6 +271,13 @@ def _former_job(said: Mapping[str, Any], folder: RunFolder) -> _Job:
         _check_classes(dataset, record, folder)
         console.print("this run has been done before; nothing was trained")
         shown = dataclasses.replace(settings, metrics=said.get("metrics", stored.metrics))
+        if "metrics" in said:
+            from ..report.run_page import write_page
+
+            try:
+                write_page(folder.root, measures=shown.measures)
+            except OSError as error:
+                raise UserError(f"cannot write the page {folder.report}: {error.strerror}") from error
         show_results(console, dataset, folder, record, shown.measures)
     return job
 

@@ -329,6 +329,11 @@ class RunRecord:
                 raise ValueError(f"evaluation: a score has the classes {shown(sorted(other))}, another has others")
 
     @property
+    def has_dependent_cases(self) -> bool:
+        """Whether the cases are known to be no sample of anything: slices of one brain. They have no p and interval."""
+        return self.is_sample and self.settings.sample == "brain"
+
+    @property
     def is_sample(self) -> bool:
         return self.settings.dataset is None
 

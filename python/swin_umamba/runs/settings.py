@@ -166,7 +166,7 @@ class Settings(CheckedSettings):
     metrics: str | None = setting(
         Measures(),
         f"the scores that table and page show, divided by commas, of {MEASURES_HELP}; all are computed, and others may "
-        "be said of a finished run",
+        "be said of a finished run, whose page is then written again",
         None,
         default="dsc,nsd, and on the page a table of the others",
         unsaid="DSC and NSD, and a table of the others",
