@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 
 import numpy as np
 import pytest
+import sklearn
 from scipy import ndimage
 from skimage.io import imread
 from swin_umamba.commands import cli
@@ -57,6 +59,14 @@ def test_two_methods_are_rows_beside_the_networks(pretender, tmp_path, monkeypat
     again = read_record(out)
     assert list(again["simple"][0]["scores"]) == ["dsc", "hd95"]
     assert again["simple"][0]["scores"]["hd95"]["mean"] > 0
+    # Those of another version are not.
+    mark = out / NAMES[1] / "method.json"
+    known = json.loads(mark.read_text())
+    assert known["versions"]["scikit-learn"] == sklearn.__version__
+    mark.write_text(json.dumps({**known, "how": "by eye"}))
+    with pytest.raises(AssertionError, match="predicted again"):
+        cli.main(words)
+    assert not mark.exists()
 
 
 def plain_f1(out, name, case):

@@ -330,17 +330,20 @@ def _form(key: str) -> str:
 
 
 def _further_measures(record: ComparisonRecord) -> list[str]:
-    """What empty masks cost, and how many there were, where a measure is in the table to which it matters."""
-    if not set(record.metrics) & set(FURTHER):
-        return []
-    lines = [
-        "HD95 and ASSD are distances in the unit of the spacing, and 0 is best, as of the volume error. A missed or "
-        "invented object costs the diagonal of the image, a volume error of 1, or a share of 0.",
-        "Missed and invented objects (a class of a case that the reference alone has, and the prediction alone)"
-        + (", of all trainings: " if record.repeats else ": ")
-        + "; ".join(f"{row.title} {row.missed} and {row.invented}" for row in record.finished)
-        + ".",
-    ]
+    """What empty masks cost, how many there were, and which scores are not the paper's, where it matters."""
+    lines = []
+    if further := set(record.metrics) & set(FURTHER):
+        lines.append(
+            "HD95 and ASSD are distances in the unit of the spacing, and 0 is best, as of the volume error. A missed "
+            "or invented object costs the diagonal of the image, a volume error of 1, or a share of 0."
+        )
+    if further or any(row.missed or row.invented for row in record.finished):
+        lines.append(
+            "Missed and invented objects (a class of a case that the reference alone has, and the prediction alone)"
+            + (", of all trainings: " if record.repeats else ": ")
+            + "; ".join(f"{row.title} {row.missed} and {row.invented}" for row in record.finished)
+            + "."
+        )
     if record.own_metrics:
         names = ", ".join(PAPER_METRICS[key] for key in record.own_metrics)
         lines.append(f"Not of the paper's metric, but as of every data set (held-out in docs/evaluation.md): {names}.")
