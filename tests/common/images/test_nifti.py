@@ -246,3 +246,12 @@ def test_a_header_that_claims_more_than_the_file_holds_is_refused(tmp_path, name
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     with pytest.raises(ImageFault, match=r"claims 5\.4e\+11 bytes"):
         read_stored(tmp_path / name)
+
+
+@pytest.mark.parametrize(("kind", "at", "form"), [(nibabel.Nifti1Image, 108, "<f"), (nibabel.Nifti2Image, 168, "<q")])
+def test_pixels_that_would_begin_in_the_header(tmp_path, kind, at, form):
+    content = bytearray(kind(np.ones((3, 4, 5), np.uint8), np.eye(4)).to_bytes())
+    struct.pack_into(form, content, at, 0)
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(ImageFault, match="the pixels begin at byte 0, in the header itself"):
+        read_stored(tmp_path / "a.nii")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,17 @@ def read_nifti(path: Path) -> StoredImage:
     with _opened(path) as file:
         spacing = _spacing(type(header).from_fileobj(file, check=False), shape)
     forms = _forms(header, shape, spacing)
+    if (start := image.dataobj.offset) < header.sizeof_hdr:
+        # nibabel would take the header for the first pixels.
+        raise ImageFault(f"its header says that the pixels begin at byte {start}, in the header itself (vox_offset)")
     n_bytes = float(np.prod(shape, dtype=float)) * header.get_data_dtype().itemsize
-    want_whole(path, n_bytes, packed=_is_packed(path))
-    values = np.asanyarray(image.dataobj).reshape(shape).T
+    want_whole(path, start + n_bytes, packed=_is_packed(path))
+    try:
+        values = np.asanyarray(image.dataobj).reshape(shape).T
+    except (OSError, EOFError, zlib.error) as error:
+        if getattr(error, "errno", None):  # the system's, as of a disk that fails
+            raise
+        raise ImageFault("it is cut off, or its pixels cannot be unpacked; fetch it again") from error
     if isinstance(file := image.file_map["image"].fileobj, gzip.GzipFile):
         want_gzip_checksum(file)
     return StoredImage(
