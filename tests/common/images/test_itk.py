@@ -112,3 +112,66 @@ def test_a_direction_that_is_longer_than_1_is_a_second_size(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"TransformMatrix = 1 0 0", b"TransformMatrix = 2 0 0"))
     with pytest.raises(ImageFault, match="two sizes of a voxel"):
         read_stored(path)
+
+
+def _metaimage(path, *lines, data=b""):
+    head = [
+        "ObjectType = Image",
+        "NDims = 3",
+        "BinaryData = True",
+        "DimSize = 5 4 3",
+        "ElementType = MET_UCHAR",
+        *lines,
+    ]
+    path.write_bytes("\n".join([*head, ""]).encode() + data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["ElementToIntensityFunctionSlope = 1.0", "ElementToIntensityFunctionOffset = 0"], None),
+        (["ElementToIntensityFunctionSlope = 2"], "its header scales values (Slope 2), which ITK passes over"),
+        (["ElementToIntensityFunctionOffset = -5"], "its header scales values (Offset -5), which ITK passes over"),
+        (["HeaderSize = 10"], "its header states a HeaderSize"),
+        (["ElementSpacing = 0 1 1"], "Refusing to change spacing"),
+    ],
+)
+def test_what_itk_passes_over_in_a_metaimage_is_refused(tmp_path, lines, reason):
+    path = _metaimage(tmp_path / "a.mha", *lines, "ElementDataFile = LOCAL", data=VALUES.tobytes())
+    if reason is None:
+        np.testing.assert_array_equal(read_stored(path).values, VALUES[None])
+        return
+    with pytest.raises(ImageFault, match=re.escape(reason)):
+        read_stored(path)
+
+
+@pytest.mark.parametrize("form", ["LIST\n{}\n", "LIST 2D\n{}\n", "s%d.raw 0 {last} 1"], ids=["list", "2D", "pattern"])
+@pytest.mark.parametrize("n_files", [2, 3])
+def test_a_metaimage_of_several_files_has_one_for_each_slice(tmp_path, form, n_files):
+    for number, values in enumerate(VALUES):
+        (tmp_path / f"s{number}.raw").write_bytes(values.tobytes())
+    names = "\n".join(f"s{number}.raw" for number in range(n_files))
+    path = _metaimage(tmp_path / "a.mhd", f"ElementDataFile = {form.format(names, last=n_files - 1)}")
+    if n_files == 3:
+        np.testing.assert_array_equal(read_stored(path).values, VALUES[None])
+        return
+    with pytest.raises(ImageFault, match="names 2 files for 3 slices"):
+        read_stored(path)
+
+
+@pytest.mark.parametrize("form", ["s%d.raw 0 2", "s%d.raw 0 2 0"])
+def test_files_counted_without_a_step_are_refused(tmp_path, form):
+    with pytest.raises(ImageFault, match="without first, last and step"):
+        read_stored(_metaimage(tmp_path / "a.mhd", f"ElementDataFile = {form}"))
+
+
+def test_a_size_by_the_ends_of_axes_is_refused(tmp_path):
+    path = _write(tmp_path / "a.nrrd")
+    head, _, data = path.read_bytes().partition(b"\n\n")
+    lines = [line for line in head.split(b"\n") if not line.startswith((b"space", b"kinds"))]
+    path.write_bytes(b"\n".join([*lines, b"axis mins: 0 0 0", b"axis maxs: 5 8 9"]) + b"\n\n" + data)
+    with pytest.raises(ImageFault, match="by axis mins and maxs, which ITK passes over"):
+        read_stored(path)
+    path.write_bytes(b"\n".join([*lines, b"axis maxs: 5 8 9", b"spacings: 1 2 3"]) + b"\n\n" + data)
+    assert read_stored(path).spacing == (1, 2, 3)

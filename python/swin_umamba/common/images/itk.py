@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import SimpleITK
 
 from ..console import heard_errors
+from ..errors import last_line
 from ..text import LONGEST_REASON, one_line
 from .checksums import want_gzip_checksum, want_zlib_checksum
 from .stored import ImageFault, StoredImage, want_grid, want_whole
@@ -43,7 +45,8 @@ def read_itk(path: Path) -> StoredImage:
         with heard_errors() as heard:
             image = _executed(path)
     except RuntimeError as error:
-        if ending in _METAIMAGE:
+        # ITK's own reason is whatever the system last failed with, where a library of its own has given up.
+        if ending in _METAIMAGE and last_line(error).startswith("Reason:"):
             raise ImageFault(_metaimage_fault(heard)) from error
         raise
     if any(_UNPACKED in line for line in heard):
@@ -81,14 +84,14 @@ def _executed(path: Path) -> SimpleITK.Image:
 
 
 def _metaimage_fault(heard: Sequence[str]) -> str:
-    """Make a reason of the lines that MetaIO prints; ITK's own reason is whatever the system last failed with."""
+    """Make a reason of the lines that MetaIO prints."""
     if not heard or any("data not read completely" in line or _UNPACKED in line for line in heard):
         return "it is cut off, or its pixels cannot be unpacked; fetch it again"
     return f"its header cannot be followed: {one_line(heard[0], LONGEST_REASON).rstrip('.')}"
 
 
 def _want_followed_nrrd(path: Path) -> None:
-    """Refuse units that ITK passes over, and what does not fit the checksum that it does not always compare."""
+    """Refuse what ITK passes over: units, sizes, and what does not fit the checksum that it does not always compare."""
     with open(path, "rb") as file:
         start = file.read(1 << 16)
         end = re.search(rb"\r?\n\r?\n", start)
@@ -104,6 +107,11 @@ def _want_followed_nrrd(path: Path) -> None:
     )
     if others:
         raise _other_unit(others[0])
+    ranges = re.search(r"^axis ?maxs:", head, re.MULTILINE)
+    if ranges and not re.search(r"^(?:spacings|space directions):", head, re.MULTILINE):
+        raise ImageFault(
+            "its header states the size of a voxel by axis mins and maxs, which ITK passes over; state it as spacings"
+        )
 
 
 def _other_unit(unit: str) -> ImageFault:
@@ -111,22 +119,47 @@ def _other_unit(unit: str) -> ImageFault:
 
 
 def _want_followed(path: Path) -> None:
-    """Refuse a number of axes in a MetaImage that ITK dies of, and a unit that it passes over."""
+    """Refuse of a MetaImage what ITK dies of, what it passes over, and pixels that are damaged or not all there."""
     with open(path, "rb") as file:
         head, _, rest = file.read(1 << 16).partition(b"ElementDataFile")
-    for stated in re.findall(rb"NDims *[=:] *(\S*)", head):
-        if not re.fullmatch(rb"[1-9]", stated):
-            raise ImageFault(f"its header states {one_line(stated.decode('latin-1'), 40)} for NDims")
-    for unit in re.findall(rb"^DistanceUnits *[=:] *(\S+)", head, re.MULTILINE):
-        if unit not in (b"mm", b"?"):
-            raise _other_unit(unit.decode("latin-1"))
-    if re.search(rb"^CompressedData *[=:] *(?:True|T|1)\b", head, re.MULTILINE | re.IGNORECASE):
-        line, _, _ = rest.partition(b"\n")
-        name = line.lstrip(b" =:").strip()
-        if name.upper() == b"LOCAL":
-            want_zlib_checksum(path, len(head) + len(b"ElementDataFile") + len(line) + 1)
-        elif (pixels := path.parent / os.fsdecode(name)).is_file():
-            want_zlib_checksum(pixels, 0)
+    for number in re.findall(rb"NDims *[=:] *(\S*)", head):
+        if not re.fullmatch(rb"[1-9]", number):
+            raise ImageFault(f"its header states {one_line(number.decode('latin-1'), 40)} for NDims")
+    stated = {key: value.strip() for key, value in re.findall(rb"^(\w+) *[=:] *(.*)$", head, re.MULTILINE)}
+    if (unit := stated.get(b"DistanceUnits", b"?")) not in (b"mm", b"?"):
+        raise _other_unit(unit.decode("latin-1"))
+    for key, nothing in ((b"Slope", 1), (b"Offset", 0)):
+        value = stated.get(b"ElementToIntensityFunction" + key, b"")
+        if value and float(value) != nothing:
+            shown = one_line(f"{key.decode()} {value.decode('latin-1')}", 40)
+            raise ImageFault(f"its header scales values ({shown}), which ITK passes over; store them scaled")
+    line, _, following = rest.partition(b"\n")
+    name = line.lstrip(b" =:").strip()
+    is_local = name.upper() == b"LOCAL"
+    if is_local and int(stated.get(b"HeaderSize", b"0")) > 0:
+        raise ImageFault("its header states a HeaderSize, which ITK follows in a file of its own alone; leave it out")
+    pixels = path if is_local else path.parent / os.fsdecode(name)
+    if name.upper().startswith(b"LIST") or b"%" in name:
+        _want_all_files(stated, name, following)
+    elif stated.get(b"CompressedData", b"F")[:1] in b"Tt" and pixels.is_file():
+        if is_local and b"CompressedDataSize" not in stated:
+            raise ImageFault("its header has no CompressedDataSize, without which ITK unpacks nothing; store it anew")
+        want_zlib_checksum(pixels, len(head) + len(b"ElementDataFile") + len(line) + 1 if is_local else 0)
+
+
+def _want_all_files(stated: dict[bytes, bytes], name: bytes, following: bytes) -> None:
+    """Refuse fewer files than there are slices: ITK would leave the rest as the memory was."""
+    sizes = [int(size) for size in stated.get(b"DimSize", b"").split()]
+    words = name.split()
+    if name.upper().startswith(b"LIST"):
+        axes = int(words[1][:1]) if len(words) > 1 else len(sizes) - 1
+        found = sum(bool(line.strip()) for line in following.splitlines())
+    else:
+        if len(words) != 4 or (step := int(words[3])) < 1:  # ITK dies of it
+            raise ImageFault("its ElementDataFile counts files without first, last and step")
+        axes, found = len(sizes) - 1, (int(words[2]) - int(words[1])) // step + 1
+    if found < (wanted := math.prod(sizes[axes:])):
+        raise ImageFault(f"its header names {found} files for {wanted} slices")
 
 
 def write_itk_labels(path: Path, labels: np.ndarray, geometry: dict[str, tuple[float, ...]]) -> None:
