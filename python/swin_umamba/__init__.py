@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from . import former_names
 from .common.lazy_names import lazy_names
 
+TYPE_CHECKING = False  # typing has one too, but no help waits for that
 if TYPE_CHECKING:
     from .checkpoints import load_pretrained
     from .exporting.hub_model import HubModel

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nnunetv2.experiment_planning.experiment_planners import default_experiment_planner
-from swin_umamba.jobs.preparation import DATASETS
 from swin_umamba.paper.data_sets import ENDOSCOPY
+from swin_umamba.prepare import DATASETS
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import time
 import pytest
 from swin_umamba.common.errors import UserError
 from swin_umamba.common.files import lock_folder
-from swin_umamba.jobs.preparation import DATASETS
+from swin_umamba.prepare import DATASETS
 from swin_umamba.prepare import preparation as preparation_module
 from swin_umamba.prepare.microscopy import plan
 from swin_umamba.prepare.preparation import write_dataset

@@ -10,7 +10,7 @@ import shlex
 from hypothesis import given
 from hypothesis import strategies as st
 from swin_umamba.commands import train
-from swin_umamba.commands.parsing import said_settings
+from swin_umamba.commands.setting_options import said_settings
 from swin_umamba.jobs import training
 from swin_umamba.paper.systems import SYSTEMS
 from swin_umamba.report.commands import make_commands, training_arguments

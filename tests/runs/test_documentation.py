@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import pytest
-from swin_umamba.commands.parsing import add_settings
+from swin_umamba.commands.setting_options import add_settings
 from swin_umamba.common.settings import declarations
 from swin_umamba.paper import data_sets
 from swin_umamba.paper.protocol import find_protocol

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..common.device import DEVICE_HELP
 from ..common.setting_kinds import Integer, Number
@@ -11,7 +10,8 @@ from ..comparison.systems import SHARED
 from ..evaluation.measure_names import MEASURES_HELP
 from ..paper.systems import SYSTEMS
 from ..runs.settings import SAMPLE_SETTINGS, Settings
-from .parsing import add_settings, add_time_limit, one_of, said_settings
+from .parsing import add_time_limit, one_of, path
+from .setting_options import add_settings, said_settings
 
 DESCRIPTION = """\
 Train systems of the paper's Table 2 on one data set under one budget (the same epochs, iterations, batch, patch
@@ -102,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: dsc,nsd, or those of the paper's metric on its data sets)",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="results folder (default: results/DATASET-comparison)"
+        "--output", type=path, metavar="DIR", help="results folder (default: results/DATASET-comparison)"
     )
     add_time_limit(parser, "the same command")
 

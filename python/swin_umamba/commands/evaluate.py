@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..evaluation.measure_names import MEASURES_HELP
+from .parsing import path
 
 
 def _tolerance(text: str) -> tuple[str | None, float]:
@@ -18,8 +18,8 @@ def _tolerance(text: str) -> tuple[str | None, float]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    parser.add_argument("reference", type=Path, metavar="REF", help="folder of reference label images, or one file")
-    parser.add_argument("prediction", type=Path, metavar="PRED", help="folder of predicted label images, or one file")
+    parser.add_argument("reference", type=path, metavar="REF", help="folder of reference label images, or one file")
+    parser.add_argument("prediction", type=path, metavar="PRED", help="folder of predicted label images, or one file")
     parser.add_argument(
         "--metric",
         required=True,
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compute exactly what the released evaluation scripts compute, oddities included",
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="also write cases.csv and summary.json here")
+    parser.add_argument("--output", type=path, metavar="DIR", help="also write cases.csv and summary.json here")
     parser.add_argument(
         "--tolerance",
         type=_tolerance,
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--dataset-json",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="names the labels for --metric labels and held-out (default: dataset.json beside or above REF, else the "
         "labels found)",

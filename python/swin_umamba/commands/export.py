@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..exporting import NEEDED
+from .parsing import path
 
 EPILOG = """\
 DIR gets the model, checked against the network's own output, and model.json with preprocessing and labels; beside
@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run, or a checkpoint, as predict takes them")
-    parser.add_argument("output", type=Path, metavar="DIR", help="new or empty folder to write to")
+    parser.add_argument("run", type=path, metavar="RUN", help="folder of a run, or a checkpoint, as predict takes them")
+    parser.add_argument("output", type=path, metavar="DIR", help="new or empty folder to write to")
     parser.add_argument(
         "--format",
         choices=list(NEEDED),

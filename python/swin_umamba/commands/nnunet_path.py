@@ -6,7 +6,6 @@ import argparse
 import sys
 
 from ..common.summary import note
-from ..nnunet_plugin import EXT_TRAINER
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +25,8 @@ def run(args: argparse.Namespace) -> None:
     RunError
         With ``--check``: nnU-Net does not find the trainers.
     """
+    from ..nnunet_plugin import EXT_TRAINER
+
     if args.check:
         from ..nnunet_plugin.lookup import look_up_trainers
 

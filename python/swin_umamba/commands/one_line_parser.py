@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..common.exit_codes import EXIT_WRONG_INPUT, answer
 from ..common.text import one_line
 
+TYPE_CHECKING = False  # typing has one too, but no help waits for that
 if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
     from _typeshed import SupportsWrite
 
 

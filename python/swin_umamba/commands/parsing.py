@@ -1,14 +1,23 @@
-"""Options for settings and other checked values."""
+"""Types of arguments, and options that commands share."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable
 
-from ..common.setting_kinds import Choice, Flag, Integer, Several, Text
-from ..common.settings import CheckedSettings, declarations, no_option_of, option_of
-from ..common.time_limit import Duration
+TYPE_CHECKING = False  # typing has one too, but no help waits for that
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from ..common.setting_kinds import Text
+
+
+def path(text: str) -> Path:
+    """The argparse type of files and folders."""
+    from pathlib import Path  # which takes a tenth of the time of a help
+
+    return Path(text)
 
 
 def one_of(kind: Text) -> Callable[[str], Any]:
@@ -23,62 +32,10 @@ def one_of(kind: Text) -> Callable[[str], Any]:
     return convert
 
 
-def add_settings(
-    parser: argparse.ArgumentParser,
-    settings: type[CheckedSettings],
-    names: Collection[str] | None = None,
-    types: Mapping[str, Callable[[str], Any]] | None = None,
-    **examples: CheckedSettings,
-) -> None:
-    """Declare an option for each setting; `said_settings` gives those that the user says.
-
-    Parameters
-    ----------
-    parser
-        Gets the options.
-    settings
-        Declares them.
-    names
-        Those that get an option; all if ``None``.
-    types
-        By name, the argparse types of those whose option takes more than their kind.
-    **examples
-        Whose values the help names beside the defaults; see `Setting`.
-    """
-    for name, declared in declarations(settings).items():
-        if names is not None and name not in names:
-            continue
-        kind, option = declared.kind, option_of(name)
-        meaning, default = settings.describe(name, **examples)
-        # What the user does not say is left out of the result.
-        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": f"{meaning} (default: {default})".strip()}
-        if not default:
-            options["help"] = meaning
-        without: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": declared.without}
-        if isinstance(kind, Choice):
-            options["choices"] = kind.values
-        elif not isinstance(kind, Flag):
-            item = kind.item if isinstance(kind, Several) else kind
-            options["type"] = (types or {}).get(name) or one_of(item)
-            options["metavar"] = declared.metavar or ("N" if isinstance(item, Integer) else "X")
-        if isinstance(kind, Several):
-            options["nargs"] = kind.count
-        if declared.is_argument:
-            parser.add_argument(name, nargs=None if declared.unsaid is None else "?", **options)
-        elif isinstance(kind, Flag) and declared.without is not None:
-            parser.add_argument(no_option_of(name), action="store_false", **without)
-        elif isinstance(kind, Flag):
-            parser.add_argument(option, action=argparse.BooleanOptionalAction, **options)
-        elif declared.without is not None:
-            group = parser.add_mutually_exclusive_group()
-            group.add_argument(option, **options)
-            group.add_argument(no_option_of(name), action="store_const", const=None, **without)
-        else:
-            parser.add_argument(option, **options)
-
-
 def add_time_limit(parser: argparse.ArgumentParser, how: str) -> None:
     """Declare ``--time-limit``; ``how`` goes on with what has been stopped."""
+    from ..common.time_limit import Duration
+
     parser.add_argument(
         "--time-limit",
         type=one_of(Duration()),
@@ -86,9 +43,3 @@ def add_time_limit(parser: argparse.ArgumentParser, how: str) -> None:
         help=f"stop in time, with exit code 75, to be queued again and gone on with by {how}; SIGUSR1 stops at once "
         f"(default: no limit)",
     )
-
-
-def said_settings(args: argparse.Namespace, settings: type[CheckedSettings]) -> dict[str, Any]:
-    """The settings that the user has given a value."""
-    said = {name: getattr(args, name) for name in declarations(settings) if hasattr(args, name)}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}

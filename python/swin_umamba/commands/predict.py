@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..common.device import DEVICE_HELP
 from ..common.setting_kinds import Integer, Number
-from .parsing import one_of
+from .parsing import one_of, path
 
 EPILOG = """\
 Images are PNG, TIFF, BMP, JPEG, NIfTI, NRRD, MetaImage or GIPL files, CASE.ending or CASE_0000.ending,
@@ -26,11 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument("input", type=Path, metavar="INPUT", help="folder of images, or one image")
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the predictions; new or empty")
+    parser.add_argument("input", type=path, metavar="INPUT", help="folder of images, or one image")
+    parser.add_argument("output", type=path, metavar="OUTPUT", help="folder of the predictions; new or empty")
     parser.add_argument(
         "--checkpoint",
-        type=Path,
+        type=path,
         required=True,
         metavar="FILE",
         help="checkpoint.pth of a run; or a checkpoint of nnU-Net, or its folder of a trained model, whose folds are "
@@ -89,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--segment-codes",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="for --dicom-seg, a table .csv with the columns label, scheme, value, meaning: what labels are, as in "
         "SNOMED CT",

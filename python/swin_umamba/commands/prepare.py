@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..common.setting_kinds import Integer, Number
-from ..jobs.preparation import DATASETS
-from .parsing import one_of
+from ..prepare import DATASETS
+from .parsing import one_of, path
 
 FOLDER = "folder"
 
@@ -27,10 +26,10 @@ _ABOUT_FOLDERS = (
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", type=Path, metavar="IMAGES", help="folder of the images; it is only read")
-    parser.add_argument("masks", type=Path, metavar="MASKS", help="folder of their masks; it is only read")
+    parser.add_argument("images", type=path, metavar="IMAGES", help="folder of the images; it is only read")
+    parser.add_argument("masks", type=path, metavar="MASKS", help="folder of their masks; it is only read")
     parser.add_argument(
-        "destination", type=Path, metavar="DST", help="folder to make, named as nnU-Net wants: DatasetXXX_Name"
+        "destination", type=path, metavar="DST", help="folder to make, named as nnU-Net wants: DatasetXXX_Name"
     )
     parser.add_argument(
         "--image-name", metavar="FORM", help="form of the images' names, such as '*_img' (default: found by itself)"
@@ -77,9 +76,9 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_download(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="SRC", help="the unpacked download; it is only read")
+    parser.add_argument("source", type=path, metavar="SRC", help="the unpacked download; it is only read")
     parser.add_argument(
-        "destination", type=Path, metavar="DST", help="folder in which to make the data set's folder, as nnUNet_raw"
+        "destination", type=path, metavar="DST", help="folder in which to make the data set's folder, as nnUNet_raw"
     )
     parser.add_argument(
         "--full-size",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from ..common.device import DEVICE_HELP
 from ..common.exit_codes import execute
 from ..common.setting_kinds import Integer
 from ..pretraining.settings import PretrainingSettings
 from .one_line_parser import OneLineParser, summary_of
-from .parsing import add_settings, one_of, said_settings
+from .parsing import one_of, path
+from .setting_options import add_settings, said_settings
 
 DESCRIPTION = """\
 Train VMamba-Tiny, the encoder of Swin-UMamba and Swin-UMamba† with a classification head, on labelled images.
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="results folder; a former run is never overwritten "
+        "--output", type=path, metavar="DIR", help="results folder; a former run is never overwritten "
         "(default: results/pretrain-NAME)",
     )  # fmt: skip
     parser.add_argument(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..common.errors import UserError
 from ..evaluation.measure_names import MEASURES_HELP, parse_measures
+from .parsing import path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the results folder of a finished run")
+    parser.add_argument("run", type=path, metavar="RUN", help="the results folder of a finished run")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="where to write the page (default: report.html in RUN)"
+        "--output", type=path, metavar="FILE", help="where to write the page (default: report.html in RUN)"
     )
     parser.add_argument(
         "--metrics",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from .parsing import path
 
 DESCRIPTION = """\
 Count the parameters and the operations of the nine systems of the paper's Table 2 beside what it prints, and of
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--complexity", action="store_true", required=True, help="count parameters and operations")
     parser.add_argument(
         "--json",
-        type=Path,
+        type=path,
         nargs="?",
         const=True,
         default=argparse.SUPPRESS,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from ..common.device import DEVICE_HELP
 from ..common.exit_codes import execute
@@ -13,7 +12,8 @@ from ..common.setting_kinds import Integer
 from ..common.settings import declarations
 from ..runs.settings import SAMPLE_SETTINGS, Settings
 from .one_line_parser import OneLineParser, summary_of
-from .parsing import add_settings, add_time_limit, one_of, said_settings
+from .parsing import add_time_limit, one_of, path
+from .setting_options import add_settings, said_settings
 
 DESCRIPTION = """\
 Train Swin-UMamba, or another system of the paper's Table 2, with nnU-Net; predict the held-out cases, score
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "masks",
         nargs="?",
-        type=Path,
+        type=path,
         metavar="MASKS",
         help="folder of masks; DATASET is then a folder of images, and their data set is made first, in nnUNet_raw "
         "beside the results folder, as by prepare folder",
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="results folder; a former run is never overwritten (default: results/DATASET-MODEL, with -scratch after "
         "--no-pretrained)",

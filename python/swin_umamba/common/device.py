@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from .errors import UserError
 
+TYPE_CHECKING = False  # typing has one too, but no help waits for that
 if TYPE_CHECKING:
     import torch
 

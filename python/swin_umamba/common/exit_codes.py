@@ -11,19 +11,22 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from types import FrameType
-from typing import TextIO, TypeVar
 
 from .errors import OutOfTime, RunError, UserError, full_disk, interruption, is_ending, missing_package
 from .summary import summarised
 from .text import one_line
+
+TYPE_CHECKING = False  # typing has one too, but no help waits for that
+if TYPE_CHECKING:
+    from typing import TextIO, TypeVar
+
+    T = TypeVar("T")
 
 EXIT_OK, EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 EXIT_OUT_OF_TIME = 75
 """``EX_TEMPFAIL`` of sysexits.h: try again later."""
 
 _WRONG = "error: "
-
-T = TypeVar("T")
 
 
 def execute(run: Callable[[T], None], args: T, prog: str, *, summary_of: str | None = None) -> int:

@@ -6,8 +6,10 @@ Every refusal is a `ValueError` that begins after the setting's name: ``must be 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+
+TYPE_CHECKING = False  # typing has one too, but no help waits for that
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Text:
@@ -24,13 +26,11 @@ class Text:
         return value
 
 
-@dataclass(frozen=True)
 class Integer(Text):
     """A whole number in ``[low, high]``, a multiple of ``divisor``."""
 
-    low: int
-    high: int
-    divisor: int = 1
+    def __init__(self, low: int, high: int, divisor: int = 1) -> None:
+        self.low, self.high, self.divisor = low, high, divisor
 
     def parse(self, text: str) -> int:
         try:
@@ -49,13 +49,11 @@ class Integer(Text):
         return value
 
 
-@dataclass(frozen=True)
 class Number(Text):
     """A number in ``(low, high]``, or ``low`` itself where ``closed``; NaN is refused."""
 
-    low: float
-    high: float
-    closed: bool = False
+    def __init__(self, low: float, high: float, closed: bool = False) -> None:
+        self.low, self.high, self.closed = low, high, closed
 
     def parse(self, text: str) -> float:
         try:
@@ -73,12 +71,11 @@ class Number(Text):
         return value
 
 
-@dataclass(frozen=True)
 class Choice(Text):
     """One of some names; ``noun`` is what they name."""
 
-    values: tuple[str, ...]
-    noun: str = "choice"
+    def __init__(self, values: tuple[str, ...], noun: str = "choice") -> None:
+        self.values, self.noun = values, noun
 
     def check(self, value: Any) -> str:
         if value not in self.values:
@@ -86,12 +83,11 @@ class Choice(Text):
         return str(value)
 
 
-@dataclass(frozen=True)
 class IntegerOr(Text):
     """A whole number, or ``name`` in its place."""
 
-    integer: Integer
-    name: str
+    def __init__(self, integer: Integer, name: str) -> None:
+        self.integer, self.name = integer, name
 
     def parse(self, text: str) -> int | str:
         return self._read(self.integer.parse, text)
@@ -115,12 +111,11 @@ class Flag(Text):
         return value
 
 
-@dataclass(frozen=True)
 class Several(Text):
     """A fixed number of values of one kind, each of them a word of its own."""
 
-    item: Text
-    count: int
+    def __init__(self, item: Text, count: int) -> None:
+        self.item, self.count = item, count
 
     def check(self, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)) or len(value) != self.count:

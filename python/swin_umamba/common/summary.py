@@ -12,7 +12,10 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+
+TYPE_CHECKING = False  # typing has one too, but no help waits for that
+if TYPE_CHECKING:
+    from typing import Any
 
 _noted: dict[str, Any] = {}
 

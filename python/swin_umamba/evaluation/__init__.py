@@ -5,11 +5,10 @@ The names are loaded on first use, so that the help of the command line does not
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..common.errors import UserError as EvaluationError
 from ..common.lazy_names import lazy_names
 
+TYPE_CHECKING = False  # typing has one too, but no help waits for that
 if TYPE_CHECKING:
     from .cell_matching import MatchCounts, label_components, match_cells, remove_border_cells
     from .evaluation import evaluate_folders

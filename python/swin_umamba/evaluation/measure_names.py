@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..common.errors import UserError
 from ..common.setting_kinds import Text
+
+TYPE_CHECKING = False  # typing has one too, but no help waits for that
+if TYPE_CHECKING:
+    from typing import Any
 
 PRIMARY = {"dsc": "DSC", "nsd": "NSD"}
 """Those of a run's ``metrics.json`` in every version, and of the paper."""

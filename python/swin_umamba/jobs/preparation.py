@@ -7,13 +7,7 @@ from pathlib import Path
 
 from ..common.errors import UserError
 from ..common.summary import note
-
-DATASETS = {
-    "abdomen-mr": "Dataset702_AbdomenMR (AMOS22)",
-    "endoscopy": "Dataset704_Endovis17 (EndoVis 2017)",
-    "microscopy": "Dataset703_NeurIPSCell",
-}
-"""What each makes, in the words of the help."""
+from ..prepare import DATASETS
 
 
 @dataclass(frozen=True)
