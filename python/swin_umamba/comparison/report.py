@@ -158,7 +158,7 @@ def explanations(record: ComparisonRecord) -> list[str]:
         f"step: median time from a batch to the new weights, augmentation not included. memory: peak during the "
         f"training, {memory}; 1 GB is 10⁹ bytes.",
         *_energy(record),
-        f"Device: {first.device}, {first.threads} CPU threads. Versions: "
+        f"Device: {first.device}, {_counted(first.threads, 'CPU thread')}. Versions: "
         + ", ".join(f"{name} {version}" for name, version in first.versions.items())
         + ".",
     ]
