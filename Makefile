@@ -15,6 +15,7 @@ endif
 
 # What clang-tidy reads the kernels for: the widest instruction set.
 TIDY_SET := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v4 -DSWIN_ISA=avx512)
+TORCH_TARGET := $(shell sed -n 's/^TORCH_TARGET_VERSION = "\(.*\)"/\1/p' setup.py)
 
 .PHONY: train test coverage test-slow lint tidy format docs wheel clean
 
@@ -25,7 +26,6 @@ test: $(STAMP)  ## Run the tests.
 	$(BIN)/python -m pytest
 
 coverage: $(STAMP)  ## Run the tests and list the lines of the packages that they leave out; below 95 % is an error.
-	$(BIN)/pip install --quiet $(PIN) coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
@@ -44,7 +44,7 @@ lint: $(STAMP) tidy  ## Check style, types and the layers.
 # The CUDA sources are left to nvcc, whose warnings are errors (.ci/run).
 tidy: $(STAMP)  ## Look for mistakes in the C++ sources.
 	find csrc/kernels/cpu csrc/torch -name '*.cpp' | xargs -P "$$(getconf _NPROCESSORS_ONLN)" -I FILE $(BIN)/clang-tidy --quiet FILE -- \
-		-std=c++17 -Wno-psabi $(TIDY_SET) -DTORCH_TARGET_VERSION=0x020a000000000000 \
+		-std=c++17 -Wno-psabi $(TIDY_SET) -DTORCH_TARGET_VERSION=$(TORCH_TARGET) \
 		-isystem "$$($(BIN)/python -c 'import torch; print(torch.__path__[0])')/include"
 
 format: $(STAMP)  ## Put the sources into style.
@@ -64,7 +64,7 @@ wheel: $(STAMP)  ## Build both wheels into dist/ and audit the use of the limite
 
 $(STAMP): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet $(PIN) torch==2.13.0 numpy setuptools ninja pip
+	$(BIN)/pip install --quiet $(PIN) torch numpy setuptools ninja pip
 	$(BIN)/pip install $(PIN) --no-build-isolation '.[test,lint]'
 	touch $@
 
