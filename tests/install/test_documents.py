@@ -112,6 +112,12 @@ def test_every_dependency_has_its_reason():
     assert listed == {extra: found - {project["name"]} for extra, found in names.items()}
 
 
+def test_the_version_is_the_same_wherever_it_stands():
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1] == version
+
+
 def test_the_site_has_every_page():
     text = (ROOT / "mkdocs.yml").read_text()
     pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")}
