@@ -28,7 +28,7 @@ from ..common.errors import Faults, UserError, last_line
 from ..common.images.formats import JPEG_ENDINGS, LOSSY, image_ending, is_hidden
 from ..common.images.geometry import position_distance
 from ..common.images.reading import read_stored
-from ..common.images.stored import ImageFault, StoredImage, as_labels
+from ..common.images.stored import ImageFault, StoredImage, as_labels, unusable_values
 from ..common.typed_json import read_json, shown
 from .description import read_description
 from .digests import CaseDigest
@@ -445,8 +445,8 @@ def _check_case(
         with faults.caught():
             _check_grids(case, list(images.values()), label, n_channels)
     for path, image in images.items():
-        if not np.isfinite(image.values).all():
-            faults.add(f"image {path} holds NaN or infinite values; replace them")
+        if unusable := unusable_values(image.values):
+            faults.add(f"image {path} holds {unusable}")
     if label is not None:
         with faults.caught():
             values = _values_of(label, case.label)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.images.stored import unusable_values
 from .preprocessing import prepare, restore
 from .sliding_window import SlidingWindowPredictor
 
@@ -41,10 +42,14 @@ def predict_array(
 
     Raises
     ------
+    ValueError
+        It has values that are not finite, or too far from each other or too close to be normalised.
     FloatingPointError
         The network's output is not finite, as of weights that are not, or beyond the range of float16 on a GPU.
     """
     image = np.array(image, dtype=np.float32)
+    if unusable := unusable_values(image):
+        raise ValueError(f"the image holds {unusable}")
     (output,) = predictor.predict([prepare(predictor, image, properties)], with_logits=with_probabilities)
     return restore(predictor, output, with_probabilities=with_probabilities)
 
@@ -67,7 +72,8 @@ def predict_arrays(predictor: SlidingWindowPredictor, images: Iterable[np.ndarra
     Raises
     ------
     ValueError
-        An image has another shape or number of channels, or values that are not finite.
+        An image has another shape or number of channels, or values that are not finite, or too far from each other or
+        too close to be normalised.
     FloatingPointError
         The network's output is not finite.
     """
@@ -77,8 +83,8 @@ def predict_arrays(predictor: SlidingWindowPredictor, images: Iterable[np.ndarra
             raise ValueError(
                 f"image {number} has the shape {np.shape(array)}; ({predictor.n_channels}, height, width) is wanted"
             )
-        if not np.isfinite(array).all():
-            raise ValueError(f"image {number} holds NaN or infinite values")
+        if unusable := unusable_values(array):
+            raise ValueError(f"image {number} holds {unusable}")
     parts = (
         prepare(predictor, array[:, None], {"spacing": (999, 1, 1)}, part=(number, len(arrays)))
         for number, array in enumerate(arrays)

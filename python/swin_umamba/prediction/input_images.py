@@ -14,7 +14,7 @@ from ..common.images.formats import PLAIN_ENDINGS
 from ..common.images.geometry import position_distance
 from ..common.images.nnunet_readers import READERS, NaturalImage2DIO, SimpleITKIO
 from ..common.images.reading import read_stored
-from ..common.images.stored import ImageFault
+from ..common.images.stored import ImageFault, unusable_values
 from .grid import places
 from .input_cases import CaseError, InputCase
 
@@ -121,8 +121,9 @@ def read_image(
         files = f" in {len(case.files)} files" if len(case.files) > 1 else ""
         raise CaseError(f"it has {len(array)} channels{files}, the model was trained on {n_channels}")
     for path, channels in zip(case.files, arrays, strict=True):
-        if not np.isfinite(channels).all():
-            raise CaseError(f"it holds NaN or infinite values ({path.name}); replace them")
+        if unusable := unusable_values(channels):
+            what, _, advice = unusable.rpartition("; ")
+            raise CaseError(f"it holds {what} ({path.name}); {advice}")
     plain_model = trained_with.__name__ == NaturalImage2DIO.__name__
     return InputImage(array, geometries[0], reader, plain_model and case.ending not in PLAIN_ENDINGS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 
@@ -13,7 +14,7 @@ from PIL import Image
 from swin_umamba.common.images import plain
 from swin_umamba.common.images.nnunet_readers import NaturalImage2DIO, Tiff3DIO
 from swin_umamba.common.images.reading import read_stored, read_stored_labels
-from swin_umamba.common.images.stored import ImageFault
+from swin_umamba.common.images.stored import ImageFault, unusable_values
 
 GREY = np.arange(40 * 30).reshape(40, 30).astype(np.uint16)
 LABELS = (GREY // 7 % 4).astype(np.uint8)
@@ -326,3 +327,31 @@ def test_a_bmp_whose_palette_is_grey(tmp_path, bits, colours, labels):
     assert image.values.shape == (1, 1, 5, 11)
     assert (image.values[0, 0] == wanted).all()
     assert image.white == (1 if colours == 2 else 255)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0.0, 5.0, np.nan], "NaN or infinite values"),
+        ([0.0, 5.0, -np.inf], "NaN or infinite values"),
+        ([0.0, 5.0, 1e300], r"the value 1e\+300, as where nothing was measured"),
+        ([0.0, 5.0, np.finfo(np.float32).min], r"the value -3\.403e\+38, as where"),
+        ([1e-9, 3e-9, 2e-9], "values from 1e-09 to 3e-09, so close that normalisation takes them for one; multiply"),
+        ([1e-6, 3e-6, 2e-6], None),
+        ([7.0, 7.0, 7.0], None),
+        ([0.0, 0.0, 0.0], None),
+        ([0.0, 5.0, 1e9], None),
+        ([-(2**40), 2**40, 0], None),
+        ([True, False, True], None),
+    ],
+)
+def test_values_that_normalisation_would_lose(values, message):
+    """nnU-Net's z-score in float32 makes the same image of all of these that are refused."""
+    array = np.array(values)[None, None, None]
+    found = unusable_values(array)
+    assert (found is None) if message is None else re.match(message, found)
+    if message is not None and "NaN" not in message:
+        with np.errstate(over="ignore", invalid="ignore"):
+            single = array.astype(np.float32)
+            normalised = (single - single.mean()) / max(single.std(), 1e-8)
+        assert not np.ptp(normalised[..., :2]) > 0.5

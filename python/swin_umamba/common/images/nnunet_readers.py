@@ -29,7 +29,7 @@ from .formats import ITK_ENDINGS, NIFTI_ENDINGS, TIFF_ENDINGS, image_ending, is_
 from .itk import itk_geometry, write_itk_labels
 from .nifti import nifti_labels, write_nifti
 from .reading import read_stored, read_stored_labels
-from .stored import ImageFault, StoredImage, as_labels
+from .stored import ImageFault, StoredImage, as_labels, unusable_values
 
 _FLAT_DEPTH = 999
 """nnU-Net's distance of slices where there is one, in pixels: so far that none is resampled with another."""
@@ -162,8 +162,8 @@ class _Reoriented:
 
     def _compare(self, image: StoredImage, array: np.ndarray, kept: dict[str, Any]) -> None:
         sizes = sorted(image.spacing or ())
-        if not np.isfinite(image.values).all():
-            raise ImageFault("it holds NaN or infinite values; replace them")
+        if unusable := unusable_values(image.values):
+            raise ImageFault(f"it holds {unusable}")
         same = sorted(array.shape[1:]) == sorted(image.values.shape[1:])
         if not same or not np.allclose(sorted(kept["spacing"])[: len(sizes)], sizes, rtol=1e-3):
             raise ImageFault(

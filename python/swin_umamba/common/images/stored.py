@@ -111,6 +111,29 @@ class StoredImage:
             raise ImageFault(f"it holds values of type {self.values.dtype}; real numbers are wanted")
 
 
+_LARGEST_SQUARED = 1e15
+"""Above it, sums of squares in float32 overflow in images of a usual size."""
+
+_LEAST_DEVIATION = 1e-8
+"""nnU-Net divides by the standard deviation, or by this where it is less."""
+
+
+def unusable_values(values: np.ndarray) -> str | None:
+    """Tell which values of an image, of any real type, leave nothing of it after normalisation; ``None`` without such.
+
+    One value, as of an image without any content, is usable.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return "NaN or infinite values; replace them"
+    if (extreme := max(low, high, key=abs)) and abs(extreme) > _LARGEST_SQUARED:
+        return f"the value {extreme:.4g}, as where nothing was measured, and normalisation loses all others; replace it"
+    # Twice the largest standard deviation that there can be.
+    if 0 < high - low < 2 * _LEAST_DEVIATION:
+        return f"values from {low:.4g} to {high:.4g}, so close that normalisation takes them for one; multiply them"
+    return None
+
+
 _LARGEST_EXACT = 2**24
 """Up to which float32 has all whole numbers."""
 
@@ -132,6 +155,8 @@ def as_labels(values: np.ndarray) -> np.ndarray:
     if values.dtype == bool:
         return values.astype(np.uint8)
     if np.issubdtype(values.dtype, np.floating):
+        if values.dtype.itemsize == 2:  # whose largest number is below the bound
+            values = values.astype(np.float32)
         exact = np.abs(values) <= _LARGEST_EXACT  # nor is NaN
         tolerance = 4 * np.finfo(np.float32).eps * max(1.0, float(np.abs(values[exact]).max(initial=0)))
         whole = np.rint(np.where(exact, values, 0))

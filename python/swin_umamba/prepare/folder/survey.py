@@ -14,7 +14,7 @@ import numpy as np
 from ...common.errors import Faults
 from ...common.images.formats import PLAIN_ENDINGS, image_ending
 from ...common.images.reading import palette_of, read_stored
-from ...common.images.stored import ImageFault, StoredImage
+from ...common.images.stored import ImageFault, StoredImage, unusable_values
 from ...common.images.turning import Turn, turn_to
 from ...datasets.raw_dataset import want_one_grid
 from .mask_values import FoundValues, codes_of, opaque, read_mask, unique_values
@@ -185,8 +185,8 @@ def _want_two_values(held: np.ndarray) -> None:
 
 
 def _kind_of(image: StoredImage, path: Path) -> ImageKind:
-    if not np.isfinite(image.values).all():
-        raise ImageFault("it holds NaN or infinite values; replace them")
+    if unusable := unusable_values(image.values):
+        raise ImageFault(f"it holds {unusable}")
     values = image.values
     is_grey = len(values) == 1 or bool((values[1:] == values[:1]).all())
     as_png = 0
