@@ -355,3 +355,22 @@ def test_values_that_normalisation_would_lose(values, message):
             single = array.astype(np.float32)
             normalised = (single - single.mean()) / max(single.std(), 1e-8)
         assert not np.ptp(normalised[..., :2]) > 0.5
+
+
+def test_libpng_is_not_heard(tmp_path, capfd):
+    """It warns of each interlaced image of 16 bits, though it reads it right."""
+    wanted = np.random.default_rng(0).integers(0, 2**16, (8, 8, 3)).astype(">u2")
+    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    rows = [b"\0" + row.tobytes() for y, x, dy, dx in passes for row in wanted[y::dy, x::dx]]
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 1),
+        b"iCCP": b"x\0\0" + zlib.compress(b"short"),
+        b"IDAT": zlib.compress(b"".join(rows)),
+        b"IEND": b"",
+    }
+    parts = [
+        struct.pack(">I", len(data)) + n + data + struct.pack(">I", zlib.crc32(n + data)) for n, data in chunks.items()
+    ]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    np.testing.assert_array_equal(_values(tmp_path / "a.png"), wanted)
+    assert capfd.readouterr() == ("", "")

@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from ..console import heard_errors
 from .checksums import want_png_checksums
 from .formats import LOSSY, TIFF_ENDINGS
 from .stored import ImageFault, StoredImage, want_whole
@@ -68,7 +69,8 @@ def read_plain(path: Path, *, labels: bool, strict: bool = True) -> StoredImage:
             # Pillow gives the upper eight bits of colours alone.
             import imagecodecs
 
-            array = imagecodecs.png_decode(path.read_bytes())
+            with heard_errors():
+                array = imagecodecs.png_decode(path.read_bytes())
             # A colour that is to be shown as transparent makes no fourth channel of it, as with 8 bits.
             return _image(array[..., :3] if head[25] == _PNG_COLOUR else array, 2**16 - 1)
         if image.format in ("BMP", "DIB") and (found := _grey_of_bmp(image, head)) is not None:
