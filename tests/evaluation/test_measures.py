@@ -145,6 +145,15 @@ def test_by_hand():
     assert score_pair("rve", pair) == pytest.approx(1 / 16)
 
 
+def test_hd95_is_of_each_surface_by_itself():
+    """In a pool of both, as MedPy's, what is far from a twentieth of one surface alone would be lost: HD95 0."""
+    rows, columns = np.mgrid[:200, :200]
+    reference = (rows - 100) ** 2 + (columns - 100) ** 2 < 40**2
+    prediction = reference.copy()
+    prediction[5:10, 5:10] = True
+    assert 89 < score_pair("hd95", make_pair(reference, prediction)) < 90
+
+
 @pytest.mark.parametrize("key", MEASURES)
 def test_missing_an_object_costs_as_much_as_anything(key):
     """In MONAI's HD95 it is NaN and drops out, so that missing it would improve the mean."""
