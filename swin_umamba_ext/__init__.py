@@ -10,6 +10,8 @@ ss2d
     Cross-scan, projections, selective scan and merge of a channels-last image as one operator.
 instance_norm
     Instance normalisation, scale and bias, residual connection and LeakyReLU as one operator.
+depthwise_conv_silu
+    Depthwise 3x3 convolution of a channels-last image and SiLU, as one operator on the CPU.
 gated_layer_norm
     Layer normalisation times SiLU of a gate, as one operator on the CPU.
 
@@ -21,7 +23,15 @@ from importlib.machinery import PathFinder as _PathFinder
 from pathlib import Path as _Path
 from typing import NoReturn as _NoReturn
 
-__all__ = ["cross_merge", "cross_scan", "gated_layer_norm", "instance_norm", "selective_scan", "ss2d"]
+__all__ = [
+    "cross_merge",
+    "cross_scan",
+    "depthwise_conv_silu",
+    "gated_layer_norm",
+    "instance_norm",
+    "selective_scan",
+    "ss2d",
+]
 
 
 def _compiled_elsewhere(here: _Path) -> list[str] | None:
@@ -37,7 +47,15 @@ def _compiled_elsewhere(here: _Path) -> list[str] | None:
 __path__[:] = _compiled_elsewhere(_Path(__file__).resolve().parent) or __path__
 
 try:
-    from .ops import cross_merge, cross_scan, gated_layer_norm, instance_norm, selective_scan, ss2d
+    from .ops import (
+        cross_merge,
+        cross_scan,
+        depthwise_conv_silu,
+        gated_layer_norm,
+        instance_norm,
+        selective_scan,
+        ss2d,
+    )
 except (ImportError, OSError) as _error:
     # `python -m swin_umamba_ext` must still be able to say what is wrong.
     _reason = str(_error)

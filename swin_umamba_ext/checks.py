@@ -195,6 +195,18 @@ def check_instance_norm(
     check_double_together(**tensors)
 
 
+def check_depthwise_conv_silu(x: Tensor, weight: Tensor, bias: Tensor) -> None:
+    check_tensor("x", x)
+    check_shape("x", x, (None, None, None, None), "B, H, W, D")
+    check_tensor("weight", weight)
+    check_shape("weight", weight, (x.shape[3], 1, 3, 3), "D, 1, 3, 3")
+    check_tensor("bias", bias)
+    check_shape("bias", bias, (x.shape[3],), "D")
+    tensors = dict(x=x, weight=weight, bias=bias)
+    check_same_device(**tensors)
+    check_double_together(**tensors)
+
+
 def check_gated_layer_norm(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float) -> None:
     check_tensor("z", z)
     if z.dim() < 1 or z.numel() < 1:

@@ -94,6 +94,16 @@ def _ss2d_backward(
     return BACKWARD_SCANS * ss2d_scan_operations(x, A_logs) + 4 * projections
 
 
+@register_flop_formula(torch.ops.swin_umamba.depthwise_conv_silu)
+def _depthwise_conv_silu(x: Shape, weight: Shape, bias: Shape, **_: Any) -> int:
+    return 2 * prod(x) * prod(weight[2:])
+
+
+@register_flop_formula(torch.ops.swin_umamba.depthwise_conv_silu_backward)
+def _depthwise_conv_silu_backward(grad_out: Shape, *inputs: Any, **_: Any) -> int:
+    return 2 * _depthwise_conv_silu(*inputs)
+
+
 @register_flop_formula([torch.ops.swin_umamba.gated_layer_norm, torch.ops.swin_umamba.gated_layer_norm_backward])
 def _gated_layer_norm(*_: Any, **__: Any) -> int:
     return 0  # as PyTorch counts norms and activations

@@ -218,6 +218,29 @@ def instance_norm(
     return torch.where(y > 0, y, negative_slope * y).to(x.dtype)
 
 
+def depthwise_conv_silu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """3x3 convolution of each channel with weights of its own, zeros around the image, and SiLU.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, H, W, D)
+    weight : Tensor of shape (D, 1, 3, 3)
+    bias : Tensor of shape (D,)
+
+    Returns
+    -------
+    Tensor of shape (B, H, W, D), dtype of ``x``
+    """
+    checks.check_depthwise_conv_silu(x, weight, bias)
+    dtype, (height, width) = _compute_dtype(x), x.shape[1:3]
+    padded = F.pad(x.to(dtype), (0, 0, 1, 1, 1, 1))
+    y = bias.to(dtype)
+    for i in range(3):
+        for j in range(3):
+            y = y + weight[:, 0, i, j].to(dtype) * padded[:, i : i + height, j : j + width]
+    return (y * torch.sigmoid(y)).to(x.dtype)
+
+
 def gated_layer_norm(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
     """Layer normalisation (arXiv:1607.06450) of the last dimension, times SiLU of a gate.
 

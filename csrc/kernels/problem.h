@@ -236,6 +236,41 @@ struct InstanceNormBackward : InstanceNorm {
   }
 };
 
+// out = c sigmoid(c) of the convolution c, in which each channel has 3x3 weights of its own, with zeros
+// around the image.
+struct DepthwiseConvSilu : Problem {
+  int64_t batch, height, width, dim, x_row;  // x_row: how far the pixels of x lie apart
+  const void *x, *weight, *bias;
+
+  int64_t rows() const { return batch * height; }
+  int64_t pixels() const { return rows() * width; }
+  std::vector<Input> inputs() {
+    return {{"x", &x, &type, {&batch, &height, &width, &dim}, false, &x_row},
+            {"weight", &weight, compute(), {dim, 1, 3, 3}},
+            {"bias", &bias, compute(), {dim}}};
+  }
+};
+
+struct DepthwiseConvSiluForward : DepthwiseConvSilu {
+  void* out;
+
+  std::vector<Output> outputs() { return {{"out", &out, type, {batch, height, width, dim}}}; }
+};
+
+struct DepthwiseConvSiluBackward : DepthwiseConvSilu {
+  const void* grad_out;
+  void *grad_x, *grad_weight, *grad_bias;
+
+  std::vector<Input> inputs() {
+    std::vector<Input> inputs = DepthwiseConvSilu::inputs();
+    inputs.push_back({"grad_out", &grad_out, type, {batch, height, width, dim}});
+    return inputs;
+  }
+  std::vector<Output> outputs() {
+    return gradients_of(DepthwiseConvSilu::inputs(), {&grad_x, &grad_weight, &grad_bias});
+  }
+};
+
 // out = ((y - mean) rstd weight + bias) z sigmoid(z), with the mean and deviation of each row of y.
 struct GatedLayerNorm : Problem {
   int64_t rows, dim, z_row;  // z_row: how far the rows of z lie apart

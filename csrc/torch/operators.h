@@ -124,6 +124,19 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> instance_norm_backward(Tensor grad_y,
 }
 
 template <class Backend>
+Tensor depthwise_conv_silu(Tensor x, Tensor weight, Tensor bias) {
+  DepthwiseConvSiluForward p{};
+  return solve<Backend>(p, {x, weight, bias})[0];
+}
+
+template <class Backend>
+std::tuple<Tensor, Tensor, Tensor> depthwise_conv_silu_backward(Tensor grad_out, Tensor x, Tensor weight,
+                                                                Tensor bias) {
+  DepthwiseConvSiluBackward p{};
+  return tuple_of<3>(solve<Backend>(p, {x, weight, bias, grad_out}));
+}
+
+template <class Backend>
 Tensor gated_layer_norm(Tensor y, Tensor z, Tensor weight, Tensor bias, double eps) {
   GatedLayerNormForward p{};
   p.eps = eps;

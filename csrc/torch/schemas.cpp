@@ -32,6 +32,11 @@ STABLE_TORCH_LIBRARY(swin_umamba, m) {
       "rstd, "
       "Tensor? y, float negative_slope, bool channels_last) -> (Tensor x, Tensor weight, Tensor bias, Tensor "
       "residual)");
+  m.def("depthwise_conv_silu(Tensor x, Tensor weight, Tensor bias) -> Tensor");
+  m.def(
+      "depthwise_conv_silu_backward(Tensor grad_out, Tensor x, Tensor weight, Tensor bias) -> (Tensor x, "
+      "Tensor "
+      "weight, Tensor bias)");
   m.def("gated_layer_norm(Tensor y, Tensor z, Tensor weight, Tensor bias, float eps) -> Tensor");
   m.def(
       "gated_layer_norm_backward(Tensor grad_out, Tensor y, Tensor z, Tensor weight, Tensor bias, float eps) "

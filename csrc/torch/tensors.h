@@ -23,12 +23,24 @@ inline ScalarType scalar_type(Type type) {
                                    : ScalarType::Half;
 }
 
+// Whether a tensor is a matrix whose rows, of the last dimension, lie equally far apart: `row`.
+inline bool rows_apart(const Tensor& tensor, int64_t& row) {
+  int64_t dimension = tensor.dim() - 1, next = -1;
+  if (dimension < 1 || tensor.stride(dimension) != 1) return false;
+  while (--dimension >= 0) {
+    if (tensor.size(dimension) == 1) continue;
+    if (next < 0) next = row = tensor.stride(dimension);
+    if (tensor.stride(dimension) != next) return false;
+    next *= tensor.size(dimension);
+  }
+  return true;
+}
+
 inline Given given(const std::optional<Tensor>& tensor, const Input& input) {
   if (!tensor) return {};
   Given array{true, tensor->const_data_ptr(), {}, std::vector<int64_t>(tensor->dim())};
   for (size_t i = 0; i < array.shape.size(); ++i) array.shape[i] = tensor->size(int64_t(i));
-  const bool in_rows = input.row_field && tensor->dim() == 2 && tensor->stride(1) == 1;
-  if (in_rows) array.row = tensor->stride(0);
+  const bool in_rows = input.row_field && rows_apart(*tensor, array.row);
   STD_TORCH_CHECK(in_rows || tensor->is_contiguous(), "swin_umamba: ", input.name,
                   " must be contiguous; call swin_umamba_ext's functions instead");
   const ScalarType dtype = tensor->scalar_type();

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from swin_umamba_ext import cross_merge, cross_scan, reference
+from tests.problems.depthwise_conv_silu import conv_problem
 from tests.problems.gated_layer_norm import gated_layer_norm_problem
 from tests.problems.instance_norm import instance_norm_problem
 from tests.problems.operators import scan_problem, ss2d_problem
@@ -68,7 +69,10 @@ class Target:
 
     def norm(self, generator: random.Random, dtype: torch.dtype, seed: int) -> Problem:
         """Of planes and rows whose squares float32 holds, also constant and of one number."""
-        if generator.random() < 0.3:
+        chosen = generator.random()
+        if chosen < 0.2:
+            problem = conv_problem(*(generator.choice(SIZES) for _ in range(4)), dtype=dtype, seed=seed)
+        elif chosen < 0.4:
             problem = gated_layer_norm_problem(
                 generator.choice(SIZES), generator.choice(LENGTHS), dtype=dtype, seed=seed
             )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from swin_umamba_ext import reference
 
 from ..problems.arrays import normal, to_numpy, to_torch
+from ..problems.depthwise_conv_silu import convolved_images
 from ..problems.gated_layer_norm import gated_rows
 from ..problems.operators import scan_problem, ss2d_problem
 from ..problems.problem import Problem, assert_same_bits
@@ -49,6 +50,11 @@ def test_cross_scan_and_merge(kernel_sets, batch, channels, height, width, dtype
             assert torch.equal(scanned, reference.cross_scan(x)), kernels.name
             merged = to_torch(kernels.cross_merge(y=to_numpy(y), height=height, width=width, threads=count)["x"])
             assert torch.equal(merged, reference.cross_merge(y, height, width)), kernels.name
+
+
+@given(problem=convolved_images(), threads=THREADS)
+def test_depthwise_conv_silu(kernel_sets, problem, threads):
+    check(kernel_sets, problem, threads)
 
 
 @given(problem=gated_rows(), threads=THREADS)

@@ -33,6 +33,13 @@ py::dict gated_layer_norm(py::kwargs arguments) {
   return solve(p, backend, arguments);
 }
 
+template <class P>
+py::dict depthwise_conv_silu(py::kwargs arguments) {
+  const NumpyCpu backend(arguments);
+  P p{};
+  return solve(p, backend, arguments);
+}
+
 }  // namespace
 }  // namespace swin_umamba::tests
 
@@ -44,6 +51,8 @@ PYBIND11_MODULE(swin_umamba_kernels, m) {
   tests::define_operators<tests::NumpyCpu>(m);
   m.def("instance_norm", tests::instance_norm<InstanceNormForward>);
   m.def("instance_norm_backward", tests::instance_norm<InstanceNormBackward>);
+  m.def("depthwise_conv_silu", tests::depthwise_conv_silu<DepthwiseConvSiluForward>);
+  m.def("depthwise_conv_silu_backward", tests::depthwise_conv_silu<DepthwiseConvSiluBackward>);
   m.def("gated_layer_norm", tests::gated_layer_norm<GatedLayerNormForward>);
   m.def("gated_layer_norm_backward", tests::gated_layer_norm<GatedLayerNormBackward>);
 }

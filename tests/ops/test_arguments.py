@@ -11,6 +11,7 @@ import torch
 import swin_umamba_ext
 from swin_umamba_ext import reference
 
+from ..problems.depthwise_conv_silu import conv_problem
 from ..problems.gated_layer_norm import gated_layer_norm_problem
 from ..problems.instance_norm import instance_norm_problem
 from ..problems.operators import scan_problem, ss2d_problem
@@ -129,6 +130,25 @@ def test_instance_norm(operators, name: str, change: Callable, error: type[Excep
 @pytest.mark.parametrize(
     ("name", "change", "error", "message"),
     [
+        ("x", lambda t: t[0], ValueError, r"x must have shape \(B, H, W, D\)"),
+        ("x", lambda t: t.double(), TypeError, "float64 must be used for all arguments or none"),
+        ("x", lambda t: t.long(), TypeError, "x must have one of the dtypes"),
+        ("weight", lambda t: t[1:], ValueError, r"weight must have shape \(D, 1, 3, 3\) = \(5, 1, 3, 3\), got \(4, 1"),
+        ("weight", lambda t: t[:, 0], ValueError, r"weight must have shape \(D, 1, 3, 3\), 4 dimensions, got \(5, 3"),
+        ("bias", lambda t: t[1:], ValueError, r"bias must have shape \(D\) = \(5\), got \(4,\)"),
+        ("bias", lambda t: t.to("meta"), ValueError, "bias is on meta but x is on cpu"),
+    ],
+)
+def test_depthwise_conv_silu(operators, name: str, change: Callable, error: type[Exception], message: str) -> None:
+    arguments = conv_problem(2, 3, 4, 5).inputs
+    arguments[name] = change(arguments.get(name))
+    with pytest.raises(error, match=message):
+        operators.depthwise_conv_silu(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "error", "message"),
+    [
         ("y", lambda t: t[1:], ValueError, r"y must have the shape of z, \(6, 5\), got \(5, 5\)"),
         ("y", lambda t: t.double(), TypeError, "float64 must be used for all arguments or none"),
         ("z", lambda t: t[:0], ValueError, r"z must have at least one dimension and not be empty, got shape \(0, 5\)"),
@@ -156,6 +176,13 @@ def test_rows_of_any_other_matrix_must_lie_together() -> None:
         torch.ops.swin_umamba.gated_layer_norm(y, z.t().contiguous().t(), weight, bias, 1e-5)
     with pytest.raises(RuntimeError, match="z has a wrong shape"):
         torch.ops.swin_umamba.gated_layer_norm(y, z[:, :4].contiguous(), weight, bias, 1e-5)
+
+
+def test_pixels_that_lie_unequally_far_apart_are_refused() -> None:
+    x, weight, bias = conv_problem(2, 3, 4, 5).arguments
+    for other in (x.transpose(1, 2), x[:, :, :3], x[:, ::2], torch.cat([x, x])[::2], x.permute(0, 1, 3, 2)):
+        with pytest.raises(RuntimeError, match="x must be contiguous"):
+            torch.ops.swin_umamba.depthwise_conv_silu(other, weight, bias)
 
 
 def test_a_direct_call_with_wrong_shapes_does_not_read_out_of_bounds() -> None:

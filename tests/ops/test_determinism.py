@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from ..problems.depthwise_conv_silu import conv_problem
 from ..problems.gated_layer_norm import gated_layer_norm_problem
 from ..problems.instance_norm import instance_norm_problem
 from ..problems.operators import scan_problem, ss2d_problem
@@ -28,6 +29,8 @@ def restore_threads() -> Iterator[None]:
         ss2d_problem(2, 13, 15, 200, 16, 6, dtype=torch.bfloat16),
         instance_norm_problem(2, 50, 61, 67, with_residual=True, negative_slope=0.01),
         instance_norm_problem(2, 50, 61, 67, with_residual=True, negative_slope=0.01, channels_last=True),
+        conv_problem(2, 13, 15, 100),
+        conv_problem(2, 13, 15, 100, dtype=torch.bfloat16),
         gated_layer_norm_problem(1000, 100),
         gated_layer_norm_problem(1000, 100, dtype=torch.bfloat16),
     ],
@@ -37,6 +40,8 @@ def restore_threads() -> Iterator[None]:
         "ss2d bfloat16",
         "instance_norm",
         "instance_norm channels last",
+        "depthwise_conv_silu",
+        "depthwise_conv_silu bfloat16",
         "gated_layer_norm",
         "gated_layer_norm bfloat16",
     ],

@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 import swin_umamba_ext
 from swin_umamba_ext import reference
 
+from ..problems.depthwise_conv_silu import conv_problem
 from ..problems.gated_layer_norm import gated_layer_norm_problem
 from ..problems.instance_norm import instance_norm_problem
 from ..problems.operators import scan_problem, ss2d_problem
@@ -35,9 +36,10 @@ CALLS = {
     "selective_scan": (_scan, scan_problem(2, 2, 5, 40, 3, with_D=False).arguments),
     "ss2d": (swin_umamba_ext.ss2d, ss2d_problem(2, 3, 4, 5, 3, 2).arguments),
     "instance_norm": (_norm, instance_norm_problem(2, 5, 3, 4, with_residual=True).arguments),
+    "depthwise_conv_silu": (swin_umamba_ext.depthwise_conv_silu, conv_problem(2, 3, 4, 5).arguments),
     "gated_layer_norm": (swin_umamba_ext.gated_layer_norm, gated_layer_norm_problem(6, 5).arguments),
 }
-COMPOSED = ("gated_layer_norm",)
+COMPOSED = ("depthwise_conv_silu", "gated_layer_norm")
 """Compilers are given PyTorch's functions instead, which make one pass of them too."""
 OPERATORS = pytest.mark.parametrize(
     ("name", "function", "arguments"), [(name, *call) for name, call in CALLS.items()], ids=CALLS
@@ -144,9 +146,10 @@ DIFFERENTIATED = pytest.mark.parametrize(
             instance_norm_problem(2, 3, 4, 5, with_residual=True, dtype=torch.float64).arguments,
             {"negative_slope": 0.1},
         ),
+        ("depthwise_conv_silu", conv_problem(1, 3, 4, 5, dtype=torch.float64).arguments, {}),
         ("gated_layer_norm", gated_layer_norm_problem(6, 5, dtype=torch.float64).arguments, {}),
     ],
-    ids=["selective_scan", "ss2d", "instance_norm", "gated_layer_norm"],
+    ids=["selective_scan", "ss2d", "instance_norm", "depthwise_conv_silu", "gated_layer_norm"],
 )
 
 

@@ -27,6 +27,9 @@ struct Cpu {
     const int64_t parts = p.channels_last ? norm_parts(p.pixels(), p.channels) : 1;
     return 2 * p.batch * parts * p.channels * (type_size(Type::kFloat64) / type_size(p.compute()));
   }
+  static int64_t workspace(const DepthwiseConvSiluBackward& p) {
+    return cpu_kernels(p.type).depthwise_conv_silu_backward_workspace(p);
+  }
   static int64_t workspace(const GatedLayerNormBackward& p) {
     return cpu_kernels(p.type).gated_layer_norm_backward_workspace(p);
   }
@@ -45,6 +48,12 @@ struct Cpu {
   void run(const Ss2dBackward& p) const { cpu_kernels(p.type).ss2d_backward(p, parallel); }
   void run(const InstanceNormForward& p) const { cpu_kernels(p.type).instance_norm_forward(p, parallel); }
   void run(const InstanceNormBackward& p) const { cpu_kernels(p.type).instance_norm_backward(p, parallel); }
+  void run(const DepthwiseConvSiluForward& p) const {
+    cpu_kernels(p.type).depthwise_conv_silu_forward(p, parallel);
+  }
+  void run(const DepthwiseConvSiluBackward& p) const {
+    cpu_kernels(p.type).depthwise_conv_silu_backward(p, parallel);
+  }
   void run(const GatedLayerNormForward& p) const {
     cpu_kernels(p.type).gated_layer_norm_forward(p, parallel);
   }

@@ -12,41 +12,6 @@
 
 namespace swin_umamba::SWIN_ISA {
 
-template <Type TYPE>
-using VectorOf = std::conditional_t<TYPE == Type::kFloat64, double, Float>;
-
-// Calls function(constant) with `type` as a constant.
-template <class Function>
-void for_data_type(Type type, Function function) {
-  if constexpr (kWithDouble)
-    if (type == Type::kFloat64) return function(TypeConstant<Type::kFloat64>());
-  for_type(type, function);
-}
-
-template <Type TYPE>
-SWIN_INLINE VectorOf<TYPE> get(const void* base, int64_t index, int64_t count) {
-  if constexpr (TYPE != Type::kFloat64)
-    if (count >= kWidth) return read_full<TYPE>(base, index);
-  VectorOf<TYPE> v;
-  read(v, base, TYPE, index, count);
-  return v;
-}
-template <Type TYPE>
-SWIN_INLINE void put(void* base, int64_t index, VectorOf<TYPE> v, int64_t count) {
-  if constexpr (TYPE != Type::kFloat64)
-    if (count >= kWidth) return write_full<TYPE>(base, index, v);
-  write(base, TYPE, index, v, count);
-}
-
-// body(index, count) for each vector of a row, with a constant count but for the last.
-template <class V, class Body>
-SWIN_INLINE void for_vectors(int64_t size, Body body) {
-  constexpr int64_t W = Lanes<V>::kCount;
-  int64_t i = 0;
-  for (; i + W <= size; i += W) body(i, W);
-  if (i < size) body(i, size - i);
-}
-
 // body(number of vectors as a constant, channel, lanes of the last) for all channels: up to four whole
 // vectors at a time, whose sums stay in registers and which lie together in memory, or one that is not whole.
 template <class V, class Body>

@@ -2,6 +2,8 @@
 // type in memory. A tile is `steps` vectors; lanes past `count` channels are zero.
 #pragma once
 
+#include <type_traits>
+
 #include "../directions.h"
 #include "vector_math.h"
 
@@ -158,6 +160,42 @@ SWIN_INLINE void write(void* base, Type type, int64_t index, Float v, int64_t co
 }
 SWIN_INLINE void write(void* base, Type, int64_t index, double v, int64_t) {
   static_cast<double*>(base)[index] = v;
+}
+
+// What follows is of a type that is a constant.
+template <Type TYPE>
+using VectorOf = std::conditional_t<TYPE == Type::kFloat64, double, Float>;
+
+// for_type with the vectors, float64 among them.
+template <class Function>
+void for_data_type(Type type, Function function) {
+  if constexpr (kWithDouble)
+    if (type == Type::kFloat64) return function(TypeConstant<Type::kFloat64>());
+  for_type(type, function);
+}
+
+template <Type TYPE>
+SWIN_INLINE VectorOf<TYPE> get(const void* base, int64_t index, int64_t count) {
+  if constexpr (TYPE != Type::kFloat64)
+    if (count >= kWidth) return read_full<TYPE>(base, index);
+  VectorOf<TYPE> v;
+  read(v, base, TYPE, index, count);
+  return v;
+}
+template <Type TYPE>
+SWIN_INLINE void put(void* base, int64_t index, VectorOf<TYPE> v, int64_t count) {
+  if constexpr (TYPE != Type::kFloat64)
+    if (count >= kWidth) return write_full<TYPE>(base, index, v);
+  write(base, TYPE, index, v, count);
+}
+
+// body(index, count) for each vector of a row, with a constant count but for the last.
+template <class V, class Body>
+SWIN_INLINE void for_vectors(int64_t size, Body body) {
+  constexpr int64_t W = Lanes<V>::kCount;
+  int64_t i = 0;
+  for (; i + W <= size; i += W) body(i, W);
+  if (i < size) body(i, size - i);
 }
 
 // Whole squares of load_channel_rows and store_channel_rows, all in registers.

@@ -61,6 +61,9 @@ static constexpr int64_t norm_parts(int64_t pixels, int64_t channels) {
   return (pixels + norm_rows(channels) - 1) / norm_rows(channels);
 }
 
+// depthwise_conv_silu sums the gradients of weight and bias over the rows of all images in this many parts.
+static constexpr int64_t conv_parts(int64_t rows) { return rows < 16 ? rows : 16; }
+
 // gated_layer_norm sums the gradients of weight and bias over the rows in this many parts, to be added.
 constexpr int64_t kRowParts = 16;
 static constexpr int64_t row_parts(int64_t rows) {

@@ -106,6 +106,18 @@ SWIN_INLINE V sigmoid(V x) {
   return sigmoid(x, exp(minus_absolute(x)));
 }
 
+template <int COUNT>
+SWIN_INLINE void sigmoids(Float (&s)[COUNT], const Float (&x)[COUNT]) {
+  Float e[COUNT];
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) s[i] = minus_absolute(x[i]);
+  exps(e, s);
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) s[i] = sigmoid(x[i], e[i]);
+}
+template <int COUNT>
+SWIN_INLINE void sigmoids(double (&s)[COUNT], const double (&x)[COUNT]) {
+  for (int i = 0; i < COUNT; ++i) s[i] = sigmoid(x[i]);
+}
+
 // x[i] becomes log(1 + e^x[i]), without overflow and accurate where it is tiny; its derivative goes to
 // `slope`.
 template <int COUNT>

@@ -41,6 +41,8 @@ STABLE_TORCH_LIBRARY_IMPL(swin_umamba, CPU, m) {
   swin_umamba::implement<Backend>(m);
   m.impl("instance_norm", TORCH_BOX(&swin_umamba::instance_norm<Backend>));
   m.impl("instance_norm_backward", TORCH_BOX(&swin_umamba::instance_norm_backward<Backend>));
+  m.impl("depthwise_conv_silu", TORCH_BOX(&swin_umamba::depthwise_conv_silu<Backend>));
+  m.impl("depthwise_conv_silu_backward", TORCH_BOX(&swin_umamba::depthwise_conv_silu_backward<Backend>));
   m.impl("gated_layer_norm", TORCH_BOX(&swin_umamba::gated_layer_norm<Backend>));
   m.impl("gated_layer_norm_backward", TORCH_BOX(&swin_umamba::gated_layer_norm_backward<Backend>));
 }

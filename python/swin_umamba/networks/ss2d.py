@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import swin_umamba_ext
@@ -65,8 +64,8 @@ class SS2D(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
         x, z = self.in_proj(x).chunk(2, dim=-1)
-        x = F.silu(self.conv2d(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
-        y = x
+        assert self.conv2d.bias is not None
+        y = x = swin_umamba_ext.depthwise_conv_silu(x, self.conv2d.weight, self.conv2d.bias)
         if self.has_scan:
             y = swin_umamba_ext.ss2d(
                 x, self.x_proj_weight, self.dt_projs_weight, self.dt_projs_bias, self.A_logs, self.Ds

@@ -62,11 +62,13 @@ def precision_name(dtype: torch.dtype | None) -> str:
 def convert_weights(network: nn.Module, dtype: torch.dtype) -> None:
     """Convert, for prediction, what autocast converts anew in every call without gradients; the outputs stay the same.
 
-    These are the weights of the Swin-UMambas' convolutions and linear layers. Other networks are left alone: autocast
+    These are the weights of the Swin-UMambas' convolutions and linear layers, but for those of ``depthwise_conv_silu``,
+    which takes them in float32. Other networks are left alone: autocast
     is off in parts of some.
     """
     if not isinstance(network, VMambaSegmentationNetwork):
         return
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and not depthwise:
             module.to(dtype)
