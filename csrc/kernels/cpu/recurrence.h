@@ -256,7 +256,7 @@ void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2,
 // The same for the backward pass.
 template <class V>
 struct BackwardChunk {
-  static constexpr int64_t kMostChannels = kChannelsPerPart;
+  static constexpr int64_t kMostChannels = kMostBackward;
   static constexpr bool kCorrects = false;
   V u[kChunk], dt[kChunk], dtu[kChunk], gy[kChunk];
   V decay[kChunk];  // as in the forward pass

@@ -1,8 +1,9 @@
 // Fused 2-D selective scan, backward.
 //
-// Direction after direction: (a) scan tasks, each a few neighbouring parts of the channels of one image, walk
-// the chunks backwards (recurrence.h) and leave their sum of the gradient of the projected pixels; (b) a few
-// pixels at a time, these sums are added and taken back through the projection, to the image and its weight.
+// Direction after direction: (a) scan tasks, each a few neighbouring parts of the channels of one image, up
+// to kMostBackward channels at a time, walk the chunks backwards (recurrence.h) and leave their sum of the
+// gradient of the projected pixels; (b) a few pixels at a time, these sums are added and taken back through
+// the projection, to the image and its weight.
 #include "ss2d_part.h"
 #include "sum_parts.h"
 
@@ -48,20 +49,21 @@ class ScanTask {
   using E = Element<V>;
   using Part = ImagePart<V, BackwardBlock<V>>;
   static constexpr Type kCompute = compute_type<V>();
+  static constexpr int64_t W = Lanes<V>::kCount, kPartBlocks = kChannelsPerPart / W;
+  static_assert(kChannelsPerPart % W == 0);
 
  public:
-  // `grad_projected` (H*W, R+2N) is added to, unless the part is the first of its sum.
+  // `parts` from `part` on, of which each leaves its sums as if it were alone.
   ScanTask(Scratch& scratch, const Ss2dBackward& p, const Arrays<V>& arrays, int k, int64_t image,
-           int64_t part, E* grad_projected, bool first_of_sum)
+           int64_t part, int64_t parts)
       : p_(p),
         arrays_(arrays),
         k_(k),
         rescans_(saved_states(p.length()) > p.saved),
+        first_(part),
         part_(scratch, p, image, part * kChannelsPerPart,
-              minimum(kChannelsPerPart, p.dim - part * kChannelsPerPart),
+              minimum(parts * kChannelsPerPart, p.dim - part * kChannelsPerPart),
               rescans_ ? saved_states(p.length()) + 1 : 1),
-        grad_projected_(grad_projected),
-        first_of_sum_(first_of_sum),
         grad_rank_(scratch.take<E>(kChunk * p.rank)),
         grad_dt_projs_(scratch.take<E>(p.rank * part_.row)),
         sums_(scratch, p.state),
@@ -80,10 +82,14 @@ class ScanTask {
         if (!kept) part_.start_block(b, scan.steps);
       }
       look_ahead(chunk - 1);
-      sums_.scan(scan, part_.blocks, part_.block_count, false, false, false);
-      for (int64_t b = 0; b < part_.block_count; ++b) finish(b, scan.steps);
+      for (int64_t first = 0; first < part_.block_count; first += kPartBlocks) {
+        const int64_t blocks = minimum(kPartBlocks, part_.block_count - first);
+        sums_.scan(scan, part_.blocks + first, blocks, false, false, false);
+        for (int64_t b = first; b < first + blocks; ++b) finish(b, scan.steps);
+        store_projected(scan.steps, first);
+      }
       add_to_image(scan.steps);
-      store_projected(scan.steps);
+      add_to_dt_projs(scan.steps);
     }
     transpose_matrix<V>(arrays_.dt_projs_weight[part_.image] + (k_ * p_.dim + part_.first) * p_.rank, p_.rank,
                         grad_dt_projs_, p_.rank, part_.channels, part_.row);
@@ -140,6 +146,8 @@ class ScanTask {
     for (int64_t t = 0; t < steps; ++t) part_.delta[t * part_.block_count + b] = x.chunk->gdt[t];
   }
 
+  const E* grad_delta() const { return reinterpret_cast<const E*>(part_.delta); }
+
   void add_to_image(int64_t steps) {
     for (int64_t t = 0; t < steps; ++t) {
       E* pixel = arrays_.grad_x + part_.at(t);
@@ -152,19 +160,27 @@ class ScanTask {
     }
   }
 
-  void store_projected(int64_t steps) {
-    const int64_t P = p_.projected(), R = p_.rank, N = p_.state, row = part_.row;
-    const E* grad_delta = reinterpret_cast<const E*>(part_.delta);
-    gemm<V>(steps, R, part_.channels, {grad_delta, row, 1}, part_.dt_projs_weight(), R, grad_rank_, R, false);
-    gemm<V>(R, row, steps, {part_.projected, 1, P}, grad_delta, row, grad_dt_projs_, row, true);
-    const auto store_row = [this](E* to, const E* from, int64_t count) {
-      if (first_of_sum_)
+  void add_to_dt_projs(int64_t steps) {
+    gemm<V>(p_.rank, part_.row, steps, {part_.projected, 1, p_.projected()}, grad_delta(), part_.row,
+            grad_dt_projs_, part_.row, true);
+  }
+
+  // Of the part whose first block is `first`.
+  void store_projected(int64_t steps, int64_t first) {
+    const int64_t P = p_.projected(), R = p_.rank, N = p_.state, channel = first * W;
+    const int64_t together = parts_per_sum(p_.dim), part = first_ + first / kPartBlocks;
+    gemm<V>(steps, R, minimum(kChannelsPerPart, part_.channels - channel),
+            {grad_delta() + channel, part_.row, 1}, part_.dt_projs_weight() + channel * R, R, grad_rank_, R,
+            false);
+    const auto store_row = [&](E* to, const E* from, int64_t count) {
+      if (part % together == 0)
         copy_row<V>(to, from, count);
       else
         add_row<V>(to, from, count);
     };
+    E* grad_projected = arrays_.grad_projected + (part / together * p_.batch + part_.image) * p_.length() * P;
     for (int64_t t = 0; t < steps; ++t) {
-      E* to = grad_projected_ + part_.pixels[t] * P;
+      E* to = grad_projected + part_.pixels[t] * P;
       store_row(to, grad_rank_ + t * R, R);
       store_row(to + R, sums_.sum_B + t * sums_.row, N);
       store_row(to + R + N, sums_.sum_C + t * sums_.row, N);
@@ -183,9 +199,8 @@ class ScanTask {
   const Arrays<V>& arrays_;
   const int k_;
   const bool rescans_;
+  const int64_t first_;
   Part part_;
-  E* grad_projected_;
-  const bool first_of_sum_;
   E *grad_rank_, *grad_dt_projs_;  // (T, R) and (R, row)
   BackwardPart<V> sums_;
   V* rescanned_;  // (chunks but the first, blocks, N)
@@ -239,17 +254,22 @@ void run(const Ss2dBackward& p, ParallelFor parallel) {
   Workspace<E> workspace{static_cast<E*>(p.workspace)};
   const Arrays<V> arrays(workspace, p);
   const int64_t D = p.dim, sums = channel_sums(D), together = parts_per_sum(D);
+  const int64_t in_image = channel_parts(D);
   const int64_t parts = pixel_parts(p.batch * p.length());
   // Where there are few pixels, few channels in a task.
   const int64_t columns = round_up((D * parts + kPixelParts - 1) / kPixelParts, kPanel);
   const int64_t panels = (D + columns - 1) / columns;
   for (int k = 0; k < kDirections; ++k) {
-    for_each_task(parallel, p.batch * sums, [&](int64_t task) {
-      const int64_t image = task / sums, sum = task % sums;
-      E* to = arrays.grad_projected + (sum * p.batch + image) * p.length() * p.projected();
-      const int64_t first = sum * together, end = minimum(first + together, channel_parts(D));
-      for (int64_t part = first; part < end; ++part)
-        InScratch<ScanTask<V>>(p, arrays, k, image, part, to, part == first)->run();
+    for_each_range(parallel, p.batch * sums, [&](int64_t begin, int64_t end) {
+      const auto first_part = [&](int64_t sum) {
+        return sum / sums * in_image + minimum(sum % sums * together, in_image);
+      };
+      for (int64_t part = first_part(begin), last = first_part(end); part < last;) {
+        const int64_t taken =
+            minimum(minimum(kMostBackward / kChannelsPerPart, last - part), in_image - part % in_image);
+        InScratch<ScanTask<V>>(p, arrays, k, part / in_image, part % in_image, taken)->run();
+        part += taken;
+      }
     });
     for_each_task(parallel, parts * panels, [&](int64_t task) {
       const int64_t column = task % panels * columns;

@@ -33,6 +33,9 @@ static constexpr int64_t channel_parts(int64_t channels) {
 // a task for every thread.
 constexpr int64_t kMostForward = 96;
 
+// The backward pass of ss2d takes up to so many, neighbouring parts of one task, each with sums of its own.
+constexpr int64_t kMostBackward = 96;
+
 // Of the parts, ss2d adds up those of as many consecutive channels in one task as leave this many sums.
 constexpr int64_t kMostSums = 8;
 static constexpr int64_t parts_per_sum(int64_t channels) {
