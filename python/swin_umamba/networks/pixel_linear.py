@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+from math import prod
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from ..common.processors import has_slow_float32_products
 
@@ -13,18 +19,22 @@ FEWEST_PIXELS = 64
 
 
 class PixelLinear(nn.Linear):
-    """``torch.nn.Linear`` of every pixel, as a 1x1 convolution where PyTorch has no fast matrix product of float32.
+    """``torch.nn.Linear`` of every pixel, by oneDNN where PyTorch has no fast matrix product of float32.
 
-    The parameters are those of ``torch.nn.Linear``.
+    PyTorch offers that product without gradients alone, and only to its own compiler; with gradients the layer is a
+    1x1 convolution. The parameters are those of ``torch.nn.Linear``.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features), best of shape (B, H, W, in_features)."""
-        if not self._is_convolution(x):
+        if not self._is_slow(x):
             return super().forward(x)
+        if not torch.is_grad_enabled() and (product := _onednn_product()):
+            y: Tensor = product(x, self.weight, self.bias, "none", [], "")
+            return y
         return F.conv2d(x.permute(0, 3, 1, 2), self.weight[:, :, None, None], self.bias).permute(0, 2, 3, 1)
 
-    def _is_convolution(self, x: Tensor) -> bool:
+    def _is_slow(self, x: Tensor) -> bool:
         # Compilers, exporters and counters of operations are shown the layer that it is.
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return False
@@ -37,3 +47,16 @@ class PixelLinear(nn.Linear):
             and x.shape[1] * x.shape[2] >= FEWEST_PIXELS
             and has_slow_float32_products()
         )
+
+
+@cache
+def _onednn_product() -> Any:
+    """The operator that torch.compile makes of a linear layer; ``None`` if this version of PyTorch has none."""
+    operator = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if operator is not None and operator not in flop_registry:
+
+        @register_flop_formula(operator)
+        def _(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
+            return 2 * prod(x) * weight[0]
+
+    return operator
