@@ -22,7 +22,8 @@ from swin_umamba.common.images.label_files import read_label_image
 from swin_umamba.common.images.nnunet_readers import READERS, register_readers
 from swin_umamba.common.images.reading import image_size, open_nifti, read_array, read_nifti_labels, read_stored
 from swin_umamba.common.images.stored import ImageFault
-from swin_umamba.datasets.raw_dataset import Case, _check_case
+from swin_umamba.datasets import Case
+from swin_umamba.datasets.case_checks import _check_case
 from swin_umamba.evaluation import evaluate_folders
 from swin_umamba.prediction.input_cases import CaseError, InputCase
 from swin_umamba.prediction.input_images import read_image as read_input

@@ -16,7 +16,7 @@ from ...common.images.formats import PLAIN_ENDINGS, image_ending
 from ...common.images.reading import palette_of, read_stored
 from ...common.images.stored import ImageFault, StoredImage, unusable_values
 from ...common.images.turning import Turn, turn_to
-from ...datasets.raw_dataset import want_one_grid
+from ...datasets.case_checks import want_one_grid
 from .mask_values import FoundValues, codes_of, opaque, read_mask, unique_values
 from .pairing import NameForm, Pair, Pairing
 from .reading import reading
