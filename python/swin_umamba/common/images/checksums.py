@@ -6,7 +6,6 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 from .stored import ImageFault
 
@@ -36,7 +35,7 @@ def want_png_checksums(path: Path) -> None:
                 raise ImageFault(_DAMAGED)
 
 
-def want_gzip_checksum(file: BinaryIO, longest: int = 1 << 28) -> None:
+def want_gzip_checksum(file: gzip.GzipFile, longest: int = 1 << 28) -> None:
     """Read what is left of an opened gzip file, behind which its checksum stands.
 
     Parameters

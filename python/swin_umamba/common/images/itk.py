@@ -80,7 +80,8 @@ def _executed(path: Path) -> SimpleITK.Image:
     # A bit for a voxel, of files that hold their voxels themselves.
     if not path.name.lower().endswith(".mhd"):
         want_whole(path, float(np.prod(reader.GetSize(), dtype=float)) / 8)
-    return reader.Execute()
+    image: SimpleITK.Image = reader.Execute()
+    return image
 
 
 def _metaimage_fault(heard: Sequence[str]) -> str:

@@ -49,7 +49,7 @@ def read_nifti(path: Path) -> StoredImage:
     with _opened(path) as file:
         spacing = _spacing(type(header).from_fileobj(file, check=False), shape)
     forms = _forms(header, shape, spacing)
-    if (start := image.dataobj.offset) < header.sizeof_hdr:
+    if (start := image.dataobj.offset) < header.sizeof_hdr:  # type: ignore[attr-defined] # a proxy of the file's
         # nibabel would take the header for the first pixels.
         raise ImageFault(f"its header says that the pixels begin at byte {start}, in the header itself (vox_offset)")
     n_bytes = float(np.prod(shape, dtype=float)) * header.get_data_dtype().itemsize
@@ -60,8 +60,8 @@ def read_nifti(path: Path) -> StoredImage:
         if getattr(error, "errno", None):  # the system's, as of a disk that fails
             raise
         raise ImageFault("it is cut off, or its pixels cannot be unpacked; fetch it again") from error
-    if isinstance(file := image.file_map["image"].fileobj, gzip.GzipFile):
-        want_gzip_checksum(file)
+    if isinstance(packed := image.file_map["image"].fileobj, gzip.GzipFile):
+        want_gzip_checksum(packed)
     return StoredImage(
         values[(None,) * (4 - values.ndim)],
         len(shape),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ..console import heard_errors
 from .checksums import want_png_checksums
@@ -90,7 +90,7 @@ def read_plain(path: Path, *, labels: bool, strict: bool = True) -> StoredImage:
     return _image(array, 1 if array.dtype == bool else {np.uint8: 255, np.uint16: 2**16 - 1}.get(array.dtype.type))
 
 
-def _grey_of_bmp(image: Image.Image, head: bytes) -> StoredImage | None:
+def _grey_of_bmp(image: ImageFile.ImageFile, head: bytes) -> StoredImage | None:
     """The indices of a palette that Pillow takes for grey, though it unpacks them as if they had 1 or 8 bits."""
     start = 14 if image.format == "BMP" else 0
     bits = head[start + (10 if head[start] == 12 else 14)]
@@ -99,7 +99,9 @@ def _grey_of_bmp(image: Image.Image, head: bytes) -> StoredImage | None:
     black_and_white = image.mode == "1"
     image._mode = "L"
     is_stretched = bits == 4 and image.tile[0].codec_name == "raw"
-    image.tile = [tile._replace(args=("L;4" if is_stretched else "L", *tile.args[1:])) for tile in image.tile]
+    image.tile = [
+        tile._replace(args=("L;4" if is_stretched else "L", *tuple(tile.args or ())[1:])) for tile in image.tile
+    ]
     array = np.asarray(image) // (17 if is_stretched else 1)
     return _image(array > 0, 1) if black_and_white and array.max() <= 1 else _image(array, 255)
 
