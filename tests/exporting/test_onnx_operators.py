@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-import openvino
+import onnx
 import pytest
 import torch
+from swin_umamba.exporting.formats import FORMATS
 from swin_umamba.exporting.onnx_file import write_onnx
 from torch import Tensor, nn
 from torch.export import Dim
@@ -49,6 +49,7 @@ class Scan1d(nn.Module):
         return swin_umamba_ext.selective_scan(sequence, dt, -self.A_log.exp(), B, C, self.D, **options)
 
 
+@pytest.mark.parametrize("linear_attention", [False, True])
 @pytest.mark.parametrize(
     ("network", "axes", "shapes"),
     [
@@ -56,19 +57,27 @@ class Scan1d(nn.Module):
         (Scan1d, 2, [(1, 1, DIM), (3, 2, DIM), (2, 65, DIM)]),
     ],
 )
-def test_operators_of_any_size(network, axes, shapes, tmp_path: Path):
+def test_operators_of_any_size(network, axes, shapes, linear_attention, tmp_path: Path):
     torch.manual_seed(0)
     model, path = network().eval(), tmp_path / "model.onnx"
     dynamic = {axis: Dim(f"size{axis}", min=1, max=1000) for axis in range(axes)}
     with torch.no_grad():
         example = torch.randn(2, *[5 + axis for axis in range(1, axes)], DIM)
-        write_onnx(torch.export.export(model, (example,), dynamic_shapes={"image": dynamic}), path)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        write_onnx(torch.export.export(model, (example,), dynamic_shapes={"image": dynamic}), path, linear_attention)
+    runs = [FORMATS["onnx"].load(path)]
+    if linear_attention:
+        written = onnx.load(path)
+        onnx.checker.check_model(written, full_check=True)
+        assert [entry.version for entry in written.opset_import] == [27]
+        [scan] = [node for node in written.graph.node if node.op_type == "Scan"]
+        [body] = [attribute.g for attribute in scan.attribute if attribute.name == "body"]
+        assert "LinearAttention" in {node.op_type for node in body.node}
+    else:
+        runs.append(FORMATS["onnx-openvino"].load(path))
     for shape in shapes:
         image = torch.randn(shape)
         with torch.inference_mode():
             wanted = model(image).numpy()
         bound = 1e-4 * max(1.0, float(np.abs(wanted).max()))
-        for found in (session.run(None, {"image": image.numpy()})[0], compiled(image.numpy())[0]):
-            np.testing.assert_allclose(found, wanted, rtol=0, atol=bound)
+        for run in runs:
+            np.testing.assert_allclose(run(image.numpy()), wanted, rtol=0, atol=bound)

@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=list(NEEDED),
         default="onnx",
-        help="onnx (default) is checked in onnxruntime, onnx-openvino in OpenVINO; pt2 and aoti, "
+        help="onnx (default) is checked in onnxruntime, onnx-openvino in OpenVINO; onnx-linear-attention takes opset "
+        "27's operator of that name, slower in onnxruntime 1.32; pt2 and aoti, "
         "which is compiled for this processor, need torch and swin_umamba_ext; hub is a folder of the Hugging Face Hub",
     )
 

@@ -2,6 +2,7 @@
 
 NEEDED = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "onnx-linear-attention": ("onnx", "onnxscript", "onnxruntime"),
     "onnx-openvino": ("onnx", "onnxscript", "openvino"),
     "pt2": (),
     "aoti": (),

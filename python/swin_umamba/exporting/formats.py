@@ -57,6 +57,12 @@ def _write_onnx(program: ExportedProgram, path: Path) -> None:
     write_onnx(program, path)
 
 
+def _write_linear_attention(program: ExportedProgram, path: Path) -> None:
+    from .onnx_file import write_onnx
+
+    write_onnx(program, path, linear_attention=True)
+
+
 def _load_onnxruntime(path: Path) -> Run:
     import onnxruntime
 
@@ -73,6 +79,7 @@ def _load_openvino(path: Path) -> Run:
 
 FORMATS = {
     "onnx": Format("model.onnx", _write_onnx, _load_onnxruntime),
+    "onnx-linear-attention": Format("model.onnx", _write_linear_attention, _load_onnxruntime),
     "onnx-openvino": Format("model.onnx", _write_onnx, _load_openvino),
     "pt2": Format("model.pt2", _write_pt2, _load_pt2),
     "aoti": Format("model.pt2", _write_aoti, _load_aoti),

@@ -13,13 +13,14 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from onnxscript import ir, optimizer
 from torch.export import ExportedProgram
 
+from . import onnx_linear_attention
 from .onnx_operators import OPSET, translations
 
 INPUT, OUTPUT = "image", "logits"
 ANY_SIZE = 2**40
 
 
-def write_onnx(program: ExportedProgram, path: Path) -> None:
+def write_onnx(program: ExportedProgram, path: Path, linear_attention: bool = False) -> None:
     """Translate a graph with one input and one output, and write it.
 
     Parameters
@@ -28,6 +29,8 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
         In float32, for inference.
     path : pathlib.Path
         Where to write; the input is called ``image``, the output ``logits``.
+    linear_attention : bool
+        Whether scans are opset 27's ``LinearAttention`` instead of elementwise operators of opset 18.
 
     Raises
     ------
@@ -37,7 +40,7 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
     with _silence():
         translated = torch.onnx.export(
             program,
-            custom_translation_table=translations(),
+            custom_translation_table=translations(onnx_linear_attention.scan if linear_attention else None),
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
@@ -45,6 +48,8 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
         )
     assert translated is not None
     model = translated.model
+    if linear_attention:
+        model.opset_imports[""] = onnx_linear_attention.OPSET
     # What depends on weights alone is computed now, whatever its size. The Scans need it: OpenVINO takes nothing but
     # constants from outside of a body.
     optimizer.fold_constants(model, input_size_limit=ANY_SIZE, output_size_limit=ANY_SIZE)

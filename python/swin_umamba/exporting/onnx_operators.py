@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,18 @@ op: Any = opset18  # its types are those of values in a script
 OPSET = 18
 TO_THE_FIRST = -(2**63)
 
+Scan = Callable[..., tuple[ir.Value, ir.Value]]
 
-def translations() -> dict[Any, Callable[..., tuple[ir.Value, ...]]]:
-    """What ``torch.onnx.export`` takes as ``custom_translation_table``."""
+
+def translations(scan: Scan | None = None) -> dict[Any, Callable[..., tuple[ir.Value, ...]]]:
+    """What ``torch.onnx.export`` takes as ``custom_translation_table``; ``scan`` may replace what `_scan` does."""
     operators = torch.ops.swin_umamba
-    return {operators.ss2d.default: _ss2d, operators.selective_scan.default: _selective_scan}
+    table = {operators.ss2d.default: _ss2d, operators.selective_scan.default: _selective_scan}
+    return {operator: partial(translate, scan or _scan) for operator, translate in table.items()}
 
 
 def _ss2d(
+    scan: Scan,
     x: ir.Value,
     x_proj_weight: ir.Value,
     dt_projs_weight: ir.Value,
@@ -55,8 +60,9 @@ def _ss2d(
         return op.Transpose(op.Reshape(array, shape), perm=[1, 0, 2, 3, 4])
 
     rates = op.Transpose(op.Reshape(op.Neg(op.Exp(A_logs)), _ints(directions, 1, dim, state)), perm=[0, 1, 3, 2])
+    rates.shape = ir.Shape([directions, 1, state, dim])
     first_shape = op.Concat(_ints(directions), _part(lengths, 2, 3), _ints(state, dim), axis=0)
-    _, y = _scan(
+    _, y = scan(
         rates,
         op.Expand(_float(0), first_shape),
         by_step(dt, 1, dim),
@@ -74,6 +80,7 @@ def _ss2d(
 
 
 def _selective_scan(
+    scan: Scan,
     u: ir.Value,
     delta: ir.Value,
     A: ir.Value,
@@ -98,8 +105,10 @@ def _selective_scan(
 
     dim, state = _sizes(A)
     first_shape = op.Concat(_part(op.Shape(u), 0, 1), _ints(state, dim), axis=0)
-    last, y = _scan(
-        op.Transpose(A, perm=[1, 0]),
+    rates = op.Transpose(A, perm=[1, 0])
+    rates.shape = ir.Shape([state, dim])
+    last, y = scan(
+        rates,
         op.Expand(_float(0), first_shape),
         by_step(dt),
         by_step(op.Mul(dt, u)),
