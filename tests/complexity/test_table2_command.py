@@ -21,7 +21,7 @@ def quick_count(monkeypatch):
 @pytest.mark.usefixtures("quick_count")
 def test_table_shows_every_system_beside_the_paper(capsys, tmp_path):
     file = tmp_path / "counts.json"
-    assert cli.main(["table2", "--complexity", "--json", str(file)]) == 0
+    assert cli.main(["table2", "--complexity", "--output", str(file)]) == 0
     shown = capsys.readouterr()
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in shown.out.splitlines()]
     for number, system in enumerate(SYSTEMS.values(), start=1):
@@ -46,7 +46,7 @@ def test_table_shows_every_system_beside_the_paper(capsys, tmp_path):
 
 
 def test_folder_that_does_not_exist_is_found_before_counting(capsys, tmp_path):
-    assert cli.main(["table2", "--complexity", "--json", str(tmp_path / "none" / "counts.json")]) == 2
+    assert cli.main(["table2", "--complexity", "--output", str(tmp_path / "none" / "counts.json")]) == 2
     shown = capsys.readouterr()
     assert "none does not exist" in shown.err
     assert "counting" not in shown.err
@@ -54,8 +54,8 @@ def test_folder_that_does_not_exist_is_found_before_counting(capsys, tmp_path):
 
 @pytest.mark.usefixtures("quick_count")
 def test_file_that_cannot_be_written_is_named(capsys, tmp_path):
-    assert cli.main(["table2", "--complexity", "--json", str(tmp_path)]) == 2
-    assert f"--json {tmp_path}: " in capsys.readouterr().err
+    assert cli.main(["table2", "--complexity", "--output", str(tmp_path)]) == 2
+    assert f"--output {tmp_path}: " in capsys.readouterr().err
 
 
 def test_what_to_show_must_be_said(capsys):

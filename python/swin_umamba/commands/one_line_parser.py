@@ -22,8 +22,7 @@ class OneLineParser(argparse.ArgumentParser):
     """
 
     def __init__(self, **options: Any) -> None:
-        # A command may take more behind --json than others do.
-        super().__init__(**{"conflict_handler": "resolve", **options})
+        super().__init__(**options)
         self.add_argument("--version", action=_Version, help="show the program's version and exit")
         self.add_argument(
             "--json",
@@ -46,8 +45,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def summary_of(args: argparse.Namespace, command: str) -> str | None:
     """The command, if its summary is wanted, as `swin_umamba.common.exit_codes.execute` takes it."""
-    # A command can take a file there, too.
-    return command if getattr(args, "json", None) is True else None
+    return command if getattr(args, "json", False) else None
 
 
 class _Version(argparse.Action):

@@ -20,16 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = DESCRIPTION
     parser.add_argument("--complexity", action="store_true", required=True, help="count parameters and operations")
-    parser.add_argument(
-        "--json",
-        type=path,
-        nargs="?",
-        const=True,
-        default=argparse.SUPPRESS,
-        metavar="FILE",
-        help="also write the counts to a file; without one print them as one line of JSON, and all else to the "
-        "standard error",
-    )
+    parser.add_argument("--output", type=path, metavar="FILE", help="also write the counts to a file, as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -37,5 +28,4 @@ def run(args: argparse.Namespace) -> None:
     # Imported late: no help should wait for what a job needs.
     from ..jobs.table2 import count_table2
 
-    file = getattr(args, "json", None)
-    count_table2(None if file is True else file)
+    count_table2(args.output)

@@ -33,7 +33,7 @@ def count_table2(file: Path | None) -> None:
         If the file cannot be written, or fvcore is not installed.
     """
     if file is not None and not file.parent.is_dir():
-        raise UserError(f"--json {file}: the folder {file.parent} does not exist")
+        raise UserError(f"--output {file}: the folder {file.parent} does not exist")
     counts = _count_all(PlainConsole(stderr=True))
     # A table cut to a pipe's 80 columns would lose digits.
     PlainConsole(width=None if sys.stdout.isatty() else TABLE_WIDTH).print(_table(counts))
@@ -44,7 +44,7 @@ def count_table2(file: Path | None) -> None:
     try:
         write_json(file, document)
     except OSError as error:
-        raise UserError(f"--json {file}: cannot write it: {error.strerror}") from error
+        raise UserError(f"--output {file}: cannot write it: {error.strerror}") from error
 
 
 def _count_all(console: PlainConsole) -> dict[str, Complexity]:
