@@ -20,7 +20,10 @@ Scan = Callable[..., tuple[ir.Value, ir.Value]]
 def translations(scan: Scan | None = None) -> dict[Any, Callable[..., tuple[ir.Value, ...]]]:
     """What ``torch.onnx.export`` takes as ``custom_translation_table``; ``scan`` may replace what `_scan` does."""
     operators = torch.ops.swin_umamba
-    table = {operators.ss2d.default: _ss2d, operators.selective_scan.default: _selective_scan}
+    table: dict[Any, Callable[..., Any]] = {
+        operators.ss2d.default: _ss2d,
+        operators.selective_scan.default: _selective_scan,
+    }
     return {operator: partial(translate, scan or _scan) for operator, translate in table.items()}
 
 
