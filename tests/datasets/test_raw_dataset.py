@@ -338,6 +338,22 @@ def test_values_that_are_not_finite(make_data_set, tmp_path):
         check_cases(dataset, dataset.training)
 
 
+def test_colours_that_were_divided_before(make_data_set, tmp_path):
+    folder = make_data_set(tmp_path)
+    for path in [*(folder / "imagesTr").iterdir(), *(folder / "labelsTr").iterdir()]:
+        array = imread(path)
+        _write(path.with_suffix(".tif"), array if "labels" in str(path) else array.astype(np.float32) / 255)
+        path.unlink()
+    _describe(folder, file_ending=".tif")
+    names = open_raw_dataset(folder).description["channel_names"]
+    _check(folder)
+    _describe(folder, channel_names=dict.fromkeys(names, "RGB_to_0_1"))
+    with pytest.raises(
+        UserError, match=r"disc_tr\d_0000.tif holds values from 0\.\d+ to 0\.\d+, where 'rgb_to_0_1' wants 0 to 255"
+    ):
+        _check(folder)
+
+
 def test_files_listed_in_the_description(make_data_set, tmp_path):
     folder = make_data_set(tmp_path)
     listed = {

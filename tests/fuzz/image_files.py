@@ -183,7 +183,7 @@ class Target:
     def case(self, path: Path) -> None:
         """As image and label of a training."""
         reader = next((reader for reader in READERS if _ending(path) in reader.supported_file_endings), None)
-        faults, *_ = _check_case(reader and reader(), Case("a", (path,), path), 1, {0, 1, 2})
+        faults, *_ = _check_case(reader and reader(), Case("a", (path,), path), ["x"], {0, 1, 2})
         if faults:
             raise UserError(faults[0])
 

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from .conftest import random_image
@@ -62,3 +63,19 @@ def test_channels_are_those_of_the_training(checkpoints, predict, tmp_path, kind
             assert (code, said["predicted"]) == (0, ["a", "b"])
             labels = [np.asarray(Image.open(tmp_path / model / "out" / f"{name}.png")) for name in "ab"]
             np.testing.assert_array_equal(*labels)
+
+
+def test_colours_that_were_divided_before_are_refused(checkpoints, predict, tmp_path):
+    import torch
+
+    checkpoint = torch.load(checkpoints["rgb"], weights_only=False)
+    checkpoint["init_args"]["dataset_json"]["channel_names"] = dict.fromkeys("012", "rgb_to_0_1")
+    torch.save(checkpoint, checkpoints["rgb"])
+    (images := tmp_path / "in").mkdir()
+    tifffile.imwrite(images / "divided.tif", (COLOUR / 255).astype(np.float32), photometric="rgb")
+    tifffile.imwrite(images / "float.tif", COLOUR.astype(np.float32), photometric="rgb")
+    Image.fromarray(GREY).save(images / "grey.png")
+    code, out, _ = predict(images, tmp_path / "out", "--checkpoint", checkpoints["rgb"], "--json")
+    failed = json.loads(out)["failed"]
+    assert (code, list(failed)) == (1, ["divided"])
+    assert "where 'rgb_to_0_1' wants 0 to 255 (divided.tif); store them so" in failed["divided"]

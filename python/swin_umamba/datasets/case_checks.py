@@ -18,7 +18,7 @@ from ..common.errors import Faults, UserError, last_line
 from ..common.images.formats import JPEG_ENDINGS, LOSSY
 from ..common.images.geometry import position_distance
 from ..common.images.reading import read_stored
-from ..common.images.stored import ImageFault, StoredImage, as_labels, unusable_values
+from ..common.images.stored import COLOURS, ImageFault, StoredImage, as_labels, unusable_values
 from ..common.typed_json import shown
 from .digests import CaseDigest
 from .raw_dataset import MAKER, Case, RawDataset
@@ -80,10 +80,11 @@ def _check_content(
     allowed = foreground | {0}
     if dataset.ignore_label is not None:
         allowed.add(dataset.ignore_label)
+    names = [name.casefold() for name in dataset.description["channel_names"].values()]
     values: dict[Case, set[int] | None] = {}
     digests: dict[Case, CaseDigest] = {}
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        results = [pool.submit(_check_case, reader, case, dataset.n_channels, allowed) for case in cases]
+        results = [pool.submit(_check_case, reader, case, names, allowed) for case in cases]
         try:
             for case, result in zip(cases, results, strict=True):
                 found, values[case], digest = result.result()
@@ -142,7 +143,7 @@ def _find_reader(dataset: RawDataset, cases: Sequence[Case]) -> BaseReaderWriter
 
 
 def _check_case(
-    reader: BaseReaderWriter | None, case: Case, n_channels: int, allowed: set[int]
+    reader: BaseReaderWriter | None, case: Case, names: Sequence[str], allowed: set[int]
 ) -> tuple[list[str], set[int] | None, CaseDigest | None]:
     """What forbids training on a case, the values of its label, and its digest; ``None`` where they cannot be told."""
     faults = Faults()
@@ -155,9 +156,9 @@ def _check_case(
         label = _read(case.label, "label", reader)
     if len(images) == len(case.images):
         with faults.caught():
-            _check_grids(case, list(images.values()), label, n_channels)
+            _check_grids(case, list(images.values()), label, len(names))
     for path, image in images.items():
-        if unusable := unusable_values(image.values):
+        if unusable := unusable_values(image.values, as_colours=COLOURS in names):
             faults.add(f"image {path} holds {unusable}")
     if label is not None:
         with faults.caught():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ..common.images.formats import PLAIN_ENDINGS
 from ..common.images.geometry import position_distance
 from ..common.images.nnunet_readers import READERS, NaturalImage2DIO, SimpleITKIO
 from ..common.images.reading import read_stored
-from ..common.images.stored import ImageFault, unusable_values
+from ..common.images.stored import COLOURS, ImageFault, unusable_values
 from .grid import places
 from .input_cases import CaseError, InputCase
 
@@ -74,7 +75,7 @@ def choose_reader(trained_with: type[BaseReaderWriter], ending: str) -> BaseRead
 
 
 def read_image(
-    case: InputCase, trained_with: type[BaseReaderWriter], n_channels: int, is_rgb: bool = False
+    case: InputCase, trained_with: type[BaseReaderWriter], n_channels: int, channel_names: Sequence[str] = ()
 ) -> InputImage:
     """Read all channels of a case.
 
@@ -86,8 +87,8 @@ def read_image(
         The reader of the training data.
     n_channels
         Channels of the model.
-    is_rgb
-        Whether these are red, green and blue.
+    channel_names
+        Their names, in lower case.
 
     Raises
     ------
@@ -116,12 +117,13 @@ def read_image(
             )
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     if len(array) != n_channels and len(case.files) == 1 and case.ending in PLAIN_ENDINGS:
+        is_rgb = list(channel_names) in (["r", "g", "b"], ["red", "green", "blue"], [COLOURS] * 3)
         array = _as_stored_for_training(array, case.files[0], n_channels, is_rgb)
     if len(array) != n_channels:
         files = f" in {len(case.files)} files" if len(case.files) > 1 else ""
         raise CaseError(f"it has {len(array)} channels{files}, the model was trained on {n_channels}")
     for path, channels in zip(case.files, arrays, strict=True):
-        if unusable := unusable_values(channels):
+        if unusable := unusable_values(channels, as_colours=COLOURS in channel_names):
             what, _, advice = unusable.rpartition("; ")
             raise CaseError(f"it holds {what} ({path.name}); {advice}")
     plain_model = trained_with.__name__ == NaturalImage2DIO.__name__

@@ -215,7 +215,7 @@ class _Line:
             case,
             plans.image_reader_writer_class,
             self._predictor.n_channels,
-            names in (["r", "g", "b"], ["red", "green", "blue"]),
+            names,
         )
         array, pixels = image.array, None
         if self._output.wants_pixels:

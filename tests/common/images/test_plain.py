@@ -374,3 +374,23 @@ def test_libpng_is_not_heard(tmp_path, capfd):
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     np.testing.assert_array_equal(_values(tmp_path / "a.png"), wanted)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("values", "is_usable"),
+    [
+        ([0, 1], True),
+        ([0, 255], True),
+        ([0.0, 254.5], True),
+        ([0.0, 0.5, 1.0], False),
+        ([0, 256], False),
+        ([-1, 9], False),
+    ],
+)
+def test_colours_that_are_divided_by_255(values, is_usable):
+    """Of those in [0, 1] it would make black, without a word."""
+    found = unusable_values(np.array(values)[None, None, None], as_colours=True)
+    assert (found is None) == is_usable
+    assert found is None or re.search(
+        r"values from \S+ to \S+, where 'rgb_to_0_1' wants 0 to 255; store them so", found
+    )

@@ -118,16 +118,26 @@ _LEAST_DEVIATION = 1e-8
 """nnU-Net divides by the standard deviation, or by this where it is less."""
 
 
-def unusable_values(values: np.ndarray) -> str | None:
+COLOURS = "rgb_to_0_1"
+"""What a channel is named whose values nnU-Net divides by 255."""
+
+
+def unusable_values(values: np.ndarray, *, as_colours: bool = False) -> str | None:
     """Tell which values of an image, of any real type, leave nothing of it after normalisation; ``None`` without such.
 
-    One value, as of an image without any content, is usable.
+    One value, as of an image without any content, is usable. ``as_colours`` says that the channels are `COLOURS`.
     """
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         return "NaN or infinite values; replace them"
     if (extreme := max(low, high, key=abs)) and abs(extreme) > _LARGEST_SQUARED:
         return f"the value {extreme:.4g}, as where nothing was measured, and normalisation loses all others; replace it"
+    if as_colours:
+        # Those that are in [0, 1] already, nnU-Net would divide as well.
+        divided = high <= 1 and bool((values % 1).any())
+        if divided or low < 0 or high > 255:
+            return f"values from {low:.4g} to {high:.4g}, where {COLOURS!r} wants 0 to 255; store them so"
+        return None
     # Twice the largest standard deviation that there can be.
     if 0 < high - low < 2 * _LEAST_DEVIATION:
         return f"values from {low:.4g} to {high:.4g}, so close that normalisation takes them for one; multiply them"
