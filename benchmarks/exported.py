@@ -1,10 +1,11 @@
 """Time and memory of the exported Swin-UMamba† beside ours; prints what benchmarks/results/PROCESSOR/exported.txt has.
 
-    python benchmarks/exported.py make FOLDER      # minutes: the network with random weights, and its ONNX file
-    python benchmarks/exported.py measure FOLDER
+    python benchmarks/exported.py make FOLDER      # minutes: the network with random weights, and its ONNX files
+    python benchmarks/exported.py measure FOLDER   # or a part of it: --only ours onnx
 
-One image of 320x320 at a time, float32. Times are the best of several calls, taken in turn in one process; memory is
-the peak of a process that loads the network and predicts that image, less its peak after the imports.
+One image of 320x320 at a time, float32, each format in a process of its own: threads of one runtime that wait for work
+would take time from another's. Times are the best of several calls; memory is the peak of a process that loads the
+network and predicts that image, less its peak after the imports.
 """
 
 from __future__ import annotations
@@ -23,32 +24,43 @@ import numpy as np
 SIZE = 320
 ROUNDS = 6
 THREADS = (1, 2)
-RUNTIMES = {"ours": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
+LIMIT = 20.0
+"""Seconds after which no further call is made."""
+RUNTIMES = {
+    "ours": "torch",
+    "onnx": "onnxruntime",
+    "onnx-linear-attention": "onnxruntime",
+    "onnx-openvino": "openvino",
+}
 
 
 def make(folder: Path) -> None:
     import torch
     from swin_umamba.exporting.formats import FORMATS
-    from swin_umamba.exporting.writing import write_model
+    from swin_umamba.exporting.graph import Sizes, trace
     from swin_umamba.networks import SwinUMambaD
 
     torch.manual_seed(0)
     network = SwinUMambaD(1, 3).eval()
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(network.state_dict(), folder / "weights.pth")
-    print(write_model(network, 1, (SIZE, SIZE), FORMATS["onnx"], folder / "model.onnx"))
+    program = trace(network, 1, Sizes((SIZE, SIZE), network.size_multiple))
+    for name in RUNTIMES:
+        if name in FORMATS:
+            FORMATS[name].write(program, folder / f"{name}.onnx")
+    np.save(folder / "logits.npy", load("ours", folder, 1)(picture()))
 
 
-def load(runtime: str, folder: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    path = folder / "model.onnx"
-    if runtime == "onnxruntime":
+def load(name: str, folder: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+    path = folder / f"{name}.onnx"
+    if RUNTIMES[name] == "onnxruntime":
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         return lambda image: session.run(None, {"image": image})[0]
-    if runtime == "openvino":
+    if RUNTIMES[name] == "openvino":
         import openvino
 
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
@@ -72,32 +84,29 @@ def picture() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((1, 1, SIZE, SIZE), dtype=np.float32)
 
 
-def times(folder: Path, threads: int) -> None:
-    image, runs = picture(), {name: load(name, folder, threads) for name in RUNTIMES}
-    wanted = runs["ours"](image)
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(ROUNDS):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            found = run(image)
-            seconds[name].append(time.perf_counter() - start)
-            assert np.abs(found - wanted).max() < 1e-4
-    best = {name: min(values) for name, values in seconds.items()}
-    for name, value in best.items():
-        print(f"{threads:7d}  {name:12s}{1e3 * value:8.0f}{value / best['ours']:10.2f}")
+def times(folder: Path, name: str, threads: int) -> None:
+    image, run, seconds = picture(), load(name, folder, threads), []
+    begin = time.perf_counter()
+    while len(seconds) <= ROUNDS and time.perf_counter() - begin < LIMIT:
+        start = time.perf_counter()
+        found = run(image)
+        seconds.append(time.perf_counter() - start)
+    error = np.abs(found - np.load(folder / "logits.npy")).max()
+    assert error < 1e-4
+    print(f"{threads:7d}  {name:22s}{1e3 * min(seconds):8.0f}  {error:9.0e}")
 
 
 def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def memory(folder: Path, runtime: str) -> None:
-    __import__(RUNTIMES[runtime])
-    if runtime == "ours":
+def memory(folder: Path, name: str) -> None:
+    __import__(RUNTIMES[name])
+    if name == "ours":
         from swin_umamba.networks import SwinUMambaD  # noqa: F401
     before = peak()
-    load(runtime, folder, THREADS[-1])(picture())
-    print(f"         {runtime:12s}{peak() - before:8.0f}")
+    load(name, folder, THREADS[-1])(picture())
+    print(f"         {name:22s}{peak() - before:8.0f}")
 
 
 def processor() -> str:
@@ -105,16 +114,19 @@ def processor() -> str:
     return names[0].strip() if names else "unknown"
 
 
-def measure(folder: Path) -> None:
-    # Each in a process of its own: the threads of one runtime that wait for work would take time from the others.
+def measure(folder: Path, names: list[str]) -> None:
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "openvino"))
     print(f"python benchmarks/exported.py\n{processor()}, {packages}\n\nSwin-UMamba†, 1x1x{SIZE}x{SIZE}, float32\n")
-    print("threads  runtime           ms  of ours", flush=True)
+
+    def each(what: str, *options: str) -> None:
+        for name in names:
+            subprocess.run([sys.executable, __file__, what, folder, "--runtime", name, *options], check=True)
+
+    print("threads  format                      ms      error", flush=True)
     for threads in THREADS:
-        subprocess.run([sys.executable, __file__, "times", folder, "--threads", str(threads)], check=True)
-    print("\n         runtime          MiB", flush=True)
-    for runtime in RUNTIMES:
-        subprocess.run([sys.executable, __file__, "memory", folder, "--runtime", runtime], check=True)
+        each("times", "--threads", str(threads))
+    print("\n         format                     MiB", flush=True)
+    each("memory")
 
 
 def main() -> None:
@@ -123,13 +135,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--runtime", choices=RUNTIMES, default="ours", help=argparse.SUPPRESS)
+    parser.add_argument("--only", nargs="+", choices=RUNTIMES, default=list(RUNTIMES), help="what measure runs")
     args = parser.parse_args()
     if args.what == "times":
-        times(args.folder, args.threads)
+        times(args.folder, args.runtime, args.threads)
     elif args.what == "memory":
         memory(args.folder, args.runtime)
+    elif args.what == "make":
+        make(args.folder)
     else:
-        {"make": make, "measure": measure}[args.what](args.folder)
+        measure(args.folder, args.only)
 
 
 if __name__ == "__main__":

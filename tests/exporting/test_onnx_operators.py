@@ -9,7 +9,6 @@ import onnx
 import pytest
 import torch
 from swin_umamba.exporting.formats import FORMATS
-from swin_umamba.exporting.onnx_file import write_onnx
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -49,31 +48,31 @@ class Scan1d(nn.Module):
         return swin_umamba_ext.selective_scan(sequence, dt, -self.A_log.exp(), B, C, self.D, **options)
 
 
-@pytest.mark.parametrize("linear_attention", [False, True])
+@pytest.mark.parametrize("form", ["onnx", "onnx-openvino", "onnx-linear-attention"])
 @pytest.mark.parametrize(
     ("network", "axes", "shapes"),
     [
-        (Scan2d, 3, [(1, 1, 1, DIM), (2, 1, 7, DIM), (1, 9, 4, DIM), (3, 5, 5, DIM)]),
+        (Scan2d, 3, [(1, 1, 1, DIM), (2, 1, 7, DIM), (1, 9, 4, DIM), (3, 5, 5, DIM), (1, 13, 10, DIM)]),
         (Scan1d, 2, [(1, 1, DIM), (3, 2, DIM), (2, 65, DIM)]),
     ],
 )
-def test_operators_of_any_size(network, axes, shapes, linear_attention, tmp_path: Path):
+def test_operators_of_any_size(network, axes, shapes, form, tmp_path: Path):
     torch.manual_seed(0)
     model, path = network().eval(), tmp_path / "model.onnx"
     dynamic = {axis: Dim(f"size{axis}", min=1, max=1000) for axis in range(axes)}
     with torch.no_grad():
         example = torch.randn(2, *[5 + axis for axis in range(1, axes)], DIM)
-        write_onnx(torch.export.export(model, (example,), dynamic_shapes={"image": dynamic}), path, linear_attention)
-    runs = [FORMATS["onnx"].load(path)]
-    if linear_attention:
-        written = onnx.load(path)
-        onnx.checker.check_model(written, full_check=True)
-        assert [entry.version for entry in written.opset_import] == [27]
-        [scan] = [node for node in written.graph.node if node.op_type == "Scan"]
-        [body] = [attribute.g for attribute in scan.attribute if attribute.name == "body"]
-        assert "LinearAttention" in {node.op_type for node in body.node}
-    else:
-        runs.append(FORMATS["onnx-openvino"].load(path))
+        FORMATS[form].write(torch.export.export(model, (example,), dynamic_shapes={"image": dynamic}), path)
+    written = onnx.load(path)
+    onnx.checker.check_model(written, full_check=True)
+    [scan] = [node for node in written.graph.node if node.op_type == "Scan"]
+    [body] = [attribute.g for attribute in scan.attribute if attribute.name == "body"]
+    has = {"onnx": "Scan", "onnx-openvino": "Exp", "onnx-linear-attention": "LinearAttention"}[form]
+    assert has in {node.op_type for node in body.node}
+    assert [entry.version for entry in written.opset_import] == [27 if has == "LinearAttention" else 18]
+    runs = [FORMATS[form].load(path)]
+    if form == "onnx-openvino":
+        runs.append(FORMATS["onnx"].load(path))
     for shape in shapes:
         image = torch.randn(shape)
         with torch.inference_mode():

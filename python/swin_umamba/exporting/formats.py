@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -51,16 +52,10 @@ def _load_aoti(path: Path) -> Run:
     return lambda image: compiled(torch.from_numpy(image)).detach().numpy()
 
 
-def _write_onnx(program: ExportedProgram, path: Path) -> None:
+def _write_onnx(program: ExportedProgram, path: Path, scan: str) -> None:
     from .onnx_file import write_onnx
 
-    write_onnx(program, path)
-
-
-def _write_linear_attention(program: ExportedProgram, path: Path) -> None:
-    from .onnx_file import write_onnx
-
-    write_onnx(program, path, linear_attention=True)
+    write_onnx(program, path, scan)
 
 
 def _load_onnxruntime(path: Path) -> Run:
@@ -78,9 +73,9 @@ def _load_openvino(path: Path) -> Run:
 
 
 FORMATS = {
-    "onnx": Format("model.onnx", _write_onnx, _load_onnxruntime),
-    "onnx-linear-attention": Format("model.onnx", _write_linear_attention, _load_onnxruntime),
-    "onnx-openvino": Format("model.onnx", _write_onnx, _load_openvino),
+    "onnx": Format("model.onnx", partial(_write_onnx, scan="blocks"), _load_onnxruntime),
+    "onnx-linear-attention": Format("model.onnx", partial(_write_onnx, scan="linear attention"), _load_onnxruntime),
+    "onnx-openvino": Format("model.onnx", partial(_write_onnx, scan="steps"), _load_openvino),
     "pt2": Format("model.pt2", _write_pt2, _load_pt2),
     "aoti": Format("model.pt2", _write_aoti, _load_aoti),
 }

@@ -13,14 +13,22 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from onnxscript import ir, optimizer
 from torch.export import ExportedProgram
 
-from . import onnx_linear_attention
-from .onnx_operators import OPSET, translations
+from . import onnx_linear_attention, onnx_scans
+from .onnx_operators import OPSET, Scan, translations
 
 INPUT, OUTPUT = "image", "logits"
 ANY_SIZE = 2**40
+SCANS = {
+    "blocks": Scan(OPSET, onnx_scans.by_blocks, onnx_scans.block_size),
+    "steps": Scan(OPSET, onnx_scans.by_steps, lambda channels: 1),
+    "linear attention": Scan(
+        onnx_linear_attention.OPSET, onnx_linear_attention.scan, lambda channels: onnx_linear_attention.CHUNK
+    ),
+}
+"""By the name that `write_onnx` takes."""
 
 
-def write_onnx(program: ExportedProgram, path: Path, linear_attention: bool = False) -> None:
+def write_onnx(program: ExportedProgram, path: Path, scan: str) -> None:
     """Translate a graph with one input and one output, and write it.
 
     Parameters
@@ -29,8 +37,8 @@ def write_onnx(program: ExportedProgram, path: Path, linear_attention: bool = Fa
         In float32, for inference.
     path : pathlib.Path
         Where to write; the input is called ``image``, the output ``logits``.
-    linear_attention : bool
-        Whether scans are opset 27's ``LinearAttention`` instead of elementwise operators of opset 18.
+    scan : str
+        A key of `SCANS`.
 
     Raises
     ------
@@ -40,7 +48,7 @@ def write_onnx(program: ExportedProgram, path: Path, linear_attention: bool = Fa
     with _silence():
         translated = torch.onnx.export(
             program,
-            custom_translation_table=translations(onnx_linear_attention.scan if linear_attention else None),
+            custom_translation_table=translations(SCANS[scan]),
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
@@ -48,8 +56,7 @@ def write_onnx(program: ExportedProgram, path: Path, linear_attention: bool = Fa
         )
     assert translated is not None
     model = translated.model
-    if linear_attention:
-        model.opset_imports[""] = onnx_linear_attention.OPSET
+    model.opset_imports[""] = SCANS[scan].opset
     # What depends on weights alone is computed now, whatever its size. The Scans need it: OpenVINO takes nothing but
     # constants from outside of a body.
     optimizer.fold_constants(model, input_size_limit=ANY_SIZE, output_size_limit=ANY_SIZE)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from onnxscript import FLOAT, INT64, graph, ir, opset18, script
 
+from .onnx_blocks import in_blocks, ints, out_of_blocks
+
 OPSET = 27
 CHUNK = 32
 """Positions at a time: the operator is given decays, keys and queries of each state, N times dt and x."""
@@ -17,42 +19,26 @@ op: Any = opset18  # that of the rest until the model's number is raised
 def scan(
     A: ir.Value, first: ir.Value, dt: ir.Value, dtx: ir.Value, B: ir.Value, C: ir.Value
 ) -> tuple[ir.Value, ir.Value]:
-    """What ``_scan`` of `onnx_operators` computes, with the same arguments and results.
+    """What those of `onnx_scans` compute, with the same arguments and results.
 
     A channel is a head: ``S = exp(g) S + k v`` and ``o = q S`` with decays g = dt A, keys B, values dt x, queries C.
     """
     assert A.shape is not None
     state, dim = (int(size) for size in list(A.shape)[-2:])
-    length = op.Slice(op.Shape(dtx), _ints(0), _ints(1), _ints(0))
-    missing = op.Mod(op.Neg(length), _ints(CHUNK))
-
-    def chunks(array: ir.Value) -> ir.Value:
-        # (L, ...) to (chunks, CHUNK, ...) with zeros at the end, by which the states stay as they are
-        shape = op.Shape(array)
-        rest = op.Slice(shape, _ints(1), _ints(8), _ints(0))
-        zeros = op.Expand(op.Constant(value=ir.tensor(np.float32(0))), op.Concat(missing, rest, axis=0))
-        return op.Reshape(op.Concat(array, zeros, axis=0), op.Concat(_ints(-1, CHUNK), rest, axis=0))
-
-    states = op.Unsqueeze(op.Transpose(op.Reshape(first, _ints(-1, state, dim)), perm=[0, 2, 1]), _ints(3))
+    states = op.Unsqueeze(op.Transpose(op.Reshape(first, ints(-1, state, dim)), perm=[0, 2, 1]), ints(3))
     last, y = _scan_chunks(
         A,
         states,
-        *map(chunks, (dt, dtx, B, C)),
+        *(in_blocks(array, CHUNK) for array in (dt, dtx, B, C)),
         op.Constant(value=ir.tensor(np.ones((dim, 1), np.float32))),
-        _ints(CHUNK, -1, state, dim),
-        _ints(CHUNK, -1, dim),
-        _ints(CHUNK, -1, 1, state),
-        _ints(-1, CHUNK, dim * state),
+        ints(CHUNK, -1, state, dim),
+        ints(CHUNK, -1, dim),
+        ints(CHUNK, -1, 1, state),
+        ints(-1, CHUNK, dim * state),
         heads=dim,
     )
-    rest = op.Slice(op.Shape(dtx), _ints(1), _ints(8), _ints(0))
-    y = op.Slice(op.Reshape(y, op.Concat(_ints(-1), rest, axis=0)), _ints(0), length, _ints(0))
-    last = op.Reshape(op.Transpose(op.Squeeze(last, _ints(3)), perm=[0, 2, 1]), op.Shape(first))
-    return last, y
-
-
-def _ints(*values: int) -> ir.Value:
-    return op.Constant(value=ir.tensor(np.array(values, dtype=np.int64)))
+    last = op.Reshape(op.Transpose(op.Squeeze(last, ints(3)), perm=[0, 2, 1]), op.Shape(first))
+    return last, out_of_blocks(y, dtx)
 
 
 @script(default_opset=op)

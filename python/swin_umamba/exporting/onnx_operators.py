@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from onnxscript import FLOAT, graph, ir, opset18, script
+from onnxscript import ir, opset18
+
+from .onnx_blocks import filled_up, floats, ints, length_of
 
 op: Any = opset18  # its types are those of values in a script
 OPSET = 18
 TO_THE_FIRST = -(2**63)
 
-Scan = Callable[..., tuple[ir.Value, ir.Value]]
+Translation = Callable[..., tuple[ir.Value, ...]]
 
 
-def translations(scan: Scan | None = None) -> dict[Any, Callable[..., tuple[ir.Value, ...]]]:
-    """What ``torch.onnx.export`` takes as ``custom_translation_table``; ``scan`` may replace what `_scan` does."""
+@dataclass(frozen=True)
+class Scan:
+    """How the recurrence is written.
+
+    Attributes
+    ----------
+    opset : int
+        That it takes.
+    run : callable
+        From A, the first state, dt, dt x, B and C to the last state and y, as `onnx_scans` says.
+    block : callable
+        From the number of channels to that of positions, of which the length must be a multiple.
+    """
+
+    opset: int
+    run: Callable[..., Any]
+    block: Callable[[int], int]
+
+
+def translations(scan: Scan) -> dict[Any, Translation]:
+    """What ``torch.onnx.export`` takes as ``custom_translation_table``; ``scan`` is one of `onnx_scans` or alike."""
     operators = torch.ops.swin_umamba
-    table: dict[Any, Callable[..., Any]] = {
-        operators.ss2d.default: _ss2d,
-        operators.selective_scan.default: _selective_scan,
-    }
-    return {operator: partial(translate, scan or _scan) for operator, translate in table.items()}
+    table: dict[Any, Translation] = {operators.ss2d.default: _ss2d, operators.selective_scan.default: _selective_scan}
+    return {operator: partial(translate, scan) for operator, translate in table.items()}
 
 
 def _ss2d(
@@ -46,40 +64,43 @@ def _ss2d(
     # they have few channels, and not in the Scan: its directions are those of whole inputs.
     pixels = op.Transpose(x, perm=[1, 2, 0, 3])
     image_shape = op.Shape(pixels)
-    sequence_shape = op.Concat(_ints(-1), _part(image_shape, 2, 4), axis=0)
+    sequence_shape = op.Concat(ints(-1), _part(image_shape, 2, 4), axis=0)
     walks = [op.Reshape(pixels, sequence_shape), op.Reshape(op.Transpose(pixels, perm=[1, 0, 2, 3]), sequence_shape)]
-    walks = op.Concat(*(op.Unsqueeze(walk, _ints(0)) for walk in (*walks, *map(_turned, walks))), axis=0)
-    flat = op.Reshape(walks, _ints(directions, -1, dim))
+    length = length_of(walks[0])
+    four = filled_up([*walks, *(_turned(walk, length) for walk in walks)], scan.block(dim))
+    four = op.Reshape(four, op.Concat(ints(directions), sequence_shape, axis=0))
+    flat = op.Reshape(four, ints(directions, -1, dim))
 
     projected = op.MatMul(flat, op.Transpose(x_proj_weight, perm=[0, 2, 1]))
     dt, B, C = (_part(projected, *ends, axis=2) for ends in ((0, rank), (rank, rank + state), (rank + state, rows)))
     dt = op.MatMul(dt, op.Transpose(dt_projs_weight, perm=[0, 2, 1]))
-    dt = _softplus(op.Add(dt, op.Unsqueeze(dt_projs_bias, _ints(1))))
+    dt = _softplus(op.Add(dt, op.Unsqueeze(dt_projs_bias, ints(1))))
 
-    lengths = _part(op.Shape(walks), 0, 3)
+    lengths = _part(op.Shape(four), 0, 3)
 
     def by_step(array: ir.Value, *last: int) -> ir.Value:
-        shape = op.Concat(lengths, _ints(*last), axis=0)
+        shape = op.Concat(lengths, ints(*last), axis=0)
         return op.Transpose(op.Reshape(array, shape), perm=[1, 0, 2, 3, 4])
 
-    rates = op.Transpose(op.Reshape(op.Neg(op.Exp(A_logs)), _ints(directions, 1, dim, state)), perm=[0, 1, 3, 2])
+    rates = op.Transpose(op.Reshape(op.Neg(op.Exp(A_logs)), ints(directions, 1, dim, state)), perm=[0, 1, 3, 2])
     rates.shape = ir.Shape([directions, 1, state, dim])
-    first_shape = op.Concat(_ints(directions), _part(lengths, 2, 3), _ints(state, dim), axis=0)
-    _, y = scan(
+    first_shape = op.Concat(ints(directions), _part(lengths, 2, 3), ints(state, dim), axis=0)
+    _, y = scan.run(
         rates,
-        op.Expand(_float(0), first_shape),
+        op.Expand(floats(0), first_shape),
         by_step(dt, 1, dim),
         by_step(op.Mul(dt, flat), 1, dim),
         by_step(B, state, 1),
         by_step(C, 1, state),
     )
 
-    row, column, row_back, column_back = op.Split(op.Squeeze(y, _ints(3)), axis=1, num_outputs=directions)
-    rows_merged = op.Reshape(op.Add(row, _turned(row_back)), image_shape)
-    columns_merged = op.Reshape(op.Add(column, _turned(column_back)), op.Gather(image_shape, _ints(1, 0, 2, 3)))
-    skipped = op.Mul(pixels, op.ReduceSum(op.Reshape(Ds, _ints(directions, dim)), _ints(0), keepdims=0))
+    row, column, row_back, column_back = op.Split(op.Squeeze(y, ints(3)), axis=1, num_outputs=directions)
+    row, column = (op.Slice(walk, ints(0), length, ints(0)) for walk in (row, column))
+    rows_merged = op.Reshape(op.Add(row, _turned(row_back, length)), image_shape)
+    columns_merged = op.Reshape(op.Add(column, _turned(column_back, length)), op.Gather(image_shape, ints(1, 0, 2, 3)))
+    skipped = op.Mul(pixels, op.ReduceSum(op.Reshape(Ds, ints(directions, dim)), ints(0), keepdims=0))
     merged = op.Add(op.Add(rows_merged, op.Transpose(columns_merged, perm=[1, 0, 2, 3])), skipped)
-    return op.Transpose(merged, perm=[2, 0, 1, 3]), _float(), _float()
+    return op.Transpose(merged, perm=[2, 0, 1, 3]), floats(), floats()
 
 
 def _selective_scan(
@@ -100,30 +121,33 @@ def _selective_scan(
         if coefficient.shape is None or len(coefficient.shape) != 4 or coefficient.shape[1] != 1:
             raise NotImplementedError("selective_scan with constant B and C or several groups has no ONNX form here")
     if delta_bias is not None:
-        delta = op.Add(delta, op.Unsqueeze(delta_bias, _ints(1)))
+        delta = op.Add(delta, op.Unsqueeze(delta_bias, ints(1)))
     dt = _softplus(delta) if delta_softplus else delta
 
-    def by_step(array: ir.Value) -> ir.Value:  # (B, D, L) to (L, B, 1, D)
-        return op.Unsqueeze(op.Transpose(array, perm=[2, 0, 1]), _ints(2))
-
     dim, state = _sizes(A)
-    first_shape = op.Concat(_part(op.Shape(u), 0, 1), _ints(state, dim), axis=0)
+
+    # Steps of zero leave the states as they are.
+    def by_step(array: ir.Value) -> ir.Value:  # (B, D, L) to (L, B, 1, D)
+        return filled_up([op.Unsqueeze(op.Transpose(array, perm=[2, 0, 1]), ints(2))], scan.block(dim))
+
+    first_shape = op.Concat(_part(op.Shape(u), 0, 1), ints(state, dim), axis=0)
     rates = op.Transpose(A, perm=[1, 0])
     rates.shape = ir.Shape([state, dim])
-    last, y = scan(
+    last, y = scan.run(
         rates,
-        op.Expand(_float(0), first_shape),
+        op.Expand(floats(0), first_shape),
         by_step(dt),
         by_step(op.Mul(dt, u)),
-        op.Transpose(B, perm=[3, 0, 2, 1]),
-        op.Transpose(C, perm=[3, 0, 1, 2]),
+        filled_up([op.Transpose(B, perm=[3, 0, 2, 1])], scan.block(dim)),
+        filled_up([op.Transpose(C, perm=[3, 0, 1, 2])], scan.block(dim)),
     )
-    y = op.Transpose(op.Squeeze(y, _ints(2)), perm=[1, 2, 0])
+    y = op.Slice(y, ints(0), op.Slice(op.Shape(u), ints(2), ints(3), ints(0)), ints(0))
+    y = op.Transpose(op.Squeeze(y, ints(2)), perm=[1, 2, 0])
     if D is not None:
-        y = op.Add(y, op.Mul(u, op.Unsqueeze(D, _ints(1))))
+        y = op.Add(y, op.Mul(u, op.Unsqueeze(D, ints(1))))
     if z is not None:
         y = op.Mul(y, op.Mul(z, op.Sigmoid(z)))
-    return y, op.Transpose(last, perm=[0, 2, 1]), _float()
+    return y, op.Transpose(last, perm=[0, 2, 1]), floats()
 
 
 def _sizes(parameter: ir.Value) -> list[int]:
@@ -136,48 +160,16 @@ def _softplus(x: ir.Value) -> ir.Value:
 
     ``log1p(e)`` is ``log(s)`` of the rounded sum s = 1 + e, and what rounding has lost: e - (s - 1).
     """
-    one = _float(1)
+    one = floats(1)
     e = op.Exp(op.Neg(op.Abs(x)))
     s = op.Add(e, one)
     return op.Add(op.Relu(x), op.Add(op.Log(s), op.Sub(e, op.Sub(s, one))))
 
 
-@script(default_opset=op)
-def _scan(
-    A: FLOAT[...], first: FLOAT[...], dt: FLOAT[...], dtx: FLOAT[...], B: FLOAT[...], C: FLOAT[...]
-) -> tuple[FLOAT[...], FLOAT[...]]:
-    """``h = h * exp(dt A) + B (dt x)`` and ``y = C h`` along the first axis, for all that is in the axes between.
-
-    Without it A and the states h are (..., N, D), dt, dt x and y (..., 1, D), B (..., N, 1) and C (..., 1, N).
-    """
-
-    @graph()
-    def step(h: FLOAT[...], dt_t: FLOAT[...], dtx_t: FLOAT[...], B_t: FLOAT[...], C_t: FLOAT[...]):
-        # The state first: OpenVINO 2026.4 is silently wrong with the factors exchanged.
-        kept = op.Mul(h, op.Exp(op.Mul(dt_t, A)))
-        new = op.Add(kept, op.Mul(B_t, dtx_t))
-        y_t = op.MatMul(C_t, new)
-        return new, y_t
-
-    last, y = op.Scan(first, dt, dtx, B, C, body=step, num_scan_inputs=4)
-    return last, y
-
-
-def _turned(sequence: ir.Value) -> ir.Value:
-    return op.Slice(sequence, _ints(-1), _ints(TO_THE_FIRST), _ints(0), _ints(-1))
+def _turned(sequence: ir.Value, length: ir.Value) -> ir.Value:
+    """The first ``length`` of a sequence, from the last to the first."""
+    return op.Slice(sequence, op.Sub(length, ints(1)), ints(TO_THE_FIRST), ints(0), ints(-1))
 
 
 def _part(array: ir.Value, start: int, end: int, axis: int = 0) -> ir.Value:
-    return op.Slice(array, _ints(start), _ints(end), _ints(axis))
-
-
-def _ints(*values: int) -> ir.Value:
-    return _constant(values, np.int64)
-
-
-def _float(*values: float) -> ir.Value:
-    return _constant(values, np.float32)
-
-
-def _constant(values: Sequence[float], dtype: type) -> ir.Value:
-    return op.Constant(value=ir.tensor(np.array(values, dtype=dtype)))
+    return op.Slice(array, ints(start), ints(end), ints(axis))
