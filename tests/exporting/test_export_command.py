@@ -12,9 +12,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 from skimage.io import imread, imsave
 from swin_umamba.commands import cli
 from swin_umamba.common.typed_json import read_json
+from swin_umamba.exporting import predict_png as predict_png_module
 from swin_umamba.exporting.formats import FORMATS
 from swin_umamba.exporting.hub_model import HubModel
 from swin_umamba.exporting.model_card import model_card
@@ -116,6 +118,47 @@ def test_a_colour_png_in_openvino_with_limits_and_a_wrong_number_of_channels(exp
     imsave(tmp_path / "grey.png", random_image(33, 90), check_contrast=False)
     done = predict_png(folder, tmp_path / "grey.png", tmp_path / "grey_labels.png")
     assert (done.returncode, done.stderr) == (1, "the model takes 3 channels, the images have 1\n")
+
+
+def test_pictures_that_pillow_would_change_are_refused(tmp_path):
+    (tmp_path / "predict.py").write_text(Path(predict_png_module.__file__).read_text())
+    (tmp_path / "model.json").write_text("{}")
+
+    def error(*arguments: object) -> str:
+        done = predict_png(tmp_path, *arguments)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    output, grey = tmp_path / "labels.png", random_image(9, 7)
+    assert error(output).startswith("Predict the labels of an image")
+    imsave(tmp_path / "colour.tif", random_image(9, 7, 3).astype(np.uint16) * 256, check_contrast=False)
+    assert "16 bits for a RGB value, and Pillow reads 8" in error(tmp_path / "colour.tif", output)
+    pages = [Image.fromarray(grey) for _ in range(3)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    assert "holds 3 images" in error(tmp_path / "pages.tif", output)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    pages[0].save(tmp_path / "turned.png", exif=turned)
+    assert "is stored turned or mirrored" in error(tmp_path / "turned.png", output)
+    (tmp_path / "text.png").write_text("no image")
+    assert "text.png cannot be read: cannot identify image file" in error(tmp_path / "text.png", output)
+    imsave(tmp_path / "small.png", random_image(9, 7), check_contrast=False)
+    imsave(tmp_path / "large.png", random_image(9, 8), check_contrast=False)
+    assert "different sizes: 9 x 7, 9 x 8" in error(tmp_path / "small.png", tmp_path / "large.png", output)
+
+
+def test_pixels_of_a_picture_are_as_stored(tmp_path):
+    for name, picture in {
+        "grey.png": random_image(9, 7),
+        "deep.png": random_image(9, 7).astype(np.uint16) * 257,
+        "deep.tif": random_image(9, 7).astype(np.uint16) * 257,
+        "colour.png": random_image(9, 7, 3),
+        "float.tif": random_image(9, 7).astype(np.float32) / 7,
+    }.items():
+        imsave(tmp_path / name, picture, check_contrast=False)
+        stored = picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
+        np.testing.assert_array_equal(predict_png_module.read(tmp_path / name), stored)
 
 
 def test_pt2_of_a_model_of_volumes(exported):

@@ -28,8 +28,20 @@ def load(model):
 
 
 def read(path):
-    image = Image.open(path)
-    values = np.asarray(image.convert("RGB") if image.mode == "P" else image, np.float32)
+    try:
+        image = Image.open(path)
+        values = image.convert("RGBA" if "transparency" in image.info else "RGB") if image.mode == "P" else image
+        values = np.asarray(values, np.float32)
+    except OSError as error:
+        sys.exit(f"{path} cannot be read: {error}")
+    # What Pillow would change without a word: further pages, pixels turned round, and the bits of a colour above 8.
+    if getattr(image, "n_frames", 1) > 1:
+        sys.exit(f"{path} holds {image.n_frames} images; write each into its own file")
+    if image.getexif().get(0x0112, 1) > 1:
+        sys.exit(f"{path} is stored turned or mirrored; store it upright")
+    bits = Path(path).read_bytes()[24] if image.format == "PNG" else max(getattr(image, "tag_v2", {}).get(258, (8,)))
+    if bits != 8 and image.mode in ("L", "LA", "RGB", "RGBA"):
+        sys.exit(f"{path} has {bits} bits for a {image.mode} value, and Pillow reads 8; give each channel as grey")
     return np.atleast_3d(values).transpose(2, 0, 1)
 
 
@@ -76,9 +88,14 @@ def predict(image, model, run):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     description = json.loads((FOLDER / "model.json").read_text(encoding="utf-8"))
     *inputs, output = sys.argv[1:]
-    picture = np.concatenate([read(path) for path in inputs])
+    images = [read(path) for path in inputs]
+    if len({image.shape[1:] for image in images}) > 1:
+        sys.exit(f"the images have different sizes: {', '.join(f'{n} x {m}' for _, n, m in map(np.shape, images))}")
+    picture = np.concatenate(images)
     if len(picture) != len(description["channels"]):
         sys.exit(f"the model takes {len(description['channels'])} channels, the images have {len(picture)}")
     Image.fromarray(predict(picture, description, load(description))).save(output)
