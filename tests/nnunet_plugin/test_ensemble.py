@@ -60,4 +60,4 @@ def test_two_runs_become_an_ensemble(stock, train_py, finished, discs, tmp_path)
     dice = json.loads((ensemble / "summary.json").read_text())["foreground_mean"]["Dice"]
     assert f"{ensemble.name}: {dice}" in said
     found = json.loads((results / "inference_information.json").read_text())
-    assert list(found["all_results"]) == [*(f"{trainer}__nnUNetPlans__2d" for trainer in TRAINERS), ensemble.name]
+    assert set(found["all_results"]) == {*(f"{trainer}__nnUNetPlans__2d" for trainer in TRAINERS), ensemble.name}
