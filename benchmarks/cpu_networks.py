@@ -14,7 +14,8 @@ speed   each turn is one pass of both sides, in changing order; a ratio is the m
 memory  peak of torch's tensors in one training step, above what was there before it, each in a new process.
 layout  the new build against itself with contiguous planes in the place of channels-last maps: the weights so, and the
         input of every convolution.
-systems the new build's Swin-UMamba† beside other networks of the new build, in one precision.
+systems the new build's Swin-UMamba† beside other networks of the new build, itself without scans among them, in one
+        precision.
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ def speed(former: Build, new: Build, seconds: float, only: str) -> Iterator[str]
 def systems(build: Build, seconds: float, only: str) -> Iterator[str]:
     yield f"forward {'×'.join(map(str, FORWARD))}, precision | other ms | swin-umamba-d ms | times as fast"
     sides = Sides(build, build)
-    for name in ("nnunet", "swinunetr", "umamba-bot", "umamba-enc"):
+    for name in ("nnunet", "swinunetr", "umamba-bot", "umamba-enc", "swin-umamba-d-noscan"):
         for precision in ("float32", "auto"):
             cases = (name, "forward", precision), ("swin-umamba-d", "forward", precision)
             if f"{name}, {precision}".startswith(only):
