@@ -22,7 +22,7 @@ def check_tensor(name: str, value: object, dtypes: tuple[torch.dtype, ...] = DAT
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
     if value.is_complex():
-        raise TypeError(f"{name} must be real, got {value.dtype}; only the real selective scan is implemented")
+        raise TypeError(f"{name} must be real, got {value.dtype}")
     if value.dtype not in dtypes:
         wanted = ", ".join(str(d).removeprefix("torch.") for d in dtypes)
         raise TypeError(f"{name} must have one of the dtypes {wanted}, got {value.dtype}")

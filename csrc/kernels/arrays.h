@@ -57,7 +57,8 @@ class Shape {
   Told<int64_t> sizes_[5];
 };
 
-// A contiguous array, or one whose rows, of the last dimension, may lie apart. `data` is the problem's pointer to it.
+// A contiguous array, or one whose rows, of the last dimension, may lie apart. `data` is the problem's
+// pointer to it.
 template <class Pointer>
 struct ArrayOf {
   const char* name;

@@ -25,14 +25,15 @@ inline ScalarType scalar_type(Type type) {
 
 // Whether a tensor is a matrix whose rows, of the last dimension, lie equally far apart: `row`.
 inline bool rows_apart(const Tensor& tensor, int64_t& row) {
-  int64_t dimension = tensor.dim() - 1, next = -1;
+  int64_t dimension = tensor.dim() - 1, next = -1, first = row;
   if (dimension < 1 || tensor.stride(dimension) != 1) return false;
   while (--dimension >= 0) {
     if (tensor.size(dimension) == 1) continue;
-    if (next < 0) next = row = tensor.stride(dimension);
+    if (next < 0) next = first = tensor.stride(dimension);
     if (tensor.stride(dimension) != next) return false;
     next *= tensor.size(dimension);
   }
+  row = first;
   return true;
 }
 

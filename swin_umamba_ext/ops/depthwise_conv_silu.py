@@ -16,9 +16,9 @@ from .common import backward_operator, compute_dtype, differentiable, forbid_for
 def depthwise_conv_silu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """``silu(conv2d(x))`` of a channels-last image, each channel by itself: what precedes `ss2d` in VMamba.
 
-    3x3, with a border of zeros; computed in float32 and rounded once. On the CPU this is one operator, which saves
+    3x3, with a border of zeros. On the CPU this is one operator, which computes in float32, rounds once and saves
     nothing but its arguments for the backward pass; on other devices, and where torch.compile, torch.export or a tracer
-    looks on, it is PyTorch's own functions.
+    looks on, it is PyTorch's own functions, in the type of ``x`` or autocast's.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ def depthwise_conv_silu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     checks.check_depthwise_conv_silu(x, weight, bias)
     if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
         image, weight, bias = x.permute(0, 3, 1, 2), weight.to(x.dtype), bias.to(x.dtype)
-        return F.silu(F.conv2d(image, weight, bias, padding=1, groups=len(bias))).permute(0, 2, 3, 1)
+        y = F.silu(F.conv2d(image, weight, bias, padding=1, groups=x.shape[3])).permute(0, 2, 3, 1)
+        return y.to(x.dtype)  # autocast chooses another
     forbid_forward_mode("depthwise_conv_silu", x, weight, bias)
     compute = compute_dtype(x.dtype)
     rows = x.reshape(-1, x.shape[3])

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from swin_umamba_ext import reference
 
 from ..problems.arrays import normal, to_numpy, to_torch
-from ..problems.depthwise_conv_silu import convolved_images
-from ..problems.gated_layer_norm import gated_rows
+from ..problems.depthwise_conv_silu import conv_problem, convolved_images
+from ..problems.gated_layer_norm import gated_layer_norm_problem, gated_rows
 from ..problems.operators import scan_problem, ss2d_problem
 from ..problems.problem import Problem, assert_same_bits
 from ..problems.strategies import (
@@ -60,6 +60,22 @@ def test_depthwise_conv_silu(kernel_sets, problem, threads):
 @given(problem=gated_rows(), threads=THREADS)
 def test_gated_layer_norm(kernel_sets, problem, threads):
     check(kernel_sets, problem, threads)
+
+
+@pytest.mark.parametrize("magnitude", [100.0, 1e30, 3e38])
+def test_silu_far_from_zero(kernel_sets, magnitude):
+    """The exponential is less than any float32, and so are its products with whatever it is multiplied by."""
+    far = torch.tensor([-magnitude, magnitude])
+    convolved, gated = conv_problem(1, 2, 3, 2), gated_layer_norm_problem(6, 2)
+    middle = torch.zeros(2, 1, 3, 3)
+    middle[..., 1, 1] = 1
+    convolved.inputs.update(x=far.repeat(1, 2, 3, 1), weight=middle, bias=torch.zeros(2))
+    gated.inputs.update(z=far.repeat(6, 1))
+    for kernels in kernel_sets:
+        seen = convolved.run_numpy(kernels, threads=1)
+        assert torch.equal(seen["out"], convolved.inputs["x"].clamp(min=0)), kernels.name
+        assert not seen["grad x"][..., 0].any(), kernels.name
+        assert not gated.run_numpy(kernels, threads=1)["out"][..., 0].any(), kernels.name
 
 
 @given(problem=scans(), threads=THREADS)

@@ -28,7 +28,7 @@ def convolutions(monkeypatch):
 @pytest.fixture
 def products(convolutions, monkeypatch):
     """The shapes that go by oneDNN's product there."""
-    shapes, operator = [], pixel_linear._onednn_product()
+    shapes, operator = [], pixel_linear._ONEDNN_PRODUCT
     if operator is None or not torch.backends.mkldnn.is_available():
         pytest.skip("this PyTorch has no product of oneDNN's to offer")
 
@@ -36,7 +36,7 @@ def products(convolutions, monkeypatch):
         shapes.append(tuple(x.shape))
         return operator(x, *arguments)
 
-    monkeypatch.setattr(pixel_linear, "_onednn_product", lambda: watched)
+    monkeypatch.setattr(pixel_linear, "_ONEDNN_PRODUCT", watched)
     return shapes
 
 
@@ -96,8 +96,16 @@ def test_the_operations_of_the_product_are_counted(products):
     assert counter.get_total_flops() == 2 * 2 * 9 * 11 * 20 * 33
 
 
+def test_forward_mode_without_gradients_goes_by_the_convolution(products):
+    layer, (x, tangent) = PixelLinear(20, 33), torch.randn(2, 1, 8, 8, 20)
+    with torch.no_grad():
+        _, seen = torch.func.jvp(layer, (x,), (tangent,))
+    torch.testing.assert_close(seen, F.linear(tangent, layer.weight))
+    assert products == []
+
+
 def test_without_such_a_product_it_is_convolved(convolutions, monkeypatch):
-    monkeypatch.setattr(pixel_linear, "_onednn_product", lambda: None)
+    monkeypatch.setattr(pixel_linear, "_ONEDNN_PRODUCT", None)
     with torch.no_grad():
         PixelLinear(20, 33)(torch.randn(1, 8, 8, 20))
     assert convolutions == [(1, 20, 8, 8)]

@@ -101,17 +101,22 @@ SWIN_INLINE double sigmoid(double x, double e) { return (x >= 0 ? 1 : e) / (1 + 
 SWIN_INLINE Float sigmoid(Float x, Float e) {
   return (x >= Float{} ? broadcast<Float>(1.0f) : e) * reciprocal(e + 1.0f);
 }
-template <class V>
-SWIN_INLINE V sigmoid(V x) {
-  return sigmoid(x, exp(minus_absolute(x)));
-}
+SWIN_INLINE double sigmoid(double x) { return sigmoid(x, exp(minus_absolute(x))); }
 
 template <int COUNT>
 SWIN_INLINE void sigmoids(Float (&s)[COUNT], const Float (&x)[COUNT]) {
   Float e[COUNT];
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) s[i] = minus_absolute(x[i]);
   exps(e, s);
+  // One that exps cut at its least would be seen in the product with a large x, as in SiLU.
+  SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) e[i] = s[i] <= -87.0f ? Float{} : e[i];
   SWIN_UNROLL(8) for (int i = 0; i < COUNT; ++i) s[i] = sigmoid(x[i], e[i]);
+}
+SWIN_INLINE Float sigmoid(Float x) {
+  const Float in[1] = {x};
+  Float out[1];
+  sigmoids(out, in);
+  return out[0];
 }
 template <int COUNT>
 SWIN_INLINE void sigmoids(double (&s)[COUNT], const double (&x)[COUNT]) {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from math import prod
 from typing import Any
 
@@ -12,10 +11,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
+from swin_umamba_ext.ops.torch_private import forward_mode_active
+
 from ..common.processors import has_slow_float32_products
 
 FEWEST_PIXELS = 64
 """Of an image; with fewer, the gradient of the weight by a convolution takes longer."""
+
+_ONEDNN_PRODUCT: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+"""The operator that torch.compile makes of a linear layer; ``None`` if this version of PyTorch has none."""
+
+if _ONEDNN_PRODUCT is not None and _ONEDNN_PRODUCT not in flop_registry:
+
+    @register_flop_formula(_ONEDNN_PRODUCT)
+    def _(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
+        return 2 * prod(x) * weight[0]
 
 
 class PixelLinear(nn.Linear):
@@ -29,13 +39,14 @@ class PixelLinear(nn.Linear):
         """Map (..., in_features) to (..., out_features), best of shape (B, H, W, in_features)."""
         if not self._is_slow(x):
             return super().forward(x)
-        if not torch.is_grad_enabled() and (product := _onednn_product()):
-            y: Tensor = product(x, self.weight, self.bias, "none", [], "")
+        # The product has no derivatives, and would lose those of the forward mode, which goes on without gradients.
+        if _ONEDNN_PRODUCT is not None and not torch.is_grad_enabled() and not forward_mode_active():
+            y: Tensor = _ONEDNN_PRODUCT(x, self.weight, self.bias, "none", [], "")
             return y
         return F.conv2d(x.permute(0, 3, 1, 2), self.weight[:, :, None, None], self.bias).permute(0, 2, 3, 1)
 
     def _is_slow(self, x: Tensor) -> bool:
-        # Compilers, exporters and counters of operations are shown the layer that it is.
+        # Compilers and exporters are shown the layer that it is.
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return False
         return (
@@ -47,16 +58,3 @@ class PixelLinear(nn.Linear):
             and x.shape[1] * x.shape[2] >= FEWEST_PIXELS
             and has_slow_float32_products()
         )
-
-
-@cache
-def _onednn_product() -> Any:
-    """The operator that torch.compile makes of a linear layer; ``None`` if this version of PyTorch has none."""
-    operator = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    if operator is not None and operator not in flop_registry:
-
-        @register_flop_formula(operator)
-        def _(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
-            return 2 * prod(x) * weight[0]
-
-    return operator

@@ -63,8 +63,7 @@ def convert_weights(network: nn.Module, dtype: torch.dtype) -> None:
     """Convert, for prediction, what autocast converts anew in every call without gradients; the outputs stay the same.
 
     These are the weights of the Swin-UMambas' convolutions and linear layers, but for those of ``depthwise_conv_silu``,
-    which takes them in float32. Other networks are left alone: autocast
-    is off in parts of some.
+    which takes them in float32. Other networks are left alone: autocast is off in parts of some.
     """
     if not isinstance(network, VMambaSegmentationNetwork):
         return
