@@ -30,13 +30,13 @@ def load(model):
 def read(path):
     try:
         image = Image.open(path)
-        values = image.convert("RGBA" if "transparency" in image.info else "RGB") if image.mode == "P" else image
-        values = np.asarray(values, np.float32)
+        shown = image.convert("RGBA" if "transparency" in image.info else "RGB") if image.mode == "P" else image
+        values = np.asarray(shown, np.float32)
     except OSError as error:
         sys.exit(f"{path} cannot be read: {error}")
     # What Pillow would change without a word: further pages, pixels turned round, and the bits of a colour above 8.
-    if getattr(image, "n_frames", 1) > 1:
-        sys.exit(f"{path} holds {image.n_frames} images; write each into its own file")
+    if (pages := getattr(image, "n_frames", 1)) > 1:
+        sys.exit(f"{path} holds {pages} images; write each into its own file")
     if image.getexif().get(0x0112, 1) > 1:
         sys.exit(f"{path} is stored turned or mirrored; store it upright")
     bits = Path(path).read_bytes()[24] if image.format == "PNG" else max(getattr(image, "tag_v2", {}).get(258, (8,)))
