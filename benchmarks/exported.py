@@ -24,7 +24,7 @@ import numpy as np
 SIZE = 320
 ROUNDS = 6
 THREADS = (1, 2)
-LIMIT = 20.0
+LIMIT = 10.0
 """Seconds after which no further call is made."""
 RUNTIMES = {
     "ours": "torch",
