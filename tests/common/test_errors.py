@@ -24,11 +24,11 @@ def test_the_last_line_or_else_the_type(error, line):
     [
         (
             ModuleNotFoundError("No module named 'rich'", name="rich"),
-            "the package rich is not installed; run pip install",
+            "the package rich is not installed; pip install",
         ),
         (
             ModuleNotFoundError("", name="nnunetv2.utilities.x"),
-            "the package nnunetv2 is not installed; run pip install",
+            "the package nnunetv2 is not installed; pip install",
         ),
         (ModuleNotFoundError("", name="swin_umamba.gone"), None),
         (ModuleNotFoundError("a message alone"), None),

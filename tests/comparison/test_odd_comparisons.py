@@ -90,6 +90,17 @@ def test_the_others_are_told_of_without_the_first(pretender, compare, tmp_path, 
     assert any("over 8 held-out cases, the deviation over their 8 groups;" in line for line in lines())
 
 
+def test_twins_are_tested_where_the_first_system_failed(pretender, compare, lines):
+    pretender.shifts.update({"swin-umamba-d-scratch": 1, "swin-umamba-d-noscan": 2})
+    pretender.failures["nnunet"] = "out of memory"
+    assert compare("--models", "nnunet,swin-umamba-d,swin-umamba-d-noscan") == 1
+    assert "- No p against nnU-Net: nnU-Net, against which the others are tested, has no result." in lines()
+    assert any(
+        line.startswith("- p: Wilcoxon signed-rank test, two-sided, paired by case, corrected") for line in lines()
+    )
+    assert any("; the test is over cases, and takes them to be independent" in line for line in lines())
+
+
 def test_the_command_has_the_table_of_groups_as_the_user_wrote_it(pretender, compare, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = [f"disc_t{part}{case}" for part, count in (("r", 6), ("s", 8)) for case in range(count)]

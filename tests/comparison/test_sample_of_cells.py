@@ -63,6 +63,7 @@ def test_two_methods_are_rows_beside_the_networks(pretender, tmp_path, monkeypat
     mark = out / NAMES[1] / "method.json"
     known = json.loads(mark.read_text())
     assert known["versions"]["scikit-learn"] == sklearn.__version__
+    assert "not installed" not in known["versions"].values()
     mark.write_text(json.dumps({**known, "how": "by eye"}))
     with pytest.raises(AssertionError, match="predicted again"):
         cli.main(words)

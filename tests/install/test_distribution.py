@@ -61,7 +61,7 @@ def test_a_command_beside_torch_and_numpy_alone_says_what_to_install(bare, words
     (bare.packages / "swin_umamba").symlink_to(ROOT / "python" / "swin_umamba")
     done = bare.run("python", "-c", COMMAND, *words)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
-    assert re.match(rf"swin-umamba {words[0]}: error: the package \w+ is not installed; run pip install", done.stderr)
+    assert re.match(rf"swin-umamba {words[0]}: error: the package \w+ is not installed; pip install", done.stderr)
 
 
 def test_a_training_without_nnunet_says_what_to_install(tmp_path):
@@ -69,7 +69,7 @@ def test_a_training_without_nnunet_says_what_to_install(tmp_path):
     words = ["train", "--output", tmp_path / "run", "--device", "cpu"]
     done = subprocess.run([sys.executable, "-c", without, *words], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert done.stderr.startswith("swin-umamba train: error: the package nnunetv2 is not installed; run pip install")
+    assert done.stderr.startswith("swin-umamba train: error: the package nnunetv2 is not installed; pip install")
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells the libraries of a process")

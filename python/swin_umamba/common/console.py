@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -88,7 +88,9 @@ def capture_output(log: Path | None) -> Iterator[PlainConsole]:
             os.close(descriptor)
 
 
-_ears = threading.Lock()
+_ears = threading.RLock()
+# A process that is forked meanwhile has its standard error again, and no lock that nobody opens.
+os.register_at_fork(before=_ears.acquire, after_in_parent=_ears.release, after_in_child=_ears.release)
 
 
 @contextlib.contextmanager
@@ -103,7 +105,7 @@ def heard_errors() -> Iterator[list[str]]:
         Gets the lines at the end of the block.
     """
     lines: list[str] = []
-    with _ears, tempfile.TemporaryFile() as heard:
+    with _ears, _scratch_file() as heard:
         terminal = os.dup(2)
         os.dup2(heard.fileno(), 2)
         try:
@@ -113,3 +115,10 @@ def heard_errors() -> Iterator[list[str]]:
             os.close(terminal)
             heard.seek(0)
             lines += heard.read().decode("utf-8", "replace").splitlines()
+
+
+def _scratch_file() -> IO[bytes]:
+    """In memory where the system can, so that no folder has to be writable."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("heard"), "w+b")
+    return tempfile.TemporaryFile()

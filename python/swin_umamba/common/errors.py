@@ -104,10 +104,12 @@ def missing_package(error: BaseException) -> str | None:
 
     As where the wheel was installed without what it asks for.
     """
-    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    name = (error.name or "").partition(".")[0] if type(error) is ModuleNotFoundError else ""
     if name in ("", __package__.partition(".")[0]):
         return None
-    return f"the package {name} is not installed; run pip install swin-umamba, or pip install . in its sources"
+    return (
+        f"the package {name} is not installed; pip install . in the sources of swin-umamba installs all that it needs"
+    )
 
 
 def interruption(error: BaseException) -> KeyboardInterrupt | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .console import PlainConsole
-from .errors import RunError, UserError, full_disk, interruption, missing_package
+from .errors import RunError, UserError, full_disk, interruption
 from .text import LONGEST_REASON, one_line
 
 
@@ -36,7 +36,7 @@ def explain_failures(log: Path, console: PlainConsole) -> Iterator[None]:
         if (stopped := interruption(error)) is not None:
             console.print("stopped; go on with the same command and --resume")
             raise stopped from None
-        if not isinstance(error, Exception) or missing_package(error) is not None:
+        if not isinstance(error, Exception):
             raise
         disk = full_disk(error)
         reason = one_line(str(error), LONGEST_REASON) or "no message"

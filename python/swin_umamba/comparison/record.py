@@ -405,7 +405,7 @@ def _cautions(
     groups = next((result.groups for result in results.values() if result.groups), None)
     seeds = 1 if repeats is None else len(repeats.seeds)
     trained = "once. Another seed, or a longer training," if seeds == 1 else f"with {seeds} seeds. A longer training"
-    tests = [row.against_first.get(keys[0]) for row in done] if keys else []
+    tests = [by.get(keys[0]) for row in done for by in (row.against_first, row.against_twin)] if keys else []
     tested = [test for test in tests if test and test.p is not None]
     if len(rows) > 1:
         over = "cases, and takes them" if unit == "case" else "groups of cases, and takes the groups"

@@ -367,18 +367,23 @@ def _tests(record: ComparisonRecord) -> list[str]:
     first = next(row for row in record.systems if row.name == record.test.against)
     if not _has_tests(record):
         return []
-    if not isinstance(first, FinishedRow):
-        return [f"No p: {first.title}, against which the others are tested, has no result."]
     pairs = _pairs(record)
+    lines = []
+    if not isinstance(first, FinishedRow):
+        against = f" against {first.title}" if pairs else ""
+        lines = [f"No p{against}: {first.title}, against which the others are tested, has no result."]
+    if not pairs:
+        return lines
     why: dict[str, dict[str, list[str]]] = {}
     for key in record.metrics:
         for title, tests in pairs:
             if key in tests and (reason := tests[key].reason):
                 why.setdefault(reason, {}).setdefault(PAPER_METRICS[key], []).append(title)
-    lines = [
-        f"p: {record.test.name}, against {first.title}, corrected by {record.test.correction}; "
+    against = f"against {first.title}, " if isinstance(first, FinishedRow) else ""
+    lines.append(
+        f"p: {record.test.name}, {against}corrected by {record.test.correction}; "
         f"{record.unit}s with equal scores are left out by the test."
-    ]
+    )
     if any(row.twin is not None and row.twin != first.name for row in record.finished):
         lines.append("Of a system against its twin without scans: the same test, corrected over the twins.")
     for reason, of_metric in why.items():

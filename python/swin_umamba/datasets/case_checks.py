@@ -36,8 +36,8 @@ def check_cases(
     """Open every image and label, and raise `UserError` that tells which cannot be trained on.
 
     An image that cannot be read, channels and label of different size, spacing or position, a wrong number of
-    channels, NaN or infinite values, labels that ``dataset.json`` does not name, no training label with more than
-    background, a held-out case that is a training case as well.
+    channels, values that cannot be normalised, labels that ``dataset.json`` does not name, no training label with more
+    than background, a held-out case that is a training case as well.
 
     Parameters
     ----------

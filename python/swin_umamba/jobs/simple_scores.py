@@ -25,7 +25,7 @@ from .paper_evaluation import evaluate_as_in_paper
 
 MARK = "method.json"
 """Name of the file beside the predictions that says how they were made."""
-PACKAGES = ("swin-umamba-ext", "numpy", "scipy", "scikit-learn")
+PACKAGES = ("swin-umamba", "numpy", "scipy", "scikit-learn")
 
 
 def score_simple_methods(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
+import zlib
 
 import numpy as np
 import pytest
 import SimpleITK
+from swin_umamba.common.console import heard_errors
 from swin_umamba.common.images.nnunet_readers import SimpleITKIO
 from swin_umamba.common.images.reading import read_stored, read_stored_labels
 from swin_umamba.common.images.stored import ImageFault
@@ -158,6 +162,53 @@ def test_a_metaimage_of_several_files_has_one_for_each_slice(tmp_path, form, n_f
         return
     with pytest.raises(ImageFault, match="names 2 files for 3 slices"):
         read_stored(path)
+
+
+@pytest.mark.parametrize("form", ["s%d.raw", "s%d.raw 1"])
+def test_files_are_counted_from_one_to_the_last_slice(tmp_path, form):
+    for number, values in enumerate(VALUES, 1):
+        (tmp_path / f"s{number}.raw").write_bytes(values.tobytes())
+    path = _metaimage(tmp_path / "a.mhd", f"ElementDataFile = {form}")
+    np.testing.assert_array_equal(read_stored(path).values, VALUES[None])
+    (tmp_path / "s2.raw").unlink()
+    with pytest.raises((ImageFault, RuntimeError)):
+        read_stored(path)
+
+
+@pytest.mark.parametrize("name", ["list_a.raw", "Liste.raw"])
+def test_a_file_may_be_called_a_list(tmp_path, name):
+    (tmp_path / name).write_bytes(VALUES.tobytes())
+    path = _metaimage(tmp_path / "a.mhd", "DistanceUnits = ", f"ElementDataFile = {name}")
+    np.testing.assert_array_equal(read_stored(path).values, VALUES[None])
+
+
+def test_packed_pixels_behind_a_header_of_their_own(tmp_path):
+    packed = zlib.compress(VALUES.tobytes())
+    lines = ["CompressedData = True", f"CompressedDataSize = {len(packed)}", "HeaderSize = 40"]
+    (tmp_path / "a.zraw").write_bytes(bytes(40) + packed)
+    path = _metaimage(tmp_path / "a.mhd", *lines, "ElementDataFile = a.zraw")
+    np.testing.assert_array_equal(read_stored(path).values, VALUES[None])
+
+
+def test_standard_error_is_that_of_before_in_a_process_forked_meanwhile(capfd):
+    with heard_errors() as heard:
+        os.write(2, b"of a library\n")
+        started = threading.Event()
+
+        def fork() -> None:
+            started.set()
+            if (child := os.fork()) == 0:
+                os.write(2, b"of a child\n")
+                os._exit(0)
+            os.waitpid(child, 0)
+
+        thread = threading.Thread(target=fork)
+        thread.start()
+        started.wait()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert heard == ["of a library"]
+    assert capfd.readouterr().err == "of a child\n"
 
 
 @pytest.mark.parametrize("form", ["s%d.raw 0 2", "s%d.raw 0 2 0"])

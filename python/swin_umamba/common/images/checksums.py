@@ -35,7 +35,7 @@ def want_png_checksums(path: Path) -> None:
                 raise ImageFault(_DAMAGED)
 
 
-def want_gzip_checksum(file: gzip.GzipFile, longest: int = 1 << 28) -> None:
+def want_gzip_checksum(file: gzip.GzipFile, longest: float = 1 << 28) -> None:
     """Read what is left of an opened gzip file, behind which its checksum stands.
 
     Parameters

@@ -101,7 +101,7 @@ def _want_followed_nrrd(path: Path) -> None:
         if end and not beside and re.search(r"^encoding: *gz(?:ip)?$", head, re.MULTILINE):
             file.seek(end.end())
             with gzip.GzipFile(fileobj=file) as packed:
-                want_gzip_checksum(packed)
+                want_gzip_checksum(packed, math.inf)
     stated = re.search(r"^(?:space )?units:(.*)$", head, re.MULTILINE)
     others = (
         [unit for unit in re.findall(r'"([^"]*)"', stated[1]) if unit not in ("mm", "millimeter", "")] if stated else []
@@ -127,7 +127,7 @@ def _want_followed(path: Path) -> None:
         if not re.fullmatch(rb"[1-9]", number):
             raise ImageFault(f"its header states {one_line(number.decode('latin-1'), 40)} for NDims")
     stated = {key: value.strip() for key, value in re.findall(rb"^(\w+) *[=:] *(.*)$", head, re.MULTILINE)}
-    if (unit := stated.get(b"DistanceUnits", b"?")) not in (b"mm", b"?"):
+    if (unit := stated.get(b"DistanceUnits", b"?")) not in (b"mm", b"", b"?"):
         raise _other_unit(unit.decode("latin-1"))
     for key, nothing in ((b"Slope", 1), (b"Offset", 0)):
         value = stated.get(b"ElementToIntensityFunction" + key, b"")
@@ -140,22 +140,27 @@ def _want_followed(path: Path) -> None:
     if is_local and int(stated.get(b"HeaderSize", b"0")) > 0:
         raise ImageFault("its header states a HeaderSize, which ITK follows in a file of its own alone; leave it out")
     pixels = path if is_local else path.parent / os.fsdecode(name)
-    if name.upper().startswith(b"LIST") or b"%" in name:
+    if name.startswith(b"LIST") or b"%" in name:
         _want_all_files(stated, name, following)
     elif stated.get(b"CompressedData", b"F")[:1] in b"Tt" and pixels.is_file():
         if is_local and b"CompressedDataSize" not in stated:
             raise ImageFault("its header has no CompressedDataSize, without which ITK unpacks nothing; store it anew")
-        want_zlib_checksum(pixels, len(head) + len(b"ElementDataFile") + len(line) + 1 if is_local else 0)
+        before = (
+            len(head) + len(b"ElementDataFile") + len(line) + 1 if is_local else int(stated.get(b"HeaderSize", b"0"))
+        )
+        want_zlib_checksum(pixels, max(before, 0))
 
 
 def _want_all_files(stated: dict[bytes, bytes], name: bytes, following: bytes) -> None:
     """Refuse fewer files than there are slices: ITK would leave the rest as the memory was."""
     sizes = [int(size) for size in stated.get(b"DimSize", b"").split()]
     words = name.split()
-    if name.upper().startswith(b"LIST"):
+    if name.startswith(b"LIST"):
         axes = int(words[1][:1]) if len(words) > 1 else len(sizes) - 1
         found = sum(bool(line.strip()) for line in following.splitlines())
     else:
+        if len(words) < 3:  # ITK counts from 1, or from what stands there, to the last slice
+            return
         if len(words) != 4 or (step := int(words[3])) < 1:  # ITK dies of it
             raise ImageFault("its ElementDataFile counts files without first, last and step")
         axes, found = len(sizes) - 1, (int(words[2]) - int(words[1])) // step + 1
