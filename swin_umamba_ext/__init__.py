@@ -56,9 +56,13 @@ try:
         selective_scan,
         ss2d,
     )
-except (ImportError, OSError) as _error:
+except (ImportError, OSError, AttributeError) as _error:
     # `python -m swin_umamba_ext` must still be able to say what is wrong.
     _reason = str(_error)
+    if isinstance(_error, AttributeError):
+        if "'_OpNamespace'" not in _reason:
+            raise
+        _reason = f"the compiled library is older than the sources, run `pip install .` in the checkout ({_reason})"
 
     def __getattr__(name: str) -> _NoReturn:
         if name in __all__:

@@ -28,3 +28,22 @@ def test_an_import_loads_no_library_that_only_a_job_needs(code):
 
 def test_a_network_loads_einops_beside_what_the_operators_load():
     assert loaded("import swin_umamba; swin_umamba.SwinUMambaD") - loaded(OPERATORS) == {"swin_umamba", "einops"}
+
+
+def test_a_library_older_than_the_sources_is_named():
+    code = """
+from torch import _ops
+
+found = _ops._OpNamespace.__getattr__
+
+def lacking(self, name):
+    if name == "gated_layer_norm":
+        raise AttributeError(f"'_OpNamespace' '{self.name}' object has no attribute '{name}'")
+    return found(self, name)
+
+_ops._OpNamespace.__getattr__ = lacking
+from swin_umamba_ext import ss2d
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "swin_umamba_ext.ss2d is not available: the compiled library is older than the sources" in done.stderr
