@@ -10,6 +10,7 @@ import pytest
     [
         ("swin_umamba.cli", "swin_umamba.commands.cli", "main"),
         ("swin_umamba.data", "swin_umamba.datasets", "prepare_sample"),
+        ("swin_umamba.data.raw_dataset", "swin_umamba.datasets.raw_dataset", "check_cases"),
         ("swin_umamba.evaluation.label_files", "swin_umamba.common.images.label_files", "LabelImage"),
         ("swin_umamba.models", "swin_umamba.networks.build", "build_model"),
         ("swin_umamba.page.run_page", "swin_umamba.report.run_page", "write_page"),

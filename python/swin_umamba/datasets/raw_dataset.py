@@ -299,3 +299,12 @@ def _read_splits(path: Path, identifiers: frozenset[str], faults: Faults) -> lis
             if not cases:
                 faults.add(f"{path} has a fold without training or validation cases: {part!r} of the fold {number}")
     return [{part: list(cases) for part, cases in vars(split).items()} for split in splits]
+
+
+def __getattr__(name: str) -> Any:
+    """`check_cases` by the module that once held it."""
+    if name != "check_cases":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .case_checks import check_cases
+
+    return check_cases
