@@ -8,7 +8,7 @@ or that of `--new FOLDER`. The same folder for both shows how far two measuremen
 
 Bits
 ----
-Outputs and gradients of every operator for random problems (odd sizes, all optional arguments, all dtypes) and of both
+Outputs and gradients of the scans for random problems (odd sizes, all optional arguments, all dtypes) and of both
 networks (also their first parameters), on every instruction set of the machine, with one thread and with two.
 
 Speed

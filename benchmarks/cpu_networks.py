@@ -13,7 +13,7 @@ speed   each turn is one pass of both sides, in changing order; a ratio is the m
         is as in a prediction.
 memory  peak of torch's tensors in one training step, above what was there before it, each in a new process.
 layout  the new build against itself with contiguous planes in the place of channels-last maps: the weights so, and the
-        input of every convolution.
+        input of every convolution of PyTorch's.
 systems the new build's Swin-UMamba† beside other networks of the new build, itself without scans among them, in one
         precision.
 """
