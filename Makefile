@@ -27,7 +27,7 @@ test: $(STAMP)  ## Run the tests.
 
 coverage: $(STAMP)  ## Run the tests and list the lines of the packages that they leave out; below 95 % is an error.
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run $(BIN)/pytest  # with -m, the checkout would hide the installed operators
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

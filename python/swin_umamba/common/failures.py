@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .console import PlainConsole
-from .errors import RunError, UserError, full_disk, interruption
+from .errors import RunError, UserError, full_disk, interruption, missing_package
 from .text import LONGEST_REASON, one_line
 
 
@@ -47,6 +47,8 @@ def explain_failures(log: Path, console: PlainConsole) -> Iterator[None]:
             details = f" (details in {log})"
         except OSError:  # a full disk, which may be why the run failed
             details = ""
+        if missing_package(error) is not None:
+            raise
         if disk is not None:
             raise RunError(
                 f"the disk is full ({disk.strerror}{f': {disk.filename}' if disk.filename else ''}); make room, and go "
