@@ -109,8 +109,7 @@ void run(const DepthwiseConvSiluBackward& p, ParallelFor parallel) {
   for_each_range(parallel, rows, [&](int64_t begin, int64_t end) {
     InScratch<Taps<V>> taps(p);
     taps->set(p);
-    for (int64_t row = begin; row < end; ++row)
-      grad_x_row<TYPE>(p, *taps.operator->(), arrays.grad_conv, row);
+    for (int64_t row = begin; row < end; ++row) grad_x_row<TYPE>(p, *taps, arrays.grad_conv, row);
   });
 }
 

@@ -33,7 +33,7 @@ void depthwise_conv_silu_forward(const DepthwiseConvSiluForward& p, ParallelFor 
     for_each_range(parallel, p.rows(), [&](int64_t begin, int64_t end) {
       InScratch<Taps<VectorOf<kType>>> taps(p);
       taps->set(p);
-      for (int64_t row = begin; row < end; ++row) convolve_row<kType>(p, *taps.operator->(), row);
+      for (int64_t row = begin; row < end; ++row) convolve_row<kType>(p, *taps, row);
     });
   });
 }

@@ -64,6 +64,7 @@ class InScratch {
   explicit InScratch(const Arguments&... arguments)
       : scratch_(bytes(arguments...)), value_(scratch_, arguments...) {}
   T* operator->() { return &value_; }
+  T& operator*() { return value_; }
 
  private:
   template <class... Arguments>
