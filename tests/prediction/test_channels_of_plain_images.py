@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
+from swin_umamba.prediction import load_predictor, predict_arrays, read_model
 
 from .conftest import random_image
 
@@ -17,8 +19,6 @@ RGB = {"channel_names": {"0": "R", "1": "G", "2": "B"}, "labels": {"background":
 @pytest.fixture
 def checkpoints(make_checkpoint):
     """Models of grey, of red, green and blue, and of three other channels."""
-    import torch
-
     paths = {"grey": make_checkpoint("grey.pth")}
     for name in ("rgb", "other"):
         paths[name] = make_checkpoint(f"{name}.pth", n_channels=3)
@@ -66,8 +66,6 @@ def test_channels_are_those_of_the_training(checkpoints, predict, tmp_path, kind
 
 
 def test_colours_that_were_divided_before_are_refused(checkpoints, predict, tmp_path):
-    import torch
-
     checkpoint = torch.load(checkpoints["rgb"], weights_only=False)
     checkpoint["init_args"]["dataset_json"]["channel_names"] = dict.fromkeys("012", "rgb_to_0_1")
     torch.save(checkpoint, checkpoints["rgb"])
@@ -79,3 +77,6 @@ def test_colours_that_were_divided_before_are_refused(checkpoints, predict, tmp_
     failed = json.loads(out)["failed"]
     assert (code, list(failed)) == (1, ["divided"])
     assert "where 'rgb_to_0_1' wants 0 to 255 (divided.tif); store them so" in failed["divided"]
+    predictor = load_predictor(read_model(checkpoints["rgb"]), torch.device("cpu"))
+    with pytest.raises(ValueError, match=r"image 0 holds values from .* where 'rgb_to_0_1' wants 0 to 255"):
+        predict_arrays(predictor, [np.moveaxis(COLOUR, -1, 0) / 255])

@@ -18,7 +18,7 @@ from ..common.errors import Faults, UserError, last_line
 from ..common.images.formats import JPEG_ENDINGS, LOSSY
 from ..common.images.geometry import position_distance
 from ..common.images.reading import read_stored
-from ..common.images.stored import COLOURS, ImageFault, StoredImage, as_labels, unusable_values
+from ..common.images.stored import ImageFault, StoredImage, as_labels, unusable_values
 from ..common.typed_json import shown
 from .digests import CaseDigest
 from .raw_dataset import MAKER, Case, RawDataset
@@ -157,8 +157,11 @@ def _check_case(
     if len(images) == len(case.images):
         with faults.caught():
             _check_grids(case, list(images.values()), label, len(names))
-    for path, image in images.items():
-        if unusable := unusable_values(image.values, as_colours=COLOURS in names):
+    for number, path in enumerate(case.images):
+        if path not in images:
+            continue
+        channels = images[path].values
+        if unusable := unusable_values(channels, names[number : number + len(channels)]):
             faults.add(f"image {path} holds {unusable}")
     if label is not None:
         with faults.caught():

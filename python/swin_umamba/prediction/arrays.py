@@ -48,7 +48,7 @@ def predict_array(
         The network's output is not finite, as of weights that are not, or beyond the range of float16 on a GPU.
     """
     image = np.array(image, dtype=np.float32)
-    if unusable := unusable_values(image):
+    if unusable := unusable_values(image, list(predictor.channel_names.values())):
         raise ValueError(f"the image holds {unusable}")
     (output,) = predictor.predict([prepare(predictor, image, properties)], with_logits=with_probabilities)
     return restore(predictor, output, with_probabilities=with_probabilities)
@@ -83,7 +83,7 @@ def predict_arrays(predictor: SlidingWindowPredictor, images: Iterable[np.ndarra
             raise ValueError(
                 f"image {number} has the shape {np.shape(array)}; ({predictor.n_channels}, height, width) is wanted"
             )
-        if unusable := unusable_values(array):
+        if unusable := unusable_values(array, list(predictor.channel_names.values())):
             raise ValueError(f"image {number} holds {unusable}")
     parts = (
         prepare(predictor, array[:, None], {"spacing": (999, 1, 1)}, part=(number, len(arrays)))

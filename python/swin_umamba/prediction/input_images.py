@@ -122,8 +122,10 @@ def read_image(
     if len(array) != n_channels:
         files = f" in {len(case.files)} files" if len(case.files) > 1 else ""
         raise CaseError(f"it has {len(array)} channels{files}, the model was trained on {n_channels}")
-    for path, channels in zip(case.files, arrays, strict=True):
-        if unusable := unusable_values(channels, as_colours=COLOURS in channel_names):
+    if len(arrays) == 1:
+        arrays = [array]
+    for number, (path, channels) in enumerate(zip(case.files, arrays, strict=True)):
+        if unusable := unusable_values(channels, channel_names[number : number + len(channels)]):
             what, _, advice = unusable.rpartition("; ")
             raise CaseError(f"it holds {what} ({path.name}); {advice}")
     plain_model = trained_with.__name__ == NaturalImage2DIO.__name__

@@ -389,8 +389,16 @@ def test_libpng_is_not_heard(tmp_path, capfd):
 )
 def test_colours_that_are_divided_by_255(values, is_usable):
     """Of those in [0, 1] it would make black, without a word."""
-    found = unusable_values(np.array(values)[None, None, None], as_colours=True)
+    found = unusable_values(np.array(values)[None, None, None], ["rgb_to_0_1"])
     assert (found is None) == is_usable
     assert found is None or re.search(
         r"values from \S+ to \S+, where 'rgb_to_0_1' wants 0 to 255; store them so", found
     )
+
+
+def test_each_channel_is_what_its_name_says():
+    colour, ct = np.array([[0.0, 0.5, 255.0]]), np.array([[-1000.0, 0.0, 3000.0]])
+    values = np.stack([colour, ct])
+    assert unusable_values(values, ["RGB_to_0_1", "CT"]) is None
+    assert "values from -1000 to 3000" in unusable_values(values, ["CT", "rgb_to_0_1"])
+    assert unusable_values(values, ["rgb_to_0_1"]) is None  # of other channels

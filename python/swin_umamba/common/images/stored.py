@@ -122,17 +122,29 @@ COLOURS = "rgb_to_0_1"
 """What a channel is named whose values nnU-Net divides by 255."""
 
 
-def unusable_values(values: np.ndarray, *, as_colours: bool = False) -> str | None:
-    """Tell which values of an image, of any real type, leave nothing of it after normalisation; ``None`` without such.
+def unusable_values(values: np.ndarray, names: Sequence[str] = ()) -> str | None:
+    """Tell which values of an image leave nothing of a channel after normalisation; ``None`` without such.
 
-    One value, as of an image without any content, is usable. ``as_colours`` says that the channels are `COLOURS`.
+    One value, as of an image without any content, is usable.
+
+    Parameters
+    ----------
+    values
+        (C, ...), of any real type.
+    names
+        Of the channels, where they are known.
     """
+    named = names if len(names) == len(values) else [""] * len(values)
+    return next(filter(None, map(_unusable_channel, values, named)), None)
+
+
+def _unusable_channel(values: np.ndarray, name: str) -> str | None:
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         return "NaN or infinite values; replace them"
-    if (extreme := max(low, high, key=abs)) and abs(extreme) > _LARGEST_SQUARED:
+    if abs(extreme := max(low, high, key=abs)) > _LARGEST_SQUARED:
         return f"the value {extreme:.4g}, as where nothing was measured, and normalisation loses all others; replace it"
-    if as_colours:
+    if name.lower() == COLOURS:
         # Those that are in [0, 1] already, nnU-Net would divide as well.
         divided = high <= 1 and bool((values % 1).any())
         if divided or low < 0 or high > 255:
