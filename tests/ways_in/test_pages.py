@@ -65,6 +65,14 @@ def make_scans(folder: Path) -> None:
         nibabel.save(mask, folder / "masks" / f"p{number}_seg.nii.gz")
 
 
+def make_predictions(folder: Path) -> None:
+    """Label images of two labels, and one without any."""
+    (folder / "predictions").mkdir()
+    for name, highest in (("a", 2), ("b", 0)):
+        labels = np.minimum(np.arange(48, dtype=np.uint8).reshape(6, 8) // 16, highest)
+        Image.fromarray(labels).save(folder / "predictions" / f"{name}.png")
+
+
 def make_raw_discs(folder: Path) -> None:
     """The data set that the page of folders makes."""
     make_pictures(folder)
@@ -107,6 +115,7 @@ MAKE: dict[str, Callable[[Path], object]] = {
     "monai.md": lambda folder: None,
     "nnunet-data.md": make_tasks,
     "slurm.md": make_raw_discs,
+    "viewers.md": make_predictions,
 }
 NEEDS = {"dicom.md": "highdicom"}
 
@@ -161,7 +170,7 @@ def test_a_connection_is_refused_and_seen(tmp_path):
 
 
 def _by_time(page: Path) -> object:
-    return pytest.param(page, id=page.name, marks=() if page.name == "monai.md" else pytest.mark.slow)
+    return pytest.param(page, id=page.name, marks=() if page.name in ("monai.md", "viewers.md") else pytest.mark.slow)
 
 
 @pytest.mark.parametrize("page", [_by_time(page) for page in PAGES if page.name in MAKE])
@@ -175,6 +184,14 @@ def test_commands_run(page, tmp_path):
         if shown.startswith("pip install"):
             continue
         assert any(shown in output for output in outputs), f"{page.name} shows {shown}"
+
+
+def test_label_images_are_made_visible(tmp_path):
+    make_predictions(tmp_path)
+    (said,) = run_blocks(FOLDER / "viewers.md", tmp_path)
+    assert said == "a.png has the labels [0, 1, 2]\nb.png has the labels [0]\n"
+    assert np.unique(np.array(Image.open(tmp_path / "visible" / "a.png"))).tolist() == [0, 127, 255]
+    assert not np.array(Image.open(tmp_path / "visible" / "b.png")).any()
 
 
 def test_every_page_with_commands_is_run_and_listed():
