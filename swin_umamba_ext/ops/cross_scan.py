@@ -23,7 +23,7 @@ def cross_scan(x: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor of shape (B, 4, C, H*W), dtype of ``x``
+    Tensor of shape (B, 4, C, H*W), dtype of x
         Directions: row-major, column-major, reversed row-major, reversed column-major.
 
     Raises
@@ -55,7 +55,8 @@ def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
 
     Returns
     -------
-    Tensor of shape (B, C, height, width), dtype of ``y``
+    Tensor of shape (B, C, height, width), dtype of y
+        The sum of the four sequences, pixel by pixel.
 
     Raises
     ------

@@ -32,7 +32,8 @@ def depthwise_conv_silu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor of shape (B, H, W, D), dtype of ``x``
+    Tensor of shape (B, H, W, D), dtype of x
+        In the shape of ``x``.
 
     Raises
     ------

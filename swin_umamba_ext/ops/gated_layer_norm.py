@@ -28,12 +28,14 @@ def gated_layer_norm(y: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: fl
         float32, bfloat16 or float16. A slice of the last dimension of a contiguous tensor is as fast as a contiguous
         one.
     weight, bias : Tensor of shape (D,)
+        Scale and shift of the normalised numbers.
     eps : float
         Added to the variance.
 
     Returns
     -------
-    Tensor of shape (..., D), dtype of ``z``
+    Tensor of shape (..., D), dtype of z
+        In the shape of ``z``.
 
     Raises
     ------

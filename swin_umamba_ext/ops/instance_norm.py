@@ -38,8 +38,9 @@ def instance_norm(
     x : Tensor of shape (B, C, H, W)
         float32, bfloat16 or float16; float64 if all arguments are. Contiguous or channels last; others are copied.
     weight, bias : Tensor of shape (C,), optional
+        Scale and shift of each channel; 1 and 0 if left out.
     residual : Tensor of shape (B, C, H, W), optional
-        Fastest in the dtype and memory format of ``x``.
+        Added before the activation. Fastest in the dtype and memory format of ``x``.
     eps : float
         Added to the variance; above 0.
     negative_slope : float
@@ -47,7 +48,7 @@ def instance_norm(
 
     Returns
     -------
-    Tensor of shape (B, C, H, W), dtype of ``x``
+    Tensor of shape (B, C, H, W), dtype of x
         In the memory format of ``x``, if that is contiguous or channels last.
 
     Raises

@@ -49,11 +49,13 @@ def selective_scan(
     Parameters
     ----------
     u, delta : Tensor of shape (B, D, L)
-        float32, bfloat16 or float16; float64 if all arguments are.
+        The sequence and its step sizes. float32, bfloat16 or float16; float64 if all arguments are.
     A : Tensor of shape (D, N)
+        Rates of the N states of each channel; negative ones decay.
     B, C : Tensor of shape (D, N), (B, N, L) or (B, G, N, L)
         Constant, shared by all channels, or shared within each of G groups of channels.
     D, delta_bias : Tensor of shape (D,), optional
+        Weight of the direct path, and what is added to ``delta``.
     z : Tensor of shape (B, D, L), optional
         Gate.
     delta_softplus : bool
@@ -63,7 +65,8 @@ def selective_scan(
 
     Returns
     -------
-    out : Tensor of shape (B, D, L), dtype of ``u``
+    out : Tensor of shape (B, D, L), dtype of u
+        The result for each step.
     last_state : Tensor of shape (B, D, N), float32 (float64 for float64)
         Only if ``return_last_state``.
 

@@ -42,13 +42,18 @@ def ss2d(
     x_proj_weight : Tensor of shape (4, R+2N, D)
         Rows: R for dt, N for B, N for C. Directions as in `cross_scan`.
     dt_projs_weight : Tensor of shape (4, D, R)
+        From the R numbers of a pixel to the step size of each channel, by direction.
     dt_projs_bias : Tensor of shape (4, D)
+        Added to these, before softplus.
     A_logs : Tensor of shape (4*D, N)
+        Logarithms of the rates of decay, N states for each channel of each direction.
     Ds : Tensor of shape (4*D,)
+        Weights of the direct path, added as ``Ds * x``.
 
     Returns
     -------
     Tensor of shape (B, H, W, D), float32 (float64 for float64)
+        The sum over the four directions.
 
     Raises
     ------
