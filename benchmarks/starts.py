@@ -10,6 +10,7 @@ beside this Python.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,8 @@ HELPS = {
     "swin-umamba --help": [SCRIPT, "--help"],
     **{f"swin-umamba {name} --help": [SCRIPT, name, "--help"] for name in COMMANDS},
 }
+# An installation has its bytecode.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 IMPORTS = {
     OPERATORS: [sys.executable, "-c", "import swin_umamba_ext"],
     "swin_umamba.SwinUMambaD": [sys.executable, "-c", "import swin_umamba; swin_umamba.SwinUMambaD"],
@@ -40,7 +43,7 @@ def medians(starts: Mapping[str, Sequence[str]], repeats: int) -> dict[str, floa
     for turn in range(repeats + 1):
         for name, words in starts.items():
             began = time.perf_counter()
-            subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
             if turn:
                 seconds[name].append(time.perf_counter() - began)
     return {name: statistics.median(times) for name, times in seconds.items()}

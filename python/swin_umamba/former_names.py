@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import warnings
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -38,6 +37,8 @@ class FormerNames:
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
+        import warnings  # late: no help needs it
+
         warnings.warn(f"{spec.name} is now {spec.origin}; import it by that name", DeprecationWarning, stacklevel=2)
         module = importlib.import_module(str(spec.origin))
         spec.loader_state = module.__spec__

@@ -12,7 +12,8 @@ import time
 import pytest
 from swin_umamba.common.errors import OutOfTime
 from swin_umamba.common.exit_codes import execute
-from swin_umamba.common.time_limit import Duration, end_in_time
+from swin_umamba.common.setting_kinds import Duration
+from swin_umamba.common.time_limit import end_in_time
 from swin_umamba.trainers.observer import EpochsInTime
 
 

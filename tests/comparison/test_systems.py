@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from swin_umamba.common.errors import UserError
-from swin_umamba.comparison.systems import SHARED, all_models, choose_systems, shared_settings
+from swin_umamba.comparison.shared_settings import SHARED, shared_settings
+from swin_umamba.comparison.systems import all_models, choose_systems
 from swin_umamba.paper.systems import SYSTEMS
 
 MR = "nnUNet_raw/Dataset702_AbdomenMR"

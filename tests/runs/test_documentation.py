@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from swin_umamba.commands.setting_options import add_settings
-from swin_umamba.common.settings import declarations
 from swin_umamba.paper import data_sets
 from swin_umamba.paper.protocol import find_protocol
 from swin_umamba.pretraining.settings import PretrainingSettings
@@ -25,7 +24,7 @@ def test_the_page_has_a_row_for_each_setting(page, settings, examples):
     parser = argparse.ArgumentParser()
     add_settings(parser, settings, **examples)
     rows = []
-    for name in declarations(settings):
+    for name in settings.declared:
         actions = [action for action in parser._actions if action.dest == name]
         options = [option for action in actions for option in action.option_strings] or [actions[0].metavar]
         what, default = settings.describe(name, **examples)

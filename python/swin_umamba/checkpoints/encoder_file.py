@@ -6,14 +6,9 @@ import os
 from pathlib import Path
 
 from ..common.errors import UserError
+from ..paper.encoder import FILE_OF_AUTHORS, RELEASED_FILE, USUAL_PLACE
 
-RELEASED_FILE = "vssmtiny_dp01_ckpt_epoch_292.pth"
-"""VMamba-Tiny in the first release of the VMamba project."""
-FILE_OF_AUTHORS = "vmamba_tiny_e292.pth"
-"""The name by which the authors' current code looks for it."""
 ENVIRONMENT_VARIABLE = "SWIN_UMAMBA_PRETRAINED"
-USUAL_PLACE = Path("data", "pretrained", "vmamba")
-"""Folder relative to the working directory, where the authors' code looks too."""
 
 
 def check_pretrained_file(path: str | os.PathLike[str], named_by: str) -> Path:
@@ -55,8 +50,8 @@ def find_pretrained_file(instead: str, former: str | None = None) -> Path:
             return absolute_path(named)
         return check_pretrained_file(named, ENVIRONMENT_VARIABLE)
     for name in (RELEASED_FILE, FILE_OF_AUTHORS):
-        if (USUAL_PLACE / name).is_file():
-            return absolute_path(USUAL_PLACE / name)
+        if (place := Path(USUAL_PLACE, name)).is_file():
+            return absolute_path(place)
     if former is not None:
         return Path(former)
     raise UserError(

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ..common.text import one_line, short_name
+from ..paper.encoder import RELEASED_FILE
 from . import CheckpointError
 from .architectures import SWIN_UMAMBA, SWIN_UMAMBA_D, UNKNOWN, VMAMBA, Architecture, encoder_title, recognize
 from .checkpoint_file import read_checkpoint
-from .encoder_file import RELEASED_FILE
 from .input_channels import INPUT_CHANNELS, InputChannels
 from .matching import ENCODER, Match, match_same_network, match_vmamba
 from .report import LoadReport

@@ -38,9 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     parser = OneLineParser(prog="swin-umamba", description="Swin-UMamba for medical image segmentation.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    parsers = {name: commands.add_parser(name, help=does, description=does) for name, does in COMMANDS.items()}
-    # No option before the command takes a value, so the first other word is its name.
+    # No option before the command takes a value, so the first other word is its name, and no other needs a parser.
     named = next((word for word in words if not word.startswith("-")), None)
+    names = [named] if named in COMMANDS else COMMANDS
+    parsers = {name: commands.add_parser(name, help=COMMANDS[name], description=COMMANDS[name]) for name in names}
     if named in COMMANDS:
         command_module(named).add_arguments(parsers[named])
     args, unknown = parser.parse_known_args(words)

@@ -6,7 +6,7 @@ import argparse
 
 from ..common.device import DEVICE_HELP
 from ..common.setting_kinds import Integer, Number
-from ..comparison.systems import SHARED
+from ..comparison.shared_settings import SHARED
 from ..evaluation.measure_names import MEASURES_HELP
 from ..paper.systems import SYSTEMS
 from ..runs.settings import SAMPLE_SETTINGS, Settings

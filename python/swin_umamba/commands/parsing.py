@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from ..common.setting_kinds import Duration
+
 TYPE_CHECKING = False  # typing has one too, but no help waits for that
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +36,6 @@ def one_of(kind: Text) -> Callable[[str], Any]:
 
 def add_time_limit(parser: argparse.ArgumentParser, how: str) -> None:
     """Declare ``--time-limit``; ``how`` goes on with what has been stopped."""
-    from ..common.time_limit import Duration
-
     parser.add_argument(
         "--time-limit",
         type=one_of(Duration()),

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Collection, Mapping
 
 from ..common.setting_kinds import Choice, Flag, Integer, Several
-from ..common.settings import CheckedSettings, declarations, no_option_of, option_of
+from ..common.settings import CheckedSettings, no_option_of, option_of
 from .parsing import one_of
 
 TYPE_CHECKING = False  # typing has one too, but no help waits for that
@@ -36,7 +36,7 @@ def add_settings(
     **examples
         Whose values the help names beside the defaults; see `Setting`.
     """
-    for name, declared in declarations(settings).items():
+    for name, declared in settings.declared.items():
         if names is not None and name not in names:
             continue
         kind, option = declared.kind, option_of(name)
@@ -70,5 +70,5 @@ def add_settings(
 
 def said_settings(args: argparse.Namespace, settings: type[CheckedSettings]) -> dict[str, Any]:
     """The settings that the user has given a value."""
-    said = {name: getattr(args, name) for name in declarations(settings) if hasattr(args, name)}
+    said = {name: getattr(args, name) for name in settings.declared if hasattr(args, name)}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from ..common.device import DEVICE_HELP
 from ..common.exit_codes import execute
 from ..common.setting_kinds import Integer
-from ..common.settings import declarations
 from ..runs.settings import SAMPLE_SETTINGS, Settings
 from .one_line_parser import OneLineParser, summary_of
 from .parsing import add_time_limit, one_of, path
@@ -112,7 +111,7 @@ class _Folds(str):
 def _fold_or_folds(text: str) -> int | str:
     if re.fullmatch(r"\d+[-,][\d,-]*", text):
         return _Folds(text)
-    fold: int | str = one_of(declarations(Settings)["fold"].kind)(text)
+    fold: int | str = one_of(Settings.declared["fold"].kind)(text)
     return fold
 
 

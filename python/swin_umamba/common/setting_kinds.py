@@ -5,6 +5,8 @@ Every refusal is a `ValueError` that begins after the setting's name: ``must be 
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 
 TYPE_CHECKING = False  # typing has one too, but no help waits for that
@@ -121,6 +123,22 @@ class Several(Text):
         if not isinstance(value, (list, tuple)) or len(value) != self.count:
             raise ValueError(f"must be {self.count} values, got {value!r}")
         return tuple(self.item.check(part) for part in value)
+
+
+class Duration(Text):
+    """``H:MM:SS`` or ``D-HH:MM:SS``, as Slurm writes it, in seconds."""
+
+    def parse(self, text: str) -> float:
+        match = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", text)
+        if match is None:
+            raise ValueError(f"must be H:MM:SS or D-HH:MM:SS, got {text!r}")
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return self.check(float(((24 * days + hours) * 60 + minutes) * 60 + seconds))
+
+    def check(self, value: float) -> float:
+        if not (isinstance(value, float) and math.isfinite(value) and value > 0):
+            raise ValueError(f"must be longer than 0:00:00, got {value!r}")
+        return value
 
 
 def spell(value: Any, between: str = " ") -> str:

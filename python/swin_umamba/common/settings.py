@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, TypeVar
 
 from .errors import UserError, last_line
+from .light_dataclass import dataclass
 from .setting_kinds import Text, spell
 from .text import one_line
 
-_KEY = "setting"
+TYPE_CHECKING = False  # typing has one too, but no help waits for that
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any, ClassVar, TypeVar
 
-S = TypeVar("S", bound="CheckedSettings")
+    S = TypeVar("S", bound="CheckedSettings")
+
+REQUIRED = object()
+"""The default of a setting that must be said."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Setting:
     """What a field of `CheckedSettings` declares of itself.
 
@@ -29,6 +33,8 @@ class Setting:
         What it may be.
     help : str
         What it is: for the help of its option, and for the documentation.
+    value : object
+        The default, or `REQUIRED`.
     default : str
         What is taken where nobody says it; empty if ``help`` says that, or it must be said.
     unsaid : str or None
@@ -49,6 +55,7 @@ class Setting:
 
     kind: Text
     help: str
+    value: Any = REQUIRED
     default: str = "{default}"
     unsaid: str | None = None
     title: str | None = None
@@ -59,22 +66,32 @@ class Setting:
     is_shown: bool = False
 
 
-def setting(kind: Text, help: str, value: Any = dataclasses.MISSING, **declared: Any) -> Any:
+def setting(kind: Text, help: str, value: Any = REQUIRED, **declared: Any) -> Any:
     """A field of `CheckedSettings` with the default ``value``; see `Setting` for the rest."""
-    return dataclasses.field(default=value, metadata={_KEY: Setting(kind, help, **declared)})
+    return Setting(kind, help, value, **declared)
 
 
-@dataclasses.dataclass(frozen=True)
 class CheckedSettings:
     """Base of dataclasses whose fields are all made by `setting`; a wrong value is a `ValueError` that names it."""
 
+    if TYPE_CHECKING:  # who asks for the types of the fields has no ClassVar
+        declared: ClassVar[dict[str, Setting]]
+
+    def __init_subclass__(cls) -> None:
+        cls.declared = {name: value for name, value in vars(cls).items() if isinstance(value, Setting)}
+        for name, declared in cls.declared.items():
+            if declared.value is REQUIRED:
+                delattr(cls, name)
+            else:
+                setattr(cls, name, declared.value)
+
     def __post_init__(self) -> None:
-        for name, declared in declarations(type(self)).items():
+        for name, declared in self.declared.items():
             value = getattr(self, name)
             if value is None and declared.unsaid is not None:
                 continue
             try:
-                object.__setattr__(self, name, declared.kind.check(value))
+                vars(self)[name] = declared.kind.check(value)
             except ValueError as error:
                 raise ValueError(f"{name} {error}") from None
 
@@ -88,12 +105,11 @@ class CheckedSettings:
         """Make of what a JSON file holds; raise `ValueError`, of one line, where that is wrong."""
         if not isinstance(values, dict):
             raise ValueError(f"it must hold one JSON object, got {type(values).__name__}")
-        declared = declarations(cls)
-        for name in declared:
-            if name not in values and not declared[name].is_later:
+        for name, declared in cls.declared.items():
+            if name not in values and not declared.is_later:
                 raise ValueError(f"it has no {name!r}")
         for name in values:
-            if name not in declared:
+            if name not in cls.declared:
                 raise ValueError(f"there is no setting {name!r}")
         return cls(**values)
 
@@ -121,7 +137,7 @@ class CheckedSettings:
             f"{self.title(name)}: {self.in_words(name, value)} now, "
             f"{one_line(self.in_words(name, former), 100)} in the former run"
             for name, value in said.items()
-            if value != (former := getattr(self, name)) and not declarations(type(self))[name].is_shown
+            if value != (former := getattr(self, name)) and not self.declared[name].is_shown
         ]
         if changed:
             raise UserError(f"the settings differ ({'; '.join(changed)}); {advice}")
@@ -129,26 +145,21 @@ class CheckedSettings:
     @classmethod
     def title(cls, name: str) -> str:
         """A setting's name in words."""
-        return declarations(cls)[name].title or name.replace("_", " ")
+        return cls.declared[name].title or name.replace("_", " ")
 
     @classmethod
     def in_words(cls, name: str, value: Any, between: str = " ") -> str:
         """A setting's value in words, see `spell`."""
-        return spell(value, between) if value is not None else declarations(cls)[name].unsaid or "none"
+        return spell(value, between) if value is not None else cls.declared[name].unsaid or "none"
 
     @classmethod
     def describe(cls, name: str, **examples: CheckedSettings) -> tuple[str, str]:
         """What a setting is, and what is taken where nobody says it; see `Setting`."""
-        declared = declarations(cls)[name]
+        declared = cls.declared[name]
         values = {key: getattr(example, name) for key, example in examples.items()}
-        values["default"] = next(field.default for field in dataclasses.fields(cls) if field.name == name)
+        values["default"] = declared.value
         words = {key: cls.in_words(name, value) for key, value in values.items()}
         return declared.help.format(**words), declared.default.format(**words)
-
-
-def declarations(cls: type[CheckedSettings]) -> dict[str, Setting]:
-    """What the fields declare, by name."""
-    return {field.name: field.metadata[_KEY] for field in dataclasses.fields(cls)}
 
 
 def option_of(name: str) -> str:

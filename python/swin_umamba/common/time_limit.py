@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 import signal
 import threading
 import time
@@ -14,28 +13,9 @@ from functools import cache
 from types import FrameType
 
 from .errors import OutOfTime, is_ending
-from .setting_kinds import Text
-
-_FORM = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
 
 # A signal that a scheduler sends some time before the end, as Slurm's --signal=USR1@600; Windows has none.
 _WARNING = getattr(signal, "SIGUSR1", None)
-
-
-class Duration(Text):
-    """``H:MM:SS`` or ``D-HH:MM:SS``, as Slurm writes it, in seconds."""
-
-    def parse(self, text: str) -> float:
-        match = _FORM.fullmatch(text)
-        if match is None:
-            raise ValueError(f"must be H:MM:SS or D-HH:MM:SS, got {text!r}")
-        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return self.check(float(((24 * days + hours) * 60 + minutes) * 60 + seconds))
-
-    def check(self, value: float) -> float:
-        if not (isinstance(value, float) and math.isfinite(value) and value > 0):
-            raise ValueError(f"must be longer than 0:00:00, got {value!r}")
-        return value
 
 
 class TimeLimit:

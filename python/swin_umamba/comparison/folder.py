@@ -13,7 +13,8 @@ from ..common.text import one_line
 from ..common.typed_json import load_json
 from ..runs.folder import ResultsFolder, RunFolder
 from ..runs.settings import Settings
-from .systems import SHARED, ComparedSystem, shared_settings
+from .shared_settings import SHARED, shared_settings
+from .systems import ComparedSystem
 
 
 class ComparisonFolder(ResultsFolder):

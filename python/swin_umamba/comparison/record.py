@@ -18,7 +18,8 @@ from ..runs.settings import Settings
 from .paired_test import PairedTest, compare_pairs, needed_cases
 from .repeats import Repeats, repeated
 from .results import OWN_SCORES, Result, Score, SimpleResult, choose_scores, common_scores
-from .systems import ComparedSystem, shared_settings
+from .shared_settings import shared_settings
+from .systems import ComparedSystem
 
 FEW_CASES = 10
 

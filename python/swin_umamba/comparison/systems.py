@@ -10,23 +10,6 @@ from ..common.errors import UserError
 from ..paper.systems import SYSTEMS
 from ..runs.settings import PRETRAINABLE, Settings, choose_settings, default_settings
 
-SHARED = (
-    "dataset",
-    "sample",
-    "input_channels",
-    "freeze_epochs",
-    "epochs",
-    "iterations",
-    "batch_size",
-    "patch_size",
-    "fold",
-    "group_by",
-    "amp",
-    "seed",
-    "nsd_tolerance",
-)
-"""The fields of `Settings` that all systems of a comparison have in common: data, budget, seed and metric."""
-
 
 @dataclass(frozen=True)
 class ComparedSystem:
@@ -60,7 +43,7 @@ def choose_systems(
     Parameters
     ----------
     said
-        Fields in `SHARED` that the user gave a value.
+        Fields in `swin_umamba.comparison.shared_settings.SHARED` that the user gave a value.
     dataset
         Folder of the raw data set; ``None`` for the sample.
     models
@@ -129,9 +112,3 @@ def check_models(models: Sequence[str]) -> None:
             raise UserError(f"--models: there is no model {model!r}; there are {', '.join(SYSTEMS)}")
         if models.count(model) > 1:
             raise UserError(f"--models names {model} twice")
-
-
-def shared_settings(settings: Settings) -> dict[str, Any]:
-    """What a comparison stores of the settings of its systems."""
-    values = settings.as_json()
-    return {name: values[name] for name in SHARED}

@@ -17,7 +17,8 @@ from ..common.summary import note
 from ..common.time_limit import end_in_time
 from ..comparison.folder import ComparisonFolder
 from ..comparison.repeats import Repeats, list_runs, parse_folds
-from ..comparison.systems import ComparedSystem, all_models, check_models, choose_systems, shared_settings
+from ..comparison.shared_settings import shared_settings
+from ..comparison.systems import ComparedSystem, all_models, check_models, choose_systems
 from ..datasets import RawDataset, open_raw_dataset, prepare_sample
 from ..datasets.find_dataset import find_dataset
 from ..datasets.group_folds import absolute_table
@@ -38,8 +39,8 @@ TABLE_WIDTH = 140
 class ComparisonRequest:
     """What the user asks of ``swin-umamba compare``, whose help says what each field is.
 
-    ``said`` has the fields in `swin_umamba.comparison.systems.SHARED` that the user gave a value; paths are as the user
-    wrote them.
+    ``said`` has the fields in `swin_umamba.comparison.shared_settings.SHARED` that the user gave a value; paths are as
+    the user wrote them.
     """
 
     said: Mapping[str, Any] = field(default_factory=dict)

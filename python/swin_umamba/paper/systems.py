@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from ..common.light_dataclass import dataclass, replace
 
 PAPER_PATCH_SIZE = (320, 320)
 

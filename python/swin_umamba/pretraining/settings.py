@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from ..common.errors import UserError
+from ..common.light_dataclass import dataclass, replace
 from ..common.setting_kinds import Choice, Flag, Integer, Number, Several, Text
 from ..common.settings import CheckedSettings, setting
+
+TYPE_CHECKING = False  # typing has one too, but no help waits for that
+if TYPE_CHECKING:
+    from typing import Any
 
 REFERENCE_BATCH_SIZE = 1024
 
@@ -16,7 +19,7 @@ AUGMENTATIONS = ("strong", "light", "none")
 """What `swin_umamba.pretraining.augmentation.training_transform` can do; kept here, where nothing imports torch."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class PretrainingSettings(CheckedSettings):
     """What decides the result of a run; stored with it, so that it can be resumed.
 
@@ -81,7 +84,7 @@ class PretrainingSettings(CheckedSettings):
         """The same with the values that follow from others filled in."""
         warmup = self.epochs / 15 if self.warmup_epochs is None else self.warmup_epochs
         rate = 1e-3 * self.batch_size / REFERENCE_BATCH_SIZE if self.learning_rate is None else self.learning_rate
-        return dataclasses.replace(self, warmup_epochs=warmup, learning_rate=rate)
+        return replace(self, warmup_epochs=warmup, learning_rate=rate)
 
 
 def choose_settings(said: Mapping[str, Any], stored: PretrainingSettings | None) -> PretrainingSettings:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-from ..checkpoints.encoder_file import RELEASED_FILE, USUAL_PLACE
 from ..common.errors import UserError
+from ..common.light_dataclass import dataclass, replace
 from ..common.setting_kinds import Choice, Flag, Integer, IntegerOr, Number, Several, Text
 from ..common.settings import CheckedSettings, option_of, setting
 from ..evaluation.measure_names import MEASURES_HELP, Measures, parse_measures
-from ..paper.protocol import find_protocol
+from ..paper.encoder import RELEASED_FILE, USUAL_PLACE
 from ..paper.systems import SYSTEMS
+
+TYPE_CHECKING = False  # typing has one too, but no help waits for that
+if TYPE_CHECKING:
+    from typing import Any
 
 # Names on the command line and the classes of `swin_umamba.trainers.registry`; kept apart from the
 # classes because importing those takes seconds, which `--help` should not.
@@ -29,7 +30,7 @@ OF_PRETRAINED = ("input_channels", "freeze_epochs")
 """The fields of `Settings` that say what becomes of pretrained weights."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Settings(CheckedSettings):
     """What decides the result of a run; stored with it, so that it can be resumed."""
 
@@ -51,7 +52,7 @@ class Settings(CheckedSettings):
         "network",
         None,
         default="for the paper's data sets the file that the environment variable SWIN_UMAMBA_PRETRAINED names, or "
-        f"else {USUAL_PLACE / RELEASED_FILE}; for others none",
+        f"else {USUAL_PLACE}/{RELEASED_FILE}; for others none",
         unsaid="none",
         title="pretrained weights",
         metavar="FILE",
@@ -205,17 +206,22 @@ def default_settings(dataset: str | None, model: str, pretrained: str | None) ->
     pretrained
         File of the encoder's ImageNet weights, or ``None``.
     """
+    # Imported late: no help needs them.
+    from pathlib import Path
+
+    from ..paper.protocol import find_protocol
+
     # A network without scans is trained as the one with them.
     trained_as = SYSTEMS[model].twin_of or model
     if dataset is None:
         # The rate of the sample suits AdamW on the Swin-UMambas; the others keep their own.
         rate = SAMPLE_SETTINGS.learning_rate if trained_as in PRETRAINABLE else None
-        return dataclasses.replace(SAMPLE_SETTINGS, learning_rate=rate, model=model, pretrained=pretrained)
+        return replace(SAMPLE_SETTINGS, learning_rate=rate, model=model, pretrained=pretrained)
     settings = Settings(dataset=dataset, model=model, pretrained=pretrained)
     protocol = find_protocol(Path(dataset).name, trained_as, pretrained is not None)
     if protocol is None:
         return settings
-    return dataclasses.replace(
+    return replace(
         settings,
         epochs=protocol.epochs,
         patch_size=protocol.patch_size,
@@ -240,7 +246,7 @@ def choose_settings(said: Mapping[str, Any], defaults: Settings) -> Settings:
     UserError
         ``checkpoint_epoch`` is not among the epochs, or the model has no deep supervision.
     """
-    settings = dataclasses.replace(defaults, **said)
+    settings = replace(defaults, **said)
     if settings.deep_supervision and not SYSTEMS[settings.model].deep_supervision:
         raise UserError(f"--deep-supervision: {settings.model} has one output and no deep supervision; leave it out")
     if "checkpoint_epoch" in said:
@@ -251,7 +257,7 @@ def choose_settings(said: Mapping[str, Any], defaults: Settings) -> Settings:
             )
     elif settings.epochs != defaults.epochs:
         # The paper's checkpoint means something only in a training of the paper's length.
-        settings = dataclasses.replace(settings, checkpoint_epoch=None)
+        settings = replace(settings, checkpoint_epoch=None)
     return settings
 
 
