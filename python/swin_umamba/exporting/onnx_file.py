@@ -52,6 +52,7 @@ def write_onnx(program: ExportedProgram, path: Path, scan: str) -> None:
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
+            optimize=False,  # below, once the weights are folded in
             verbose=False,
         )
     assert translated is not None
