@@ -5,7 +5,7 @@ Environment variables:
 SWIN_UMAMBA_PART : all (default), operators or product
     all is the distribution swin-umamba with both packages. operators is swin-umamba-ext, which needs torch and numpy
     alone; product is swin-umamba without it, which asks for it instead. A source distribution of the operators makes
-    no other part.
+    no other part; one of the product is refused, which without the operators' sources would build neither.
 SWIN_UMAMBA_CUDA : auto (default), 0 or 1
     auto builds the CUDA backend when the installed torch has CUDA and nvcc is found; 1 demands it, and needs
     only nvcc; 0 leaves it out. Whether a GPU is visible plays no part.
@@ -63,6 +63,11 @@ def chosen_part() -> str:
 
 
 PART = chosen_part()
+if PART == "product" and "sdist" in sys.argv:
+    sys.exit(
+        "swin-umamba: SWIN_UMAMBA_PART=product makes no source distribution, since its wheel fits every machine: "
+        "make that (SWIN_UMAMBA_PART=product pip wheel --no-deps .), or a source distribution of operators or all."
+    )
 
 
 class PartOfProject(Distribution):

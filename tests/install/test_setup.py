@@ -46,6 +46,14 @@ def test_refusals(environment: dict[str, str], message: str) -> None:
     assert message in result.stderr
 
 
+def test_the_product_has_no_source_distribution() -> None:
+    for command in (["setup.py", "sdist"], ["-c", "from setuptools import build_meta; build_meta.build_sdist('dist')"]):
+        result = setup(*command, SWIN_UMAMBA_PART="product")
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1
+        assert "SWIN_UMAMBA_PART=product makes no source distribution" in result.stderr
+
+
 def test_version() -> None:
     result = setup(SWIN_UMAMBA_CUDA="0")
     assert result.returncode == 0, result.stderr
