@@ -133,6 +133,9 @@ def test_pictures_that_pillow_would_change_are_refused(tmp_path):
 
     output, grey = tmp_path / "labels.png", random_image(9, 7)
     assert error(output).startswith("Predict the labels of an image")
+    imsave(tmp_path / "grey.png", grey, check_contrast=False)
+    assert "labels.jpg: labels are written as .png" in error(tmp_path / "grey.png", tmp_path / "labels.jpg")
+    assert "none/labels.png does not exist" in error(tmp_path / "grey.png", tmp_path / "none" / "labels.png")
     imsave(tmp_path / "colour.tif", random_image(9, 7, 3).astype(np.uint16) * 256, check_contrast=False)
     assert "16 bits for a RGB value, and Pillow reads 8" in error(tmp_path / "colour.tif", output)
     pages = [Image.fromarray(grey) for _ in range(3)]
@@ -162,8 +165,12 @@ def test_pixels_of_a_picture_are_as_stored(tmp_path):
         np.testing.assert_array_equal(predict_png_module.read(tmp_path / name), stored)
 
 
-def test_pt2_of_a_model_of_volumes(exported):
-    folder, checkpoint = exported("--format", "pt2", reader="SimpleITKIO", spacing=(0.7, 0.8), axes=(2, 0, 1))
+def test_pt2_of_a_model_of_volumes_into_the_working_directory(make_checkpoint, tmp_path, monkeypatch):
+    checkpoint = make_checkpoint(reader="SimpleITKIO", spacing=(0.7, 0.8), axes=(2, 0, 1))
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert cli.main(["export", str(checkpoint), ".", "--format", "pt2"]) == 0
     # What predict.py does is too little for volumes.
     assert sorted(file.name for file in folder.iterdir()) == ["model.json", "model.pt2"]
     description = json.loads((folder / "model.json").read_text())

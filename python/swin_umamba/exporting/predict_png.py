@@ -92,6 +92,10 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     description = json.loads((FOLDER / "model.json").read_text(encoding="utf-8"))
     *inputs, output = sys.argv[1:]
+    if Path(output).suffix.lower() not in (".png", ".tif", ".tiff", ".bmp"):
+        sys.exit(f"{output}: labels are written as .png, .tif or .bmp; other formats may change them")
+    if not Path(output).parent.is_dir():
+        sys.exit(f"the folder of {output} does not exist")
     images = [read(path) for path in inputs]
     if len({image.shape[1:] for image in images}) > 1:
         sys.exit(f"the images have different sizes: {', '.join(f'{n} x {m}' for _, n, m in map(np.shape, images))}")

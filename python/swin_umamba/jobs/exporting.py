@@ -48,6 +48,7 @@ def export(request: ExportRequest) -> None:
         raise UserError("--format aoti needs a C++ compiler, and none was found; install g++, or choose --format pt2")
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise UserError(f"DIR {output} is there already; give a new or empty folder")
+    new = not output.exists()
     set_worker_defaults()
 
     import torch
@@ -78,8 +79,9 @@ def export(request: ExportRequest) -> None:
         console.announce("exporting", f"{model.trainer_name} of {model.files[0]} to {request.format}")
         network = predictor.networks[0].eval()
         try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+            output.mkdir(parents=True, exist_ok=True)
+            # In it, which may be a mount or the working directory, and cannot be replaced.
+            folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=output))
         except OSError as error:
             raise UserError(f"cannot write to DIR {output}: {error.strerror}") from error
         try:
@@ -97,10 +99,12 @@ def export(request: ExportRequest) -> None:
             write_json(folder / "model.json", description)
             if file.endswith(".onnx") and training.is_for_plain_images:
                 shutil.copyfile(predict_png.__file__, folder / "predict.py")
-            folder.chmod(0o755)
-            folder.replace(output)
+            for written in sorted(folder.iterdir()):
+                written.replace(output / written.name)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            if new and not any(output.iterdir()):
+                output.rmdir()
         note(output=output, format=request.format, model=description, largest_difference=float(difference))
         takes = " x ".join(map(str, description["input"]["shape"]))
         console.print(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
