@@ -64,8 +64,7 @@ def instance_norm(
     forbid_forward_mode("instance_norm", x, weight, bias, residual)
     if x.device.type != "cpu" or torch.compiler.is_exporting():
         return _composed(x, weight, bias, residual, eps, negative_slope)
-    # Not by memory_format=torch.channels_last, of which vmap cannot be asked.
-    channels_last = not x.is_contiguous() and x.permute(0, 2, 3, 1).is_contiguous()
+    channels_last = _is_channels_last(x)
 
     def as_data(t: Tensor | None) -> Tensor | None:
         return None if t is None else (t.permute(0, 2, 3, 1) if channels_last else t).to(x.dtype).contiguous()
@@ -76,6 +75,11 @@ def instance_norm(
     arguments = (as_data(x), as_parameter(weight), as_parameter(bias), as_data(residual))
     y = _forward(*arguments, float(eps), float(negative_slope), channels_last)[0]
     return y.permute(0, 3, 1, 2) if channels_last else y
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    # Not by memory_format=torch.channels_last, of which vmap cannot be asked.
+    return not x.is_contiguous() and x.permute(0, 2, 3, 1).is_contiguous()
 
 
 def _composed(
@@ -96,8 +100,13 @@ def _composed(
         if bias is not None:
             y = y + bias[:, None, None]
     else:
+        if any(t is not None and t.dtype != x.dtype for t in (weight, bias)):
+            # Of any other types PyTorch's takes no mixture.
+            weight, bias = (None if t is None else t.to(compute_dtype(x.dtype)) for t in (weight, bias))
         # Not F.instance_norm, which refuses planes of one pixel.
         y = torch.instance_norm(x, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
+        if _is_channels_last(x):
+            y = y.contiguous(memory_format=torch.channels_last)
     if residual is not None:
         y = y + residual
     if negative_slope != 1:

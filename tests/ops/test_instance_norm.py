@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -185,6 +187,22 @@ def test_composition_is_the_definition() -> None:
         seen = _composed(*arguments, 1e-5, 0.01)
         torch.testing.assert_close(seen, reference.instance_norm(*arguments, negative_slope=0.01))
     assert swin_umamba_ext.instance_norm(torch.empty(1, 2, 3, 4, device="meta")).shape == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("dtypes", itertools.product([torch.float32, torch.bfloat16, torch.float16], repeat=4))
+def test_composition_takes_what_the_operator_takes(dtypes: tuple[torch.dtype, ...]) -> None:
+    arguments = [t.to(dtype) for t, dtype in zip(_arguments(2, 5, 6, 7, with_residual=True), dtypes, strict=True)]
+    seen = _composed(*arguments, 1e-5, 0.01)
+    wanted = swin_umamba_ext.instance_norm(*arguments, negative_slope=0.01)
+    torch.testing.assert_close(seen, wanted, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_composition_has_the_memory_format_of_the_image(image_format) -> None:
+    x, weight, bias, residual = _arguments(2, 5, 6, 7, with_residual=True)
+    x = x.clone(memory_format=image_format)
+    for other in (None, residual):
+        assert _composed(x, weight, bias, other, 1e-5, 0.01).is_contiguous(memory_format=image_format)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
