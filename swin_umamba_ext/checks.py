@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -108,6 +109,8 @@ def check_selective_scan(
     D: Tensor | None,
     z: Tensor | None,
     delta_bias: Tensor | None,
+    delta_softplus: bool,
+    return_last_state: bool,
 ) -> None:
     check_tensor("u", u)
     check_shape("u", u, (None, None, None), "B, D, L")
@@ -125,6 +128,9 @@ def check_selective_scan(
     if z is not None:
         check_tensor("z", z)
         check_shape("z", z, (batch, dim, length), "B, D, L")
+    for name, flag in (("delta_softplus", delta_softplus), ("return_last_state", return_last_state)):
+        if not isinstance(flag, (int, np.bool_)):
+            raise TypeError(f"{name} must be a bool, got {type(flag).__name__}")
     tensors = dict(u=u, delta=delta, A=A, B=B, C=C, D=D, z=z, delta_bias=delta_bias)
     check_same_device(**tensors)
     check_double_together(**tensors)

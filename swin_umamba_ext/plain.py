@@ -315,7 +315,7 @@ def selective_scan(
     NotImplementedError
         For second derivatives.
     """
-    checks.check_selective_scan(u, delta, A, B, C, D, z, delta_bias)
+    checks.check_selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)
     dtype = _compute_dtype(u)
     x, dt = u.to(dtype), delta.to(dtype)
     if delta_bias is not None:

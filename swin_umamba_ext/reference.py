@@ -104,7 +104,7 @@ def selective_scan(
     out : Tensor of shape (B, D, L), dtype of ``u``
     last_state : Tensor of shape (B, D, N), float32 (float64 for float64 input)
     """
-    checks.check_selective_scan(u, delta, A, B, C, D, z, delta_bias)
+    checks.check_selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)
     dtype = _compute_dtype(u)
     batch, dim, length = u.shape
     x, dt, A = u.to(dtype), delta.to(dtype), A.to(dtype)

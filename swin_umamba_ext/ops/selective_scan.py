@@ -81,7 +81,7 @@ def selective_scan(
     -----
     A graph that ``torch.export`` makes is for inference: its gradient is a ``RuntimeError``.
     """
-    checks.check_selective_scan(u, delta, A, B, C, D, z, delta_bias)
+    checks.check_selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)
     forbid_forward_mode("selective_scan", u, delta, A, B, C, D, z, delta_bias)
     if lacks_kernels(u.device):
         return plain.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)
@@ -112,7 +112,7 @@ def selective_scan(
         None if z is None else as_data(z),
         None if delta_bias is None else as_parameter(delta_bias),
     )
-    out, last_state, _ = _forward(*arguments, delta_softplus, needs_grad(*arguments))
+    out, last_state, _ = _forward(*arguments, bool(delta_softplus), needs_grad(*arguments))
     out = out.to(u.dtype)
     return (out, last_state) if return_last_state else out
 

@@ -71,11 +71,13 @@ def test_cross_merge(operators, height: int, width: int, error: type[Exception],
         ("delta_bias", lambda t: t.long(), TypeError, "delta_bias must have one of the dtypes"),
         ("u", lambda t: t.double(), TypeError, "float64 must be used for all arguments or none"),
         ("A", lambda t: t.to("meta"), ValueError, "A is on meta but u is on cpu"),
+        ("delta_softplus", lambda _: "False", TypeError, "delta_softplus must be a bool, got str"),
+        ("return_last_state", lambda _: None, TypeError, "return_last_state must be a bool, got NoneType"),
     ],
 )
 def test_selective_scan(operators, name: str, change: Callable, error: type[Exception], message: str) -> None:
     arguments = scan_problem(2, 2, 3, 7, 3).inputs
-    arguments[name] = change(arguments[name])
+    arguments[name] = change(arguments.get(name))
     with pytest.raises(error, match=message):
         operators.selective_scan(**arguments)
 
