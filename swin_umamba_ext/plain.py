@@ -40,6 +40,11 @@ def _split(m: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     return split
 
 
+def _times(a: Tensor, b: Tensor) -> Tensor:
+    """``a * b`` in the memory of ``a``, unless a transform of torch.func may map over ``b`` alone."""
+    return a * b if transforms_active() else a.mul_(b)
+
+
 @dataclass(frozen=True)
 class _Plan:
     """How a sequence is cut: ``chunks`` of ``steps``, which are taken in groups of ``group``."""
@@ -210,12 +215,12 @@ def _backward(scan: _Scan, saved: Tensor, grad_y: Tensor, grad_last: Tensor) -> 
         grads["C"].append(_over_channels(states[1:], dy, scan.constant["C"]))
         grads["B"].append(_over_channels(g, dt * u, scan.constant["B"]))
         of_input = _over_states(B, g, scan.constant["B"])
-        decayed = decay.mul_(g)
+        decayed = _times(decay, g)
         v = decayed[0].clone()
-        decayed = decayed.mul_(states[:-1])
+        decayed = _times(decayed, states[:-1])
         grads["u"].append(dt * of_input)
         grads["dt"].append(u * of_input + _over_states(scan.A, decayed, True))
-        grad_A = grad_A + decayed.mul_(dt).flatten(0, 2).sum(0)
+        grad_A = grad_A + _times(decayed, dt).flatten(0, 2).sum(0)
 
     def whole(name: str) -> Tensor:
         parts = grads.pop(name)[::-1]

@@ -71,6 +71,15 @@ def test_second_derivative_is_an_error() -> None:
         torch.autograd.grad(gradient.sum(), u)
 
 
+@pytest.mark.parametrize("operator", ["selective_scan", "ss2d"])
+def test_several_gradients_at_once(operator: str) -> None:
+    problem = scan_problem(2, 2, 3, 50, 4) if operator == "selective_scan" else ss2d_problem(1, 5, 7, 6, 4, 3)
+    y, pullback = torch.func.vjp(getattr(plain, operator), *problem.arguments)
+    grads = torch.randn(3, *y.shape)
+    wanted = [torch.stack(of_one) for of_one in zip(*(pullback(grad) for grad in grads), strict=True)]
+    torch.testing.assert_close(list(torch.vmap(pullback)(grads)), wanted)
+
+
 class LargestTensor(TorchDispatchMode):
     """The numbers of the largest result of any operation."""
 
