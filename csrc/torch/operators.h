@@ -1,7 +1,7 @@
 // The operators of schemas.cpp, for any backend.
 //
 // The functions of swin_umamba_ext check first and speak to the user; the checks here keep a direct call of
-// torch.ops.swin_umamba.* from reading out of bounds.
+// torch.ops.swin_umamba.* from reading out of bounds, or one device's memory from another.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -19,6 +19,10 @@ using Optional = std::optional<Tensor>;
 template <class Backend, class P>
 std::vector<Tensor> solve(P& p, const std::vector<Optional>& inputs) {
   const Tensor& like = *inputs[0];
+  for (const Optional& input : inputs)
+    STD_TORCH_CHECK(
+        !input || input->device() == like.device(),
+        "swin_umamba: all tensors must be on one device; call swin_umamba_ext's functions instead");
   const Backend backend(like);
   std::vector<Given> arrays;
   arrays.reserve(inputs.size());

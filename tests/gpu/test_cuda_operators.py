@@ -162,6 +162,13 @@ def test_data_that_is_not_aligned():
     assert torch.equal(swin_umamba_ext.ss2d(moved, *arguments[1:]), wanted)
 
 
+def test_a_direct_call_does_not_read_another_devices_memory():
+    x, *parameters = image_arguments(1, 3, 3, 4, 2, 1)
+    for mixed in ([x, *(p.cpu() for p in parameters)], [x.cpu(), *parameters]):
+        with pytest.raises(RuntimeError, match="all tensors must be on one device"):
+            torch.ops.swin_umamba.ss2d(*mixed, False)
+
+
 def test_float64_scans_say_where_to_go():
     arguments = [a.double() for a in image_arguments(1, 3, 3, 4, 2, 1)]
     with pytest.raises(RuntimeError, match="move the tensors to the CPU"):
