@@ -152,7 +152,8 @@ check() { # TOOL SECONDS, then what gpu.py is to do
 
 smoke() { # SECONDS
   title "every operator against the CPU kernels"
-  local operator operators=(ss2d selective_scan cross_scan cross_merge) pids=() wrong=() i
+  local operator operators pids=() wrong=() i
+  operators=(ss2d selective_scan cross_scan cross_merge instance_norm depthwise_conv_silu gated_layer_norm)
   for operator in "${operators[@]}"; do
     timeout --kill-after 2 $(($1 * slower)) "$python" gpu.py --smoke "$operator" --device $device >"smoke_$operator.txt" 2>&1 &
     pids+=($!)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import swin_umamba_ext
 from swin_umamba_ext.__main__ import package_version
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -35,7 +36,7 @@ def test_table_begins_with_what_was_measured_on_what(gpu, tmp_path):
     assert columns.index("batch") + len("batch") == cells.index(" bfloat16")
 
 
-@pytest.mark.parametrize("operator", ["ss2d", "selective_scan", "cross_scan", "cross_merge"])
+@pytest.mark.parametrize("operator", swin_umamba_ext.__all__)
 def test_smoke_is_rehearsed_on_the_cpu(gpu, operator, capsys):
     gpu.smoke(operator, "cpu")
     assert capsys.readouterr().out.count("largest error 0.0e+00") == 9

@@ -9,6 +9,9 @@ import swin_umamba_ext
 from swin_umamba_ext import reference
 
 from ..problems.arrays import DTYPES, ROUNDING, normal
+from ..problems.depthwise_conv_silu import conv_problem
+from ..problems.gated_layer_norm import gated_layer_norm_problem
+from ..problems.instance_norm import instance_norm_problem
 from ..problems.operators import scan_problem, slow_ss2d_problem, ss2d_problem
 from ..problems.problem import Problem, assert_same_bits
 
@@ -52,6 +55,22 @@ def test_selective_scan(sizes, dtype):
 @pytest.mark.parametrize("sizes", IMAGES)
 def test_ss2d(sizes, dtype):
     check(ss2d_problem(*sizes, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        instance_norm_problem(2, 33, 9, 15, with_residual=True),
+        instance_norm_problem(1, 33, 9, 15, channels_last=True),
+        conv_problem(2, 9, 15, 33),
+        gated_layer_norm_problem(270, 33),
+    ],
+    ids=repr,
+)
+def test_operators_without_kernels_of_their_own(problem: Problem) -> None:
+    problem = problem.to("cuda")
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        problem.check(problem.run(), tolerance=5e-5)
 
 
 def test_ss2d_with_slow_decays():
