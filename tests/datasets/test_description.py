@@ -51,6 +51,16 @@ def test_labels_may_be_text(read, labels):
     assert LabelManager(description["labels"], order).all_labels == [0, 1, 2]
 
 
+@pytest.mark.parametrize("name", ["Ignore", "IGNORE"])
+def test_ignore_in_capitals_is_no_class(read, tmp_path, name):
+    """nnU-Net would train and score it as one."""
+    labels = {"background": 0, "a": 1, name: 2}
+    with pytest.raises(UserError, match=f"'{name}' would be a class; what does not count is called 'ignore'"):
+        read(labels=labels)
+    with pytest.raises(UserError, match=f"'{name}' would be a class"):
+        with_dataset_labels(LABELS, tmp_path / "dataset.json")
+
+
 @pytest.mark.parametrize(
     ("labels", "order"),
     [

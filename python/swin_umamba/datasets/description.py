@@ -145,12 +145,15 @@ def whole_numbers(labels: Mapping[str, Any]) -> Labels:
     Raises
     ------
     ValueError
-        One is something else, or negative, or beyond the label images that nnU-Net writes.
+        One is something else, or negative, or beyond the label images that nnU-Net writes; or ``ignore`` is written
+        in capitals, which nnU-Net takes for a class.
     """
     found: Labels = {}
     for name, value in labels.items():
         if value == []:
             raise ValueError(f"{shown(name)} has no labels")
+        if name != "ignore" and name.lower() == "ignore":
+            raise ValueError(f"{shown(name)} would be a class; what does not count is called 'ignore'")
         try:
             found[name] = [_whole_number(part) for part in value] if isinstance(value, list) else _whole_number(value)
         except ValueError as error:
