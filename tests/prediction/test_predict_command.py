@@ -158,6 +158,15 @@ def test_images_in_folders_below_are_left_out_and_said(make_checkpoint, predict,
     assert note not in predict(*words, "--skip-existing")[1]
 
 
+def test_images_of_other_formats_are_left_out_and_said(make_checkpoint, predict, images, tmp_path):
+    imsave(images / "a.png", random_image(40, 50), check_contrast=False)
+    for name in ("b.jpg", "c.webp", "d.jp2", "._e.webp"):
+        (images / name).write_bytes(b"content")
+    (images / "notes.txt").write_text("none")
+    out = predict(images, tmp_path / "out", "--checkpoint", make_checkpoint())[1]
+    assert "note: 3 files of other formats are left out, such as b.jpg" in out
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -63,7 +63,7 @@ def predict(request: PredictionRequest, find: Callable[[int], list[InputCase]] |
 
     from ..common.console import capture_output
     from ..common.progress import progress_bar
-    from ..prediction.input_cases import find_cases, first_below
+    from ..prediction.input_cases import find_cases, first_below, left_out
     from ..prediction.output_folder import OutputFolder
     from ..prediction.parts import read_part
     from ..prediction.prediction import predict_cases
@@ -102,10 +102,11 @@ def predict(request: PredictionRequest, find: Callable[[int], list[InputCase]] |
         )
     record = _record(model, predictor, request)
     output.check(source, record, request.skip_existing)
-    below = None
+    below, unread = None, []
     if find is None:
         cases, incomplete = find_cases(source, predictor.n_channels)
-        below = first_below(source, but=output.root) if source.is_dir() else None
+        if source.is_dir():
+            below, unread = first_below(source, but=output.root), left_out(source, cases)
     else:
         cases, incomplete = find(predictor.n_channels), {}
     if part is not None:
@@ -120,6 +121,12 @@ def predict(request: PredictionRequest, find: Callable[[int], list[InputCase]] |
         )
         if below is not None:
             console.print(f"note: images in folders below {source} are left out, such as {below}", soft_wrap=True)
+        if unread:
+            console.print(
+                f"note: {len(unread)} files of other formats are left out, such as {unread[0].name}; predict images of "
+                f"one format at a time, and convert those that are not read to PNG, TIFF or NIfTI",
+                soft_wrap=True,
+            )
         with progress_bar(console) as bar:
             images, tiles = bar.add_task("images", total=len(cases)), bar.add_task("", total=100)
             predictor.on_progress = lambda share: bar.update(tiles, completed=round(100 * share))

@@ -12,6 +12,7 @@ from ..common.images.formats import (
     ENDINGS,
     JPEG_ENDINGS,
     PLAIN_ENDINGS,
+    UNREAD_ENDINGS,
     files_below,
     image_ending,
     is_hidden,
@@ -115,6 +116,14 @@ def first_below(folder: Path, *, but: Path | None = None) -> Path | None:
         if but is None or but.resolve() not in path.resolve().parents:
             return path
     return None
+
+
+def left_out(folder: Path, cases: Iterable[InputCase]) -> list[Path]:
+    """The images in a folder itself that are no part of its cases: of formats that are not read, JPEG beside others."""
+    taken = {path for case in cases for path in case.files}
+    jpeg = () if any(image_ending(path, JPEG_ENDINGS) for path in taken) else JPEG_ENDINGS
+    endings = UNREAD_ENDINGS + jpeg
+    return sorted(path for path in folder.iterdir() if image_ending(path, endings) and not is_hidden(path))
 
 
 def _groups(folder: Path, only_jpeg: bool) -> Iterator[tuple[str, dict[int | None, Path], str]]:

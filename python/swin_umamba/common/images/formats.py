@@ -15,6 +15,14 @@ PLAIN_ENDINGS = (".png", *TIFF_ENDINGS, ".bmp")
 ENDINGS = NIFTI_ENDINGS + ITK_ENDINGS + PLAIN_ENDINGS
 """Of images and label images; JPEG is for images alone."""
 
+UNREAD_ENDINGS = (
+    *(".webp", ".gif", ".jp2", ".j2k", ".jxl", ".heic", ".avif", ".pgm", ".ppm", ".pbm", ".pnm", ".tga", ".dng"),
+    *(".mgz", ".mgh", ".mnc", ".img", ".hdr", ".nhdr", ".vtk", ".vti", ".nii.bz2", ".nii.xz", ".nii.zst"),
+    *(".svs", ".ndpi", ".mrxs", ".scn", ".czi", ".nd2", ".lif", ".oib", ".oif", ".lsm", ".vsi", ".ims", ".zarr"),
+    *(".npy", ".npz", ".h5", ".hdf5", ".mat", ".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"),
+)
+"""Of other images, and of what they are packed in. That such files are left out is said."""
+
 
 def image_ending(path: Path, endings: tuple[str, ...] = ENDINGS) -> str | None:
     """Return the known ending of an image's name, ``.nii.gz`` as one, or None."""
