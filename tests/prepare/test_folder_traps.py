@@ -47,6 +47,50 @@ def test_masks_that_hold_1_and_255_are_of_two_classes(filled, prepared):
     assert description["labels"] == {"background": 0, "label 1": 1, "label 255": 2}
 
 
+def test_formats_that_are_not_read_are_said(filled, prepared, folders):
+    filled()
+    images, masks, _ = folders
+    for name in (images / "more.webp", images / "more.NII.BZ2", masks / "more_mask.gif", images / ".hidden.gif"):
+        name.write_bytes(b"content")
+    _, words = prepared()
+    assert "note: left out: 3 files of formats that are not read, such as" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("im0.json", "outlines, as of labelme, COCO or VOC, are not read"), ("im0.npy", "convert such files to PNG")],
+)
+def test_what_stands_in_the_place_of_masks_is_named(folders, refused, name, advice):
+    images, masks, _ = folders
+    save(images / "im0.png", picture(0))
+    masks.mkdir()
+    (masks / name).write_text("{}")
+    assert f"holds no image, but {name}" in (error := refused())
+    assert advice in error
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_background_and_ignore_in_capitals_are_no_classes(filled, folders, prepared, tmp_path, table):
+    filled((0, 9, 7))
+    names = "Background=0,IGNORE=9,core=7"
+    if table:
+        (tmp_path / "names.csv").write_text(names.replace(",", "\n").replace("=", ","))
+        names = str(tmp_path / "names.csv")
+    description, _ = prepared("--labels", names)
+    assert description["labels"] == {"background": 0, "core": 1, "ignore": 2}
+    np.testing.assert_array_equal(labels_of(folders[2])[0], np.array((0, 2, 1))[classes(1)])
+
+
+def test_white_of_16_bits_beside_colours_is_no_background(folders, refused):
+    images, masks, _ = folders
+    for number in range(2):
+        save(images / f"{number}.png", picture(number))
+    inside = classes(0) > 0
+    save(masks / "0.png", inside.astype(np.uint16) * 65535)
+    save(masks / "1.png", inside[..., None] * np.array((255, 0, 0), dtype=np.uint8))
+    assert "0.png holds the value 65535, no shade of 8 bits, where other masks hold colours" in refused()
+
+
 def test_an_accent_is_the_same_in_both_ways_of_writing_it(folders, prepared):
     images, masks, folder = folders
     names = ("Müller 1", "Ärger", "größe é")

@@ -58,17 +58,22 @@ def parse_label_names(text: str) -> list[LabelName]:
                 f"--labels: {one_line(part, 80)!r} is not NAME=VALUE; write such as --labels core=2,rim=#ff0000, or "
                 f"name a table .csv"
             )
-        names.append(LabelName(name, value))
+        names.append(LabelName(_reserved(name), value))
     return names
+
+
+def _reserved(name: str) -> str:
+    """A name as it is, but ``Background`` and ``IGNORE`` in the letters by which they are no classes."""
+    return name.lower() if name.lower() in (BACKGROUND, IGNORE) else name
 
 
 def _read_table(path: Path) -> list[LabelName]:
     names = []
     for number, (line, row) in enumerate(read_table(path)):
         if len(row) == 2 and row[0] and (row[1].isdecimal() or _COLOUR.fullmatch(row[1])):
-            names.append(LabelName(*row))
+            names.append(LabelName(_reserved(row[0]), row[1]))
         elif len(row) == 4 and row[0] and all(cell.isdecimal() and int(cell) < 256 for cell in row[1:]):
-            names.append(LabelName(row[0], "#{:02x}{:02x}{:02x}".format(*map(int, row[1:]))))
+            names.append(LabelName(_reserved(row[0]), "#{:02x}{:02x}{:02x}".format(*map(int, row[1:]))))
         elif number:  # the first may name the columns
             raise UserError(
                 f"--labels: line {line} of {path} is {one_line(','.join(row), 80)!r}; wanted are lines of name "
@@ -220,6 +225,11 @@ def resolve_rule(
         There are too many values for classes, or ``--labels`` does not name them.
     """
     as_colours = bool(found.colours) or palette_as_colours
+    if as_colours and (shade := max(found.grey, default=0)) > _WHITE:
+        raise UserError(
+            f"{found.grey[shade]} holds the value {shade}, no shade of 8 bits, where other masks hold colours; "
+            f"store all with 8 bits a channel"
+        )
     values = found.all(as_colours)
     if names is None and len(values) > MOST_VALUES:
         shown = ", ".join(_shown(value, as_colours) for value in sorted(values)[:4])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...common.errors import UserError
-from ...common.images.formats import ENDINGS, JPEG_ENDINGS, files_below, image_ending
+from ...common.images.formats import ENDINGS, JPEG_ENDINGS, UNREAD_ENDINGS, files_below, image_ending
 from ...common.text import one_line
 
 _SAMPLE = 60
@@ -98,6 +98,11 @@ def list_images(folder: Path) -> dict[str, Path]:
             raise UserError(f"{found[stem]} and {path} have one name; keep one, or rename one")
         found[stem] = path
     return found
+
+
+def unread_images(folder: Path) -> list[Path]:
+    """The files in and below a folder that are images of formats which are not read, or packed images."""
+    return [path for path in files_below(folder) if image_ending(path, UNREAD_ENDINGS)]
 
 
 def pair_files(

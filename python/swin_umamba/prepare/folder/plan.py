@@ -10,7 +10,7 @@ import numpy as np
 
 from ...common.errors import Faults, UserError
 from ...common.images.dicom.instances import dicom_files
-from ...common.images.formats import ENDINGS, JPEG_ENDINGS
+from ...common.images.formats import ENDINGS, JPEG_ENDINGS, files_below
 from ...common.text import one_line
 from ...datasets.group_folds import group_folds, suggested_groups
 from ...datasets.groups import groups_of, parse_group_rule
@@ -19,7 +19,7 @@ from ..preparation import OutputFile, Preparation, default_workers
 from .conversion import image_files, label_file, labels_by_file, labels_by_value
 from .mask_values import LabelName, MaskRule, number_labels, parse_label_names, resolve_rule
 from .options import FolderOptions
-from .pairing import NameForm, Pair, Pairing, list_images, pair_files
+from .pairing import NameForm, Pair, Pairing, list_images, pair_files, unread_images
 from .splits import choose_test_cases
 from .survey import UNNAMED, ImageKind, look_at, mask_forms_by_class
 
@@ -128,7 +128,7 @@ def plan(
         _layout(pairing),
         files,
         {"training cases": len(training), "test cases": len(test), "groups": len(set(groups.values()))},
-        [*_said_skipped(pairing), _said_labels(labels, said), *notes],
+        [*_said_skipped(pairing), *_said_unread(images, masks), _said_labels(labels, said), *notes],
         {
             "labels": said,
             "channels": n_channels,
@@ -165,7 +165,7 @@ def _paired(images: Path, masks: Path, options: FolderOptions, by_channel: bool)
                 f"dcmqi does with segmentation objects"
             )
         if not found:
-            raise UserError(f"{folder} holds no image; known endings are {', '.join(ENDINGS + JPEG_ENDINGS)}")
+            raise UserError(f"{folder} holds no image{_held_instead(folder)}")
     pairing = pair_files(found_images, found_masks, options.image_name, options.mask_names, by_channel=by_channel)
     if not options.skip_unpaired:
         faults = Faults()
@@ -181,6 +181,18 @@ def _paired(images: Path, masks: Path, options: FolderOptions, by_channel: bool)
     if doubled := [case for case, count in counts.items() if count > 1]:
         raise UserError(f"two images would become the case {doubled[0]}; rename one")
     return pairing
+
+
+def _held_instead(folder: Path) -> str:
+    """What a folder without images holds, and what to do with it."""
+    if outlines := next((path for path in files_below(folder) if path.suffix.lower() in (".json", ".xml")), None):
+        return (
+            f", but {outlines.name}: outlines, as of labelme, COCO or VOC, are not read; let the program that they "
+            f"were drawn with write masks, as PNG"
+        )
+    if unread := unread_images(folder):
+        return f", but {unread[0].name}; convert such files to PNG, TIFF or NIfTI"
+    return f"; known endings are {', '.join(ENDINGS + JPEG_ENDINGS)}"
 
 
 def _want_classes(pairing: Pairing, classes: Mapping[str, NameForm]) -> None:
@@ -284,6 +296,13 @@ def _said_labels(labels: Mapping[str, int], said: Mapping[str, int]) -> str:
     shown = [f"{value} is {by_label[label]} ({label})" for value, label in said.items()]
     more = f" and {len(shown) - _SHOWN_VALUES} more" if len(shown) > _SHOWN_VALUES else ""
     return f"labels: {', '.join(shown[:_SHOWN_VALUES])}{more}; the rest is background"
+
+
+def _said_unread(images: Path, masks: Path) -> list[str]:
+    unread = dict.fromkeys(path for folder in (images, masks) for path in unread_images(folder))
+    if not unread:
+        return []
+    return [f"left out: {len(unread)} files of formats that are not read, such as {next(iter(unread))}"]
 
 
 def _said_skipped(pairing: Pairing) -> list[str]:
