@@ -40,6 +40,12 @@ def test_an_image_of_one_value_is_predicted(make_checkpoint, load):
         assert labels.shape == (1, 40, 50)
 
 
+def test_values_that_float32_cannot_tell_apart_are_refused(make_checkpoint, load):
+    image = np.arange(40 * 50, dtype=np.uint64).reshape(1, 1, 40, 50) % 100 + 2**31
+    with pytest.raises(ValueError, match="whose differences float32 loses; subtract a constant"):
+        predict_array(load(make_checkpoint()), image, dict(PIXELS))
+
+
 def _nnunets(ours, images, spacing, **options) -> tuple[np.ndarray, np.ndarray]:
     """What nnU-Net's own predictor says with the networks of ours."""
     theirs = nnUNetPredictor(device=CPU, allow_tqdm=False, perform_everything_on_device=False, **options)

@@ -120,6 +120,7 @@ def test_bad_images_are_named_and_the_others_predicted(make_checkpoint, predict,
     (images / "text.png").write_text("no image")
     (images / "truncated.png").write_bytes((images / "a_good.png").read_bytes()[:60])
     imsave(images / "nan.tif", np.where(good > 200, np.nan, good).astype(np.float32), check_contrast=False)
+    imsave(images / "offset.tif", good.astype(np.uint32) + 2**31, check_contrast=False)
     four_axes = SimpleITK.GetImageFromArray(np.zeros((2, 2, 8, 8), np.float32), isVector=False)
     SimpleITK.WriteImage(four_axes, str(images / "four_axes.nii.gz"))
     SimpleITK.WriteImage(
@@ -133,6 +134,7 @@ def test_bad_images_are_named_and_the_others_predicted(make_checkpoint, predict,
         "empty": "empty.png cannot be read",
         "four_axes": "write each channel into its own file",
         "nan": "it holds NaN or infinite values",
+        "offset": "whose differences float32 loses; subtract a constant from them",
         "text": "text.png cannot be read",
         "truncated": "truncated.png cannot be read",
         "vector": "write each channel into its own file",
@@ -140,7 +142,7 @@ def test_bad_images_are_named_and_the_others_predicted(make_checkpoint, predict,
     for name, reason in reasons.items():
         line = next(line for line in out.splitlines() if line.startswith(f"failed {name}: "))
         assert reason in line
-    assert "7 of 9 images could not be predicted: " + ", ".join(reasons) in err
+    assert "8 of 10 images could not be predicted: " + ", ".join(reasons) in err
     assert len(err.splitlines()) == 1
 
 

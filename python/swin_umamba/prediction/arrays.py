@@ -43,13 +43,13 @@ def predict_array(
     Raises
     ------
     ValueError
-        It has values that are not finite, or too far from each other or too close to be normalised.
+        It has values that are not finite, or too far from each other or too close to be normalised in float32.
     FloatingPointError
         The network's output is not finite, as of weights that are not, or beyond the range of float16 on a GPU.
     """
-    image = np.array(image, dtype=np.float32)
-    if unusable := unusable_values(image, list(predictor.channel_names.values())):
+    if unusable := unusable_values(np.asarray(image), list(predictor.channel_names.values())):
         raise ValueError(f"the image holds {unusable}")
+    image = np.array(image, dtype=np.float32)
     (output,) = predictor.predict([prepare(predictor, image, properties)], with_logits=with_probabilities)
     return restore(predictor, output, with_probabilities=with_probabilities)
 
@@ -77,7 +77,7 @@ def predict_arrays(predictor: SlidingWindowPredictor, images: Iterable[np.ndarra
     FloatingPointError
         The network's output is not finite.
     """
-    arrays = [np.array(image if np.ndim(image) != 2 else image[None], dtype=np.float32) for image in images]
+    arrays = [np.asarray(image if np.ndim(image) != 2 else image[None]) for image in images]
     for number, array in enumerate(arrays):
         if array.ndim != 3 or len(array) != predictor.n_channels or array.size == 0:
             raise ValueError(
@@ -86,7 +86,7 @@ def predict_arrays(predictor: SlidingWindowPredictor, images: Iterable[np.ndarra
         if unusable := unusable_values(array, list(predictor.channel_names.values())):
             raise ValueError(f"image {number} holds {unusable}")
     parts = (
-        prepare(predictor, array[:, None], {"spacing": (999, 1, 1)}, part=(number, len(arrays)))
+        prepare(predictor, array[:, None].astype(np.float32), {"spacing": (999, 1, 1)}, part=(number, len(arrays)))
         for number, array in enumerate(arrays)
     )
     return [restore(predictor, output)[0][0] for output in predictor.predict(parts)]

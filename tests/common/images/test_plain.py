@@ -343,6 +343,11 @@ def test_a_bmp_whose_palette_is_grey(tmp_path, bits, colours, labels):
         ([0.0, 5.0, 1e9], None),
         ([-(2**40), 2**40, 0], None),
         ([True, False, True], None),
+        (np.array([0, 100, 90], np.uint32) + 2**31, "values from 2147483648 to 2147483748, whose differences float32"),
+        (np.array([0, 1, 2]) + 2**49, "values from 562949953421312 to 562949953421314, whose"),
+        ([1e6, 1e6 + 0.01, 1e6 + 0.02], "values from 1000000.0 to 1000000.02, whose differences float32"),
+        ([16_777_214, 16_777_215, 16_777_216], None),
+        (np.array([0, 100, 90], np.uint32) * 2**20 + 2**31, None),
     ],
 )
 def test_values_that_normalisation_would_lose(values, message):

@@ -29,7 +29,7 @@ from .formats import ITK_ENDINGS, NIFTI_ENDINGS, TIFF_ENDINGS, image_ending, is_
 from .itk import itk_geometry, write_itk_labels
 from .nifti import nifti_labels, write_nifti
 from .reading import read_stored, read_stored_labels
-from .stored import ImageFault, StoredImage, as_labels, unusable_values
+from .stored import ImageFault, StoredImage, as_labels, coarse_in_float32, unusable_values
 
 _FLAT_DEPTH = 999
 """nnU-Net's distance of slices where there is one, in pixels: so far that none is resampled with another."""
@@ -47,6 +47,9 @@ class _OneRule:
             same = image.values.shape[1:] == images[0].values.shape[1:] and image.n_axes == images[0].n_axes
             if not same or not np.allclose(image.spacing or 1, images[0].spacing or 1, rtol=1e-3):
                 raise ImageFault("its channels differ in size or spacing")
+        for channel in (channel for image in images for channel in image.values):
+            if coarse := coarse_in_float32(channel):
+                raise ImageFault(f"it holds {coarse}")
         array = np.concatenate([image.values for image in images], dtype=np.float32, casting="unsafe")
         return array, self._kept(images[0])
 

@@ -139,7 +139,7 @@ def unusable_values(values: np.ndarray, names: Sequence[str] = ()) -> str | None
 
 
 def _unusable_channel(values: np.ndarray, name: str) -> str | None:
-    low, high = float(values.min()), float(values.max())
+    low, high = values.min().item(), values.max().item()
     if not (np.isfinite(low) and np.isfinite(high)):
         return "NaN or infinite values; replace them"
     if abs(extreme := max(low, high, key=abs)) > _LARGEST_SQUARED:
@@ -150,10 +150,28 @@ def _unusable_channel(values: np.ndarray, name: str) -> str | None:
         if divided or low < 0 or high > 255:
             return f"values from {low:.4g} to {high:.4g}, where {COLOURS!r} wants 0 to 255; store them so"
         return None
+    if told := coarse_in_float32(values):
+        return told
     # Twice the largest standard deviation that there can be.
     if 0 < high - low < 2 * _LEAST_DEVIATION:
         return f"values from {low:.4g} to {high:.4g}, so close that normalisation takes them for one; multiply them"
     return None
+
+
+_FEWEST_STEPS = 128
+"""Of float32 between the darkest and the brightest value, in which images are computed."""
+
+
+def coarse_in_float32(values: np.ndarray) -> str | None:
+    """Tell which values of a channel are as good as one in float32, as 2³¹ and 2³¹ + 100; ``None`` without such."""
+    low, high = values.min().item(), values.max().item()
+    largest = max(abs(low), abs(high))
+    if values.dtype.itemsize < 4 or values.dtype == np.float32 or not largest < _LARGEST_SQUARED:
+        return None
+    is_exact = values.dtype.kind in "iu" and largest <= _LARGEST_EXACT
+    if is_exact or not 0 < high - low < _FEWEST_STEPS * float(np.spacing(np.float32(largest))):
+        return None
+    return f"values from {low} to {high}, whose differences float32 loses; subtract a constant from them"
 
 
 _LARGEST_EXACT = 2**24
