@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import unicodedata
 
 import nibabel
 import numpy as np
@@ -330,6 +331,23 @@ def test_colour_image(tmp_path, capsys):
 def test_two_files_of_one_case(volumes, capsys):
     write(volumes[0] / "a.nii", np.zeros((6, 5, 4), dtype=np.uint8))
     assert "two files claim the case a" in refused(capsys, *volumes, "--metric", "abdomen")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("e.jpg", "would not be scored: JPEG changes pixel values"), ("e.mgz", "is not read; convert")]
+)
+def test_a_reference_that_is_not_read_is_not_left_out(volumes, capsys, name, reason):
+    (volumes[0] / name).write_bytes(b"content")
+    assert reason in refused(capsys, *volumes, "--metric", "abdomen")
+    (volumes[0] / name).rename(volumes[0] / f"a.{name[2:]}")
+    assert run(*volumes, "--metric", "abdomen") == 0
+
+
+def test_an_accent_is_the_same_in_both_ways_of_writing_it(tmp_path):
+    for folder, form in (("ref", "NFC"), ("pred", "NFD")):
+        write(tmp_path / folder / f"{unicodedata.normalize(form, 'Müller')}.png", np.eye(9, dtype=np.uint8))
+    evaluation = evaluate_folders(tmp_path / "ref", tmp_path / "pred", "labels")
+    assert evaluation.cases["Müller"].per_class["dsc"] == {"label 1": 1.0}
 
 
 def test_wrong_dimensions(volumes, capsys, tmp_path):

@@ -11,6 +11,7 @@ from ..common.errors import UserError
 from ..common.images.formats import (
     ENDINGS,
     JPEG_ENDINGS,
+    PACKED_ENDINGS,
     PLAIN_ENDINGS,
     UNREAD_ENDINGS,
     files_below,
@@ -122,7 +123,7 @@ def left_out(folder: Path, cases: Iterable[InputCase]) -> list[Path]:
     """The images in a folder itself that are no part of its cases: of formats that are not read, JPEG beside others."""
     taken = {path for case in cases for path in case.files}
     jpeg = () if any(image_ending(path, JPEG_ENDINGS) for path in taken) else JPEG_ENDINGS
-    endings = UNREAD_ENDINGS + jpeg
+    endings = UNREAD_ENDINGS + PACKED_ENDINGS + jpeg
     return sorted(path for path in folder.iterdir() if image_ending(path, endings) and not is_hidden(path))
 
 

@@ -19,9 +19,9 @@ UNREAD_ENDINGS = (
     *(".webp", ".gif", ".jp2", ".j2k", ".jxl", ".heic", ".avif", ".pgm", ".ppm", ".pbm", ".pnm", ".tga", ".dng"),
     *(".mgz", ".mgh", ".mnc", ".img", ".hdr", ".nhdr", ".vtk", ".vti", ".nii.bz2", ".nii.xz", ".nii.zst"),
     *(".svs", ".ndpi", ".mrxs", ".scn", ".czi", ".nd2", ".lif", ".oib", ".oif", ".lsm", ".vsi", ".ims", ".zarr"),
-    *(".npy", ".npz", ".h5", ".hdf5", ".mat", ".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"),
 )
-"""Of other images, and of what they are packed in. That such files are left out is said."""
+PACKED_ENDINGS = (".npy", ".npz", ".h5", ".hdf5", ".mat", ".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
+"""Of images that are not read, and of what images may be packed in. That such files are left out is said."""
 
 
 def image_ending(path: Path, endings: tuple[str, ...] = ENDINGS) -> str | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
-from .formats import ENDINGS, JPEG_ENDINGS, LOSSY, NIFTI_ENDINGS, image_ending, is_hidden
+from .formats import ENDINGS, JPEG_ENDINGS, LOSSY, NIFTI_ENDINGS, UNREAD_ENDINGS, image_ending, is_hidden
 from .geometry import position_distance
 from .reading import read_stored_labels
 from .stored import ImageFault
@@ -70,7 +72,7 @@ def list_label_files(location: Path, suffix: str = "") -> dict[str, Path]:
         ending = image_ending(path)
         if ending is None or is_hidden(path) or not path.is_file():
             continue
-        name = path.name[: -len(ending)].removesuffix(suffix)
+        name = _case_name(path, ending, suffix)
         if name in cases:
             raise UserError(f"two files claim the case {name}: {cases[name]} and {path}; keep one")
         cases[name] = path
@@ -79,6 +81,20 @@ def list_label_files(location: Path, suffix: str = "") -> dict[str, Path]:
             raise UserError(f"{jpeg[0]}: {LOSSY}")
         raise UserError(f"{location} holds no label image; known endings are {', '.join(ENDINGS)}")
     return cases
+
+
+def _case_name(path: Path, ending: str, suffix: str) -> str:
+    # Systems write one letter with its accent in two ways.
+    return unicodedata.normalize("NFC", path.name[: -len(ending)]).removesuffix(suffix)
+
+
+def _want_all_read(folder: Path, cases: Collection[str], suffix: str) -> None:
+    """Refuse a folder of references in which a case has an image of a format alone that is not read."""
+    for path in sorted(folder.iterdir()):
+        ending = image_ending(path, UNREAD_ENDINGS + JPEG_ENDINGS)
+        if ending is not None and not is_hidden(path) and _case_name(path, ending, suffix) not in cases:
+            reason = LOSSY if ending in JPEG_ENDINGS else "this format is not read; convert it to PNG, TIFF or NIfTI"
+            raise UserError(f"{path} would not be scored: {reason}, or take it out")
 
 
 def pair_cases(reference: Path, prediction: Path, reference_suffix: str = "") -> tuple[list[CasePair], list[str]]:
@@ -94,9 +110,12 @@ def pair_cases(reference: Path, prediction: Path, reference_suffix: str = "") ->
     Raises
     ------
     UserError
-        A reference has no prediction, or a folder cannot be listed (see `list_label_files`).
+        A reference has no prediction or is of a format that is not read, or a folder cannot be listed (see
+        `list_label_files`).
     """
     references = list_label_files(reference, reference_suffix)
+    if reference.is_dir():
+        _want_all_read(reference, references, reference_suffix)
     predictions = list_label_files(prediction)
     if reference.is_file() and prediction.is_file():
         (name,), (path,) = references, predictions.values()

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...common.errors import UserError
-from ...common.images.formats import ENDINGS, JPEG_ENDINGS, UNREAD_ENDINGS, files_below, image_ending
+from ...common.images.formats import (
+    ENDINGS,
+    JPEG_ENDINGS,
+    PACKED_ENDINGS,
+    UNREAD_ENDINGS,
+    files_below,
+    image_ending,
+)
 from ...common.text import one_line
 
 _SAMPLE = 60
@@ -102,7 +109,7 @@ def list_images(folder: Path) -> dict[str, Path]:
 
 def unread_images(folder: Path) -> list[Path]:
     """The files in and below a folder that are images of formats which are not read, or packed images."""
-    return [path for path in files_below(folder) if image_ending(path, UNREAD_ENDINGS)]
+    return [path for path in files_below(folder) if image_ending(path, UNREAD_ENDINGS + PACKED_ENDINGS)]
 
 
 def pair_files(
