@@ -118,6 +118,13 @@ def test_jpeg_is_read_for_images_and_refused_for_labels(tmp_path, name):
         read_stored_labels(tmp_path / name)
 
 
+def test_colours_of_print_are_refused(tmp_path):
+    """Photoshop's profile, and programs without one, make other reds and greens of them."""
+    Image.new("CMYK", (9, 8), (10, 200, 30, 5)).save(tmp_path / "a.jpg")
+    with pytest.raises(ImageFault, match="CMYK colours; store it in grey or RGB"):
+        read_stored(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
 def test_an_image_that_is_stored_turned_is_refused(tmp_path, name):
     if name == "a.tif":

@@ -79,8 +79,10 @@ def read_plain(path: Path, *, labels: bool, strict: bool = True) -> StoredImage:
             array = np.asarray(image)
         elif image.mode == "P":
             array = np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
-        elif image.mode in ("PA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "La"):
-            array = np.asarray(image.convert({"PA": "RGBA", "RGBa": "RGBA", "La": "LA"}.get(image.mode, "RGB")))
+        elif image.mode == "CMYK":
+            if strict:  # each program makes other colours of them, by a profile or by none
+                raise ImageFault("its pixels are CMYK colours; store it in grey or RGB")
+            array = np.asarray(image.convert("RGB"))
         else:
             array = np.asarray(image)
     if png and depth in (2, 4) and head[25] == _PNG_GREY:
