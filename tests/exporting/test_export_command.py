@@ -165,6 +165,22 @@ def test_pixels_of_a_picture_are_as_stored(tmp_path):
         np.testing.assert_array_equal(predict_png_module.read(tmp_path / name), stored)
 
 
+def test_labels_above_255_are_written(tmp_path):
+    n = 300
+    model = {
+        **{"patch_size": [8, 8], "tile_size": [8, 8], "step_size": 0.5, "outputs": n, "regions": False},
+        **{"values": list(range(n)), "normalization": [{"clip": None, "subtract": 0, "divide": 1}]},
+    }
+    wanted = np.arange(64).reshape(8, 8) + n - 64
+
+    def run(tile):
+        return (np.arange(n)[:, None, None] == wanted).astype(np.float32)[None]
+
+    labels = predict_png_module.predict(np.ones((1, 8, 8), np.float32), model, run)
+    imsave(tmp_path / "labels.png", labels, check_contrast=False)
+    np.testing.assert_array_equal(imread(tmp_path / "labels.png"), wanted)
+
+
 def test_pt2_of_a_model_of_volumes_into_the_working_directory(make_checkpoint, tmp_path, monkeypatch):
     checkpoint = make_checkpoint(reader="SimpleITKIO", spacing=(0.7, 0.8), axes=(2, 0, 1))
     folder = tmp_path / "exported"

@@ -74,7 +74,7 @@ def sliding_window(run, image, model):
 
 
 def predict(image, model, run):
-    labels = np.zeros(image.shape[1:], np.uint8)
+    labels = np.zeros(image.shape[1:], np.uint8 if max(model["values"]) < 256 else np.uint16)
     axes = np.nonzero(image.any(0) | ~image.any())
     box = tuple(slice(axis.min(), axis.max() + 1) for axis in axes)
     channels = zip(image, model["normalization"], strict=True)
