@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -89,6 +90,20 @@ def test_white_of_16_bits_beside_colours_is_no_background(folders, refused):
     save(masks / "0.png", inside.astype(np.uint16) * 65535)
     save(masks / "1.png", inside[..., None] * np.array((255, 0, 0), dtype=np.uint8))
     assert "0.png holds the value 65535, no shade of 8 bits, where other masks hold colours" in refused()
+
+
+def test_a_packed_volume_that_is_not_named_so_is_packed_once(folders, prepared, tmp_path):
+    images, masks, folder = folders
+    for where in (images, masks):
+        where.mkdir()
+    for number in range(2):
+        volume = np.stack([picture(number)] * 3, axis=-1).astype(np.int16)
+        nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
+        (tmp_path / "v.nii.gz").rename(images / f"{number}.nii")
+        nibabel.save(nibabel.Nifti1Image(np.stack([classes(number)] * 3, axis=-1), np.eye(4)), masks / f"{number}.nii")
+    prepared()
+    written = nibabel.load(folder / "imagesTr" / "1_0000.nii.gz")
+    np.testing.assert_array_equal(np.asanyarray(written.dataobj), volume)
 
 
 def test_an_accent_is_the_same_in_both_ways_of_writing_it(folders, prepared):

@@ -53,7 +53,7 @@ def read_nifti(path: Path) -> StoredImage:
         # nibabel would take the header for the first pixels.
         raise ImageFault(f"its header says that the pixels begin at byte {start}, in the header itself (vox_offset)")
     n_bytes = float(np.prod(shape, dtype=float)) * header.get_data_dtype().itemsize
-    want_whole(path, start + n_bytes, packed=_is_packed(path))
+    want_whole(path, start + n_bytes, packed=is_packed(path))
     try:
         values = np.asanyarray(image.dataobj).reshape(shape).T
     except (OSError, EOFError, zlib.error) as error:
@@ -91,13 +91,14 @@ def open_nifti_image(path: Path) -> nibabel.Nifti1Image:
     raise ImageFault("it is no NIfTI file")
 
 
-def _is_packed(path: Path) -> bool:
+def is_packed(path: Path) -> bool:
+    """Tell whether a file is packed by gzip, whatever its name says."""
     with open(path, "rb") as file:
         return file.read(2) == b"\x1f\x8b"
 
 
 def _opened(path: Path) -> io.BufferedIOBase:
-    return gzip.GzipFile(path) if _is_packed(path) else open(path, "rb")
+    return gzip.GzipFile(path) if is_packed(path) else open(path, "rb")
 
 
 def _spacing(header: nibabel.Nifti1Header, shape: tuple[int, ...]) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...common.images.encoding import encoded, nifti_of
 from ...common.images.formats import NIFTI_ENDINGS, image_ending
-from ...common.images.nifti import nifti_labels
+from ...common.images.nifti import is_packed, nifti_labels
 from ...common.images.reading import open_nifti, read_stored
 from ...common.images.turning import Turn
 from ..preparation import OutputFile, copy_of
@@ -100,6 +100,7 @@ def _channel(path: Path, ending: str, number: int) -> Callable[[], bytes]:
 
 def _volume(path: Path) -> bytes:
     if image_ending(path) in NIFTI_ENDINGS:
-        return gzip.compress(path.read_bytes(), compresslevel=6, mtime=0)
+        content = path.read_bytes()
+        return content if is_packed(path) else gzip.compress(content, compresslevel=6, mtime=0)
     with reading(path):
         return gzip.compress(nifti_of(read_stored(path)).to_bytes(), compresslevel=6, mtime=0)
