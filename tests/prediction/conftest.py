@@ -81,6 +81,7 @@ def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
         normalization: str = "ZScoreNormalization",
         seed: int = 0,
         axes: tuple[int, ...] = (0, 1, 2),
+        usual_spacing: tuple[float, ...] | None = None,
         **changes: object,
     ) -> Path:
         torch.manual_seed(seed)
@@ -93,6 +94,7 @@ def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
                     **_plans(n_channels, reader, spacing, normalization),
                     "transpose_forward": list(axes),
                     "transpose_backward": np.argsort(axes).tolist(),
+                    **({"original_median_spacing_after_transp": list(usual_spacing)} if usual_spacing else {}),
                 },
                 "configuration": "2d",
                 "fold": 0,

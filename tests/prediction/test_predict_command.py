@@ -169,6 +169,22 @@ def test_images_of_other_formats_are_left_out_and_said(make_checkpoint, predict,
     assert "note: 3 files of other formats are left out, such as b.jpg" in out
 
 
+@pytest.mark.parametrize(("axes", "there"), [((0, 1, 2), "sagittal"), ((2, 0, 1), "axial")])
+def test_volumes_that_are_cut_across_their_slices_are_said(make_checkpoint, predict, images, tmp_path, axes, there):
+    """Those whose thick slices lie along another axis of the file than in the training, and no others."""
+    array = np.stack([random_image(30, 44)] * 2)
+    for name, spacing in {"axial": (0.7, 0.8, 4.0), "sagittal": (4.0, 0.7, 0.8), "even": (0.8, 0.8, 0.8)}.items():
+        _write_volume(images / f"{name}.nii.gz", array, spacing)
+    options = {"reader": "SimpleITKIO", "spacing": (0.8, 0.7), "axes": axes}
+    caution = "have thick slices along another axis of the file"
+    checkpoint = make_checkpoint(usual_spacing=(4.0, 0.8, 0.7), **options)
+    code, out, _ = predict(images, tmp_path / "out", "--checkpoint", checkpoint)
+    assert (code, f"caution 1 volumes, such as {there}, {caution}" in " ".join(out.split())) == (0, True)
+    # Not where the training saw voxels of nearly even sides.
+    checkpoint = make_checkpoint(usual_spacing=(1.0, 0.8, 0.7), **options)
+    assert caution not in " ".join(predict(images, tmp_path / "other", "--checkpoint", checkpoint)[1].split())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

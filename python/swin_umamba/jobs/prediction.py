@@ -153,6 +153,13 @@ def predict(request: PredictionRequest, find: Callable[[int], list[InputCase]] |
                 f"originals where there are some",
                 style="yellow",
             )
+        if outcome.across:
+            console.announce(
+                "caution",
+                f"{len(outcome.across)} volumes, such as {outcome.across[0]}, have thick slices along another axis of "
+                f"the file than those of the training, and were cut across them; store their axes in the same order",
+                style="yellow",
+            )
         for identifier, reason in failed.items():
             console.announce("failed", f"{identifier}: {reason}", style="red")
         note(
@@ -161,6 +168,7 @@ def predict(request: PredictionRequest, find: Callable[[int], list[InputCase]] |
             skipped=outcome.skipped,
             failed=failed,
             jpeg=outcome.lossy,
+            cut_across=outcome.across,
             device=str(device),
             precision=predictor.precision,
         )

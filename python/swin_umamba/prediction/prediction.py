@@ -25,7 +25,7 @@ from .input_cases import CaseError, InputCase
 from .input_images import read_image
 from .maps import map_ending, uncertainty, write_map
 from .output_folder import OutputFolder
-from .preprocessing import PreparedImage, prepare, restore
+from .preprocessing import PreparedImage, cuts_across, prepare, restore
 from .sliding_window import SlidingWindowPredictor, WindowOutput
 from .statistics import measure_labels, write_rows
 
@@ -41,10 +41,14 @@ _PIXELS = {"spacing": (999, 1, 1)}
 
 @dataclass
 class Outcome:
-    """Identifiers of the cases by what became of them, and of the failed ones why; of which the images are JPEG."""
+    """Identifiers of the cases by what became of them, and of the failed ones why.
+
+    Of those that were predicted, ``lossy`` are JPEG, and ``across`` were cut across their slices (`cuts_across`).
+    """
 
     predicted: list[str] = field(default_factory=list)
     lossy: list[str] = field(default_factory=list)
+    across: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -145,6 +149,7 @@ class _Line:
         self._written: deque[tuple[InputCase, Future[None]]] = deque()
         self._reasons: dict[str, str | None] = {}
         self._skipped: set[str] = set()
+        self._across: set[str] = set()
         self._n_told = 0
 
     def __enter__(self) -> _Line:
@@ -171,6 +176,8 @@ class _Line:
                 outcome.predicted.append(case.identifier)
                 if case.files[0].name.lower().endswith(JPEG_ENDINGS):
                     outcome.lossy.append(case.identifier)
+                if case.identifier in self._across:
+                    outcome.across.append(case.identifier)
         return outcome
 
     def _parts(self) -> Iterator[PreparedImage]:
@@ -217,6 +224,8 @@ class _Line:
             self._predictor.n_channels,
             names,
         )
+        if not image.slices_are_images and cuts_across(self._predictor, image.properties["spacing"]):
+            self._across.add(case.identifier)
         array, pixels = image.array, None
         if self._output.wants_pixels:
             pixels = array if image.slices_are_images else array.copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,26 @@ def _run_default(
     )
     resampled: np.ndarray = configuration.resampling_fn_data(data, shape, spacing, target)
     return resampled
+
+
+_THICK = 2
+"""Times the other sides of a voxel, from which on it is that of slices."""
+
+
+def cuts_across(predictor: SlidingWindowPredictor, spacing: Sequence[float]) -> bool:
+    """Whether the training saw thick slices as they were acquired, and an image is stored so that they are cut across.
+
+    Parameters
+    ----------
+    predictor
+        What `load_predictor` gave.
+    spacing
+        Of Z, H and W.
+    """
+    plans = predictor.plans_manager
+    usual = plans.plans.get("original_median_spacing_after_transp") or (1, 1, 1)
+    depth, *within = (spacing[axis] for axis in plans.transpose_forward)
+    return bool(usual[0] >= _THICK * max(usual[1:]) and max(within) >= _THICK * depth)
 
 
 def label_type(predictor: SlidingWindowPredictor) -> type[np.generic]:
