@@ -343,6 +343,12 @@ def test_a_reference_that_is_not_read_is_not_left_out(volumes, capsys, name, rea
     assert run(*volumes, "--metric", "abdomen") == 0
 
 
+def test_a_link_to_a_lost_reference_is_not_left_out(volumes, capsys, tmp_path):
+    for folder in volumes:
+        (folder / "e.nii.gz").symlink_to(tmp_path / "lost.nii.gz")
+    assert "e.nii.gz is a link to a file that is not there" in refused(capsys, *volumes, "--metric", "abdomen")
+
+
 def test_an_accent_is_the_same_in_both_ways_of_writing_it(tmp_path):
     for folder, form in (("ref", "NFC"), ("pred", "NFD")):
         write(tmp_path / folder / f"{unicodedata.normalize(form, 'Müller')}.png", np.eye(9, dtype=np.uint8))

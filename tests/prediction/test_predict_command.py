@@ -169,6 +169,14 @@ def test_images_of_other_formats_are_left_out_and_said(make_checkpoint, predict,
     assert "note: 3 files of other formats are left out, such as b.jpg" in out
 
 
+def test_a_link_to_a_lost_file_is_not_left_out(make_checkpoint, predict, images, tmp_path):
+    """As those of data sets whose files were not fetched."""
+    imsave(images / "a.png", random_image(40, 50), check_contrast=False)
+    (images / "b.png").symlink_to(tmp_path / "lost.png")
+    code, out, _ = predict(images, tmp_path / "out", "--checkpoint", make_checkpoint())
+    assert (code, "failed b: b.png is a link to a file that is not there; fetch it" in out) == (1, True)
+
+
 @pytest.mark.parametrize(("axes", "there"), [((0, 1, 2), "sagittal"), ((2, 0, 1), "axial")])
 def test_volumes_that_are_cut_across_their_slices_are_said(make_checkpoint, predict, images, tmp_path, axes, there):
     """Those whose thick slices lie along another axis of the file than in the training, and no others."""

@@ -106,6 +106,15 @@ def test_a_packed_volume_that_is_not_named_so_is_packed_once(folders, prepared, 
     np.testing.assert_array_equal(np.asanyarray(written.dataobj), volume)
 
 
+def test_links_to_lost_files_are_not_left_out(filled, folders, refused, tmp_path):
+    filled()
+    for folder, name in zip(folders[:2], ("im9.png", "im9_mask.png"), strict=True):
+        (folder / name).symlink_to(tmp_path / "lost.png")
+    error = refused()
+    assert "im9.png is a link to a file that is not there; fetch it" in error
+    assert "im9_mask.png is a link to a file that is not there; fetch it" in error
+
+
 def test_an_accent_is_the_same_in_both_ways_of_writing_it(folders, prepared):
     images, masks, folder = folders
     names = ("Müller 1", "Ärger", "größe é")

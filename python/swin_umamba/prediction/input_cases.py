@@ -16,6 +16,7 @@ from ..common.images.formats import (
     UNREAD_ENDINGS,
     files_below,
     image_ending,
+    is_file_or_lost,
     is_hidden,
 )
 
@@ -133,7 +134,7 @@ def _groups(folder: Path, only_jpeg: bool) -> Iterator[tuple[str, dict[int | Non
     endings = JPEG_ENDINGS if only_jpeg else ENDINGS
     for path in sorted(folder.iterdir()):
         ending = image_ending(path, endings)
-        if ending is None or is_hidden(path) or not path.is_file():
+        if ending is None or is_hidden(path) or not is_file_or_lost(path):
             continue
         name = path.name[: -len(ending)]
         match = _NUMBERED.fullmatch(name)

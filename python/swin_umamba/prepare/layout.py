@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.errors import UserError
-from ..common.images.formats import is_hidden
+from ..common.images.formats import is_file_or_lost, is_hidden
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def list_files(folder: Path, endings: Iterable[str]) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_file() and not is_hidden(path) and path.name.lower().endswith(endings)
+        if is_file_or_lost(path) and not is_hidden(path) and path.name.lower().endswith(endings)
     )
 
 

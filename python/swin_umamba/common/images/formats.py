@@ -35,6 +35,11 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
+def is_file_or_lost(path: Path) -> bool:
+    """Tell whether a path is a file, or a link to one that is not there: reading it then says so."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
 def files_below(folder: Path) -> Iterator[Path]:
     """Yield the files in and below a folder in the order of their names, also behind links, each folder once."""
     seen: set[str] = set()
@@ -43,4 +48,4 @@ def files_below(folder: Path) -> Iterator[Path]:
         folders[:] = [] if place in seen else sorted(name for name in folders if not is_hidden(Path(name)))
         paths = [] if place in seen else [Path(root, name) for name in sorted(names)]
         seen.add(place)
-        yield from (path for path in paths if not is_hidden(path) and path.is_file())
+        yield from (path for path in paths if not is_hidden(path) and is_file_or_lost(path))

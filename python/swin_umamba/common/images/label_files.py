@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from .formats import ENDINGS, JPEG_ENDINGS, LOSSY, NIFTI_ENDINGS, UNREAD_ENDINGS, image_ending, is_hidden
+from .formats import (
+    ENDINGS,
+    JPEG_ENDINGS,
+    LOSSY,
+    NIFTI_ENDINGS,
+    UNREAD_ENDINGS,
+    image_ending,
+    is_file_or_lost,
+    is_hidden,
+)
 from .geometry import position_distance
 from .reading import read_stored_labels
 from .stored import ImageFault
@@ -70,7 +79,7 @@ def list_label_files(location: Path, suffix: str = "") -> dict[str, Path]:
     cases: dict[str, Path] = {}
     for path in files:
         ending = image_ending(path)
-        if ending is None or is_hidden(path) or not path.is_file():
+        if ending is None or is_hidden(path) or not is_file_or_lost(path):
             continue
         name = _case_name(path, ending, suffix)
         if name in cases:

@@ -58,7 +58,10 @@ def read_stored(path: Path, *, labels: bool = False, strict: bool = True) -> Sto
         raise
     # Readers raise whatever their libraries raise, which is no closed list.
     except Exception as error:
-        raise ImageFault(last_line(error)) from error
+        is_lost = path.is_symlink() and not path.exists()
+        raise ImageFault(
+            "it is a link to a file that is not there; fetch it" if is_lost else last_line(error)
+        ) from error
 
 
 def read_stored_labels(path: Path) -> StoredImage:
