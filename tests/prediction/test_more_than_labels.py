@@ -13,6 +13,7 @@ import tifffile
 from skimage.io import imread, imsave
 from skimage.measure import label as connected
 from swin_umamba.prediction.maps import uncertainty
+from swin_umamba.prediction.statistics import measure_labels
 
 from .conftest import random_image
 
@@ -131,6 +132,17 @@ def test_statistics_of_a_volume_count_in_mm(make_checkpoint, predict, images, tm
         mean = array[mask].mean() if mask.any() else None
         assert row["mean c0"] == "" if mean is None else float(row["mean c0"]) == pytest.approx(mean, rel=1e-6)
     assert any(int(row["pixels"]) > 0 for row in rows)
+
+
+def test_channels_of_one_name_have_a_column_each():
+    """nnU-Net calls each channel of a colour image rgb_to_0_1."""
+    image = np.arange(3, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 5))
+    channels = {"0": "rgb_to_0_1", "1": "T1", "2": "rgb_to_0_1"}
+    labels = np.ones((1, 4, 5), np.uint8)
+    (row,) = measure_labels("a", labels, image, {"spacing": (999, 1, 1)}, {"rim": 1}, channels)
+    assert {name: row[name] for name in list(row)[-3:]} == {
+        **{"mean rgb_to_0_1 (0)": "0", "mean T1": "1", "mean rgb_to_0_1 (2)": "2"}
+    }
 
 
 def test_statistics_of_parts_are_those_of_one_run(make_checkpoint, predict, images, tmp_path):

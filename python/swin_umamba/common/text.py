@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 LONGEST_LINE = 2000
 LONGEST_REASON = 160
@@ -38,6 +39,11 @@ def one_line(text: str, limit: int = LONGEST_LINE) -> str:
     """All lines as one, visible and shortened."""
     # Twice: what is made visible may be longer.
     return shortened(visible(shortened(" ".join(text.split()), limit)), limit)
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names, those that stand more than once with their place behind them, counted from 0."""
+    return [name if names.count(name) == 1 else f"{name} ({index})" for index, name in enumerate(names)]
 
 
 def short_name(text: str) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..common.text import distinct
+
 if TYPE_CHECKING:
     from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 
@@ -99,7 +101,7 @@ def read_example(
     else:
         names = list(channel_names) if len(channel_names) == len(image) else [f"channel {i}" for i in range(len(image))]
         pictures = [np.repeat(windowed(channel[fullest])[..., np.newaxis], 3, axis=-1) for channel in image]
-        channels = dict(zip(_distinct(names), pictures, strict=True))
+        channels = dict(zip(distinct(names), pictures, strict=True))
     return Example(
         channels,
         reference_volume[fullest],
@@ -115,7 +117,3 @@ def windowed(picture: np.ndarray) -> np.ndarray:
     low, high = np.percentile(shown, (CLIPPED_PERCENT, 100 - CLIPPED_PERCENT))
     clipped: np.ndarray = np.clip((shown - low) / max(high - low, np.finfo(float).tiny), 0, 1)
     return clipped
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    return [name if names.count(name) == 1 else f"{name} ({index})" for index, name in enumerate(names)]

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..common.files import replace_atomically
+from ..common.text import distinct
 from .grid import pixel_size
 
 
@@ -38,7 +39,7 @@ def measure_labels(
     names
         From each label's name to its value, or to the values of a region; without background and what is ignored.
     channels
-        From each channel's number to its name.
+        From each channel's number to its name, of which several may be one, as of colours to nnU-Net.
 
     Returns
     -------
@@ -47,15 +48,16 @@ def measure_labels(
         (whose pixels touch, if only at a corner) and ``mean NAME`` of each channel, empty where there is no pixel.
     """
     size, unit = pixel_size(properties)
+    columns = distinct(list(channels.values()))
     rows = []
     for name, values in names.items():
         mask = np.isin(labels, values)
         n_pixels = int(mask.sum())
         row = {"case": case, "label": name, "pixels": n_pixels, "size": f"{n_pixels * size:.10g}", "unit": unit}
         row["structures"] = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))[1]
-        for number, channel in channels.items():
+        for number, column in zip(channels, columns, strict=True):
             mean = image[int(number)][mask].mean(dtype=np.float64) if n_pixels else None
-            row[f"mean {channel}"] = "" if mean is None else f"{mean:.7g}"
+            row[f"mean {column}"] = "" if mean is None else f"{mean:.7g}"
         rows.append(row)
     return rows
 
