@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from pickle import UnpicklingError
 
 import numpy as np
 import pytest
 import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -428,6 +430,32 @@ def test_no_blur_is_chosen_by_the_clock():
     transforms = TinySwinUMambaD.get_training_transforms((32, 32), (-3.0, 3.0), None, (0, 1), False).transforms
     blurs = [getattr(transform, "transform", transform) for transform in transforms]
     assert [blur.benchmark for blur in blurs if isinstance(blur, GaussianBlurTransform)] == [False]
+
+
+class _AugmentedByWorkers:
+    """A data loader that tells the worker that it runs in, and what torch draws there after an image."""
+
+    def __init__(self):
+        self.augment = TinySwinUMambaD.get_training_transforms((32, 32), (-3.0, 3.0), None, (0, 1), False)
+
+    def set_thread_id(self, worker):
+        self.worker = worker
+
+    def __next__(self):
+        time.sleep(0.05)
+        self.augment(image=torch.zeros(1, 48, 48), segmentation=torch.zeros(1, 48, 48, dtype=torch.int16))
+        return self.worker, torch.rand(1).item()
+
+
+def test_every_worker_has_random_numbers_of_its_own():
+    torch.manual_seed(0)
+    augmenter = NonDetMultiThreadedAugmenter(_AugmentedByWorkers(), None, 3, num_cached=3, wait_time=0.002)
+    drawn = {}
+    while len(drawn) < 3:
+        worker, number = next(augmenter)
+        drawn.setdefault(worker, number)
+    augmenter._finish()
+    assert len(set(drawn.values())) == 3
 
 
 def test_every_resumed_epoch_has_an_augmentation_of_its_own(make_trainer, monkeypatch):

@@ -38,6 +38,7 @@ from .nonfinite import find_bad_images, save_step
 from .observer import Observer
 from .precision import autocast_dtype, precision_name
 from .saved_state import check_optimizer, check_written_by, read_state
+from .worker_numbers import OwnTorchNumbers
 
 if TYPE_CHECKING:
     from ..networks.segmentation_network import SegmentationNetwork
@@ -170,6 +171,7 @@ class PaperTrainer(nnUNetTrainer):
     @staticmethod
     def get_training_transforms(*args: Any, **kwargs: Any) -> Any:
         transforms = nnUNetTrainer.get_training_transforms(*args, **kwargs)
+        transforms.transforms.insert(0, OwnTorchNumbers())
         for transform in transforms.transforms:
             blur = transform.transform if isinstance(transform, RandomTransform) else transform
             if isinstance(blur, GaussianBlurTransform):
