@@ -196,6 +196,18 @@ def test_any_labels(tmp_path, plain):
     assert evaluation.settings["tolerance"] == {"whole": 2.0, "core": 0.5}
 
 
+def test_labels_of_nine_digits_stay_apart(tmp_path):
+    """As atlases number their regions: in float32 these two would be one."""
+    reference = np.zeros((8, 8, 4), np.uint32)
+    reference[:3], reference[4:7] = 312782546, 312782550
+    write(tmp_path / "ref" / "a.nii.gz", reference)
+    write(tmp_path / "pred" / "a.nii.gz", np.where(reference == 312782550, np.uint32(312782546), reference))
+    evaluation = evaluate_folders(tmp_path / "ref", tmp_path / "pred", "labels")
+    assert evaluation.classes == ("label 312782546", "label 312782550")
+    scores = [evaluation.class_scores("dsc", name)[0] for name in evaluation.classes]
+    assert scores == pytest.approx([2 / 3, 0.0], **EXACT)
+
+
 def test_a_label_absent_from_both_does_not_count(tmp_path):
     for case, labels in (("a", [[1, 2]]), ("b", [[1, 0]]), ("c", [[0, 0]])):
         for folder in ("ref", "pred"):
