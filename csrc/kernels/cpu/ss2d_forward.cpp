@@ -15,30 +15,34 @@ constexpr int64_t kProductPixels = 64;
 
 template <class V>
 struct Projection {
-  int64_t weight_row;
-  Element<V>* x_proj;  // (D, weight_row)
+  int64_t row;
+  Element<V>* weight;     // (D, row), columns of some directions
+  Element<V>* projected;  // (kProductPixels, row)
   ImageRows<V> x;
 
-  Projection(Scratch& scratch, const Ss2d& p, int64_t rows)
-      : weight_row(round_up(p.projected(), Lanes<V>::kCount)),
-        x_proj(scratch.take<Element<V>>(p.dim * weight_row)),
+  Projection(Scratch& scratch, const Ss2d& p, int directions, int64_t rows)
+      : row(round_up(directions * p.projected(), Lanes<V>::kCount)),
+        weight(scratch.take<Element<V>>(p.dim * row)),
+        projected(scratch.take<Element<V>>(kProductPixels * row)),
         x(scratch, p, rows, p.dim) {}
 };
 
-// `rows` pixels from `first` on in `directions` directions from `k` on.
+// `rows` pixels from `first` on in `directions` directions from `k` on, in one product.
 template <class V>
 void project_pixels(const Ss2dForward& p, int k, int directions, int64_t first, int64_t rows) {
   using E = Element<V>;
-  const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length();
-  InScratch<Projection<V>> a(p, rows);
+  const int64_t D = p.dim, P = p.projected(), pixels = p.batch * p.length(), columns = directions * P;
+  InScratch<Projection<V>> a(p, directions, rows);
   int64_t row;
   const E* x = a->x.get(first, rows, 0, row);
-  for (const int end = k + directions; k < end; ++k) {
-    transpose_matrix<V>(a->x_proj, a->weight_row, static_cast<const E*>(p.x_proj_weight) + k * D * P, P, D,
-                        D);
-    for (int64_t r = 0; r < rows; r += kProductPixels)
-      gemm<V>(minimum(kProductPixels, rows - r), P, D, {x + r * row, row, 1}, a->x_proj, a->weight_row,
-              static_cast<E*>(p.projected_x) + (k * pixels + first + r) * P, P, false);
+  transpose_matrix<V>(a->weight, a->row, static_cast<const E*>(p.x_proj_weight) + k * P * D, columns, D, D);
+  for (int64_t r = 0; r < rows; r += kProductPixels) {
+    const int64_t now = minimum(kProductPixels, rows - r);
+    gemm<V>(now, columns, D, {x + r * row, row, 1}, a->weight, a->row, a->projected, a->row, false);
+    for (int i = 0; i < directions; ++i) {
+      E* to = static_cast<E*>(p.projected_x) + ((k + i) * pixels + first + r) * P;
+      for (int64_t t = 0; t < now; ++t) copy_row<V>(to + t * P, a->projected + t * a->row + i * P, P);
+    }
   }
 }
 
@@ -92,12 +96,16 @@ template <class V>
 void run(const Ss2dForward& p, ParallelFor parallel) {
   const int64_t pixels = p.batch * p.length();
   const int64_t blocks = (pixels + kProjectedRows - 1) / kProjectedRows;
-  // Where there are few pixels, a task for each direction; else the pixels stay in the cache for all.
-  const int together = blocks < 16 ? 1 : kDirections, tasks = kDirections / together;
-  for_each_task(parallel, tasks * blocks, [&](int64_t task) {
-    const int64_t first = task / tasks * kProjectedRows;
-    project_pixels<V>(p, int(task % tasks) * together, together, first,
-                      minimum(kProjectedRows, pixels - first));
+  // A task is one direction of some pixels; as many as fill whole vectors, or all, are taken together.
+  int64_t most = 1;
+  while (most < kDirections && most * p.projected() % Lanes<V>::kCount) most *= 2;
+  for_each_range(parallel, blocks * kDirections, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end;) {
+      const int64_t first = task / kDirections * kProjectedRows, k = task % kDirections;
+      const int64_t taken = minimum(minimum(most, kDirections - k), end - task);
+      project_pixels<V>(p, int(k), int(taken), first, minimum(kProjectedRows, pixels - first));
+      task += taken;
+    }
   });
   for_each_channels(parallel, p.batch, p.dim, [&](int64_t image, int64_t first, int64_t channels) {
     InScratch<ScanTask<V>>(p, image, first, channels)->run();

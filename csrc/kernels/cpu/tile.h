@@ -280,11 +280,22 @@ void transpose_matrix(Element<V>* target, int64_t target_row, const Element<V>* 
   for (int64_t r = 0; r < rows; r += W) {
     const int64_t count = minimum<int64_t>(W, rows - r);
     for (int64_t c = 0; c < columns; c += W) {
-      V block[W] = {};
       const int64_t n = minimum<int64_t>(W, columns - c);
-      for (int64_t i = 0; i < count; ++i) block[i] = load_some(source + (r + i) * source_row + c, n);
-      transpose(block);
-      for (int64_t i = 0; i < n; ++i) store_some(target + (c + i) * target_row + r, block[i], count);
+      const Element<V>* from = source + r * source_row + c;
+      Element<V>* to = target + c * target_row + r;
+      V block[W];  // which stays in registers where no loop's end depends on the sizes
+      if (count == W && n == W) {
+        SWIN_UNROLL(16) for (int i = 0; i < W; ++i) block[i] = load<V>(from + i * source_row);
+        transpose(block);
+        SWIN_UNROLL(16) for (int i = 0; i < W; ++i) store<V>(to + i * target_row, block[i]);
+      } else {
+        SWIN_UNROLL(16)
+        for (int i = 0; i < W; ++i) block[i] = i < count ? load_some(from + i * source_row, n) : V{};
+        transpose(block);
+        SWIN_UNROLL(16)
+        for (int i = 0; i < W; ++i)
+          if (i < n) store_some(to + i * target_row, block[i], count);
+      }
     }
   }
 }
