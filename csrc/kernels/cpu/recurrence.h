@@ -120,11 +120,14 @@ template <class V>
 struct ForwardChunk {
   static constexpr int64_t kMostChannels = kMostForward;
   static constexpr bool kCorrects = true;  // takes near multiples for CorrectedPowers
-  V u[kChunk], dt[kChunk];
-  V dtu[kChunk];    // dt * u
-  V decay[kChunk];  // of the first state, where those of the others are its powers
-  V y[kChunk];      // the skip, to which the scan adds
+  static constexpr int64_t kShared = 3 * kChunk;
+  V u[kChunk];
+  V* y;      // in its place: the skip, to which the scan adds
+  V* dt;     // from here on of the block at hand: less to keep in the first-level cache
+  V* dtu;    // dt * u
+  V* decay;  // of the first state, where those of the others are its powers
 
+  void share(V* steps) { y = u, dt = steps, dtu = dt + kChunk, decay = dtu + kChunk; }
   SWIN_INLINE void start(int64_t t, V step, V, V D) {
     dt[t] = step;
     dtu[t] = step * u[t];
@@ -256,7 +259,7 @@ void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2,
 // The same for the backward pass.
 template <class V>
 struct BackwardChunk {
-  static constexpr int64_t kMostChannels = kMostBackward;
+  static constexpr int64_t kMostChannels = kMostBackward, kShared = 0;
   static constexpr bool kCorrects = false;
   V u[kChunk], dt[kChunk], dtu[kChunk], gy[kChunk];
   V decay[kChunk];  // as in the forward pass
@@ -265,6 +268,7 @@ struct BackwardChunk {
   V gdtu[kChunk];   // (5), likewise
   V y[kChunk];      // as in the forward pass, where it is wanted
 
+  void share(V*) {}
   SWIN_INLINE void start(int64_t t, V step, V slope_of_step, V D) {
     dt[t] = step;
     slope[t] = slope_of_step;

@@ -86,6 +86,7 @@ struct Block {
   using E = Element<V>;
   // Of a task.
   static constexpr int64_t kMost = (Chunk::kMostChannels + Lanes<V>::kCount - 1) / Lanes<V>::kCount;
+  static constexpr int64_t kShared = Chunk::kShared;
 
   int64_t channel, count;
   Chunk *chunks, *chunk;  // all that are kept, and the one at hand
@@ -93,8 +94,10 @@ struct Block {
   V *state, *constant_B, *constant_C;  // (N)
   V D{}, delta_bias{};
 
-  void take(Scratch& scratch, int64_t states, int64_t kept = 1) {
+  // `shared`: kShared vectors of all blocks.
+  void take(Scratch& scratch, V* shared, int64_t states, int64_t kept = 1) {
     chunk = chunks = scratch.take<Chunk>(kept);
+    if (chunk) chunk->share(shared);
     decay.take(scratch, states);
     V** const rows[] = {&state, &constant_B, &constant_C};
     for (V** row : rows) *row = scratch.take<V>(states);
@@ -143,8 +146,8 @@ struct BackwardBlock : Block<V, BackwardChunk<V>> {
   V *carry, *gA, *gconstant_B, *gconstant_C;  // (N)
   V gD{}, gdelta_bias{};
 
-  void take(Scratch& scratch, int64_t states, int64_t kept = 1) {
-    Block<V, BackwardChunk<V>>::take(scratch, states, kept);
+  void take(Scratch& scratch, V* shared, int64_t states, int64_t kept = 1) {
+    Block<V, BackwardChunk<V>>::take(scratch, shared, states, kept);
     V** const rows[] = {&carry, &gA, &gconstant_B, &gconstant_C};
     for (V** row : rows) *row = scratch.take<V>(states);
   }
@@ -166,16 +169,16 @@ struct BackwardBlock : Block<V, BackwardChunk<V>> {
 };
 
 // The forward pass's tasks, body(sequence, first, channels), for each of some sequences of `channels`
-// channels.
+// channels, `most` at a time.
 template <class Body>
-void for_each_channels(ParallelFor parallel, int64_t sequences, int64_t channels, Body body) {
+void for_each_channels(ParallelFor parallel, int64_t sequences, int64_t channels, int64_t most, Body body) {
   constexpr int64_t kUnit = 16;  // threads do not write to the same line of memory
   const int64_t units = (channels + kUnit - 1) / kUnit;
   for_each_range(parallel, sequences * units, [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end;) {
       const int64_t sequence = unit / units, first = unit % units * kUnit;
       const int64_t left = minimum(end, (sequence + 1) * units) - unit;
-      const int64_t taken = minimum(minimum(kMostForward, left * kUnit), channels - first);
+      const int64_t taken = minimum(minimum(most, left * kUnit), channels - first);
       body(sequence, first, taken);
       unit += (taken + kUnit - 1) / kUnit;
     }

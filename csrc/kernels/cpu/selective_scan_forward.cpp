@@ -50,7 +50,7 @@ class ForwardTask {
     scan.C.constant = p_.constant_C ? x.constant_C : nullptr;
     x.scan_forward(scan, p_.state);
     if (p_.z) {
-      V* z = chunk.u;
+      V* z = chunk.dt;
       part_.load(z, p_.z, x, start, steps);
       for (int64_t t = 0; t < steps; ++t) chunk.y[t] *= z[t] * sigmoid(z[t]);
     }
@@ -66,7 +66,7 @@ class ForwardTask {
 void selective_scan_forward(const SelectiveScanForward& p, ParallelFor parallel) {
   for_compute_type(p.type, [&](auto v) {
     using V = decltype(v);
-    for_each_channels(parallel, p.batch * p.groups, p.dim / p.groups,
+    for_each_channels(parallel, p.batch * p.groups, p.dim / p.groups, kMostForward / 2,
                       [&p](int64_t group, int64_t first, int64_t channels) {
                         InScratch<ForwardTask<V>>(p, group, first, channels)->run();
                       });

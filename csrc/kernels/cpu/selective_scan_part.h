@@ -33,8 +33,9 @@ struct SequencePart {
         B(scratch.take<E>(kChunk * row)),
         C(scratch.take<E>(kChunk * row)),
         block_count((channels + W - 1) / W) {
+    V* const shared = scratch.take<V>(Block::kShared);
     for (int64_t b = 0; b < block_count; ++b) {
-      blocks[b].take(scratch, p.state);
+      blocks[b].take(scratch, shared, p.state);
       blocks[b].channel = group % p.groups * (p.dim / p.groups) + first + b * W;
       blocks[b].count = minimum(W, channels - b * W);
     }

@@ -107,9 +107,10 @@ void run(const Ss2dForward& p, ParallelFor parallel) {
       task += taken;
     }
   });
-  for_each_channels(parallel, p.batch, p.dim, [&](int64_t image, int64_t first, int64_t channels) {
-    InScratch<ScanTask<V>>(p, image, first, channels)->run();
-  });
+  for_each_channels(parallel, p.batch, p.dim, kMostForward,
+                    [&](int64_t image, int64_t first, int64_t channels) {
+                      InScratch<ScanTask<V>>(p, image, first, channels)->run();
+                    });
 }
 
 }  // namespace

@@ -38,8 +38,9 @@ struct ImagePart {
         dt_projs(scratch.take<E>(p.rank * row)),
         delta(scratch.take<V>(kChunk * block_count)),
         all_pixels(scratch.take<int64_t>(kept * kChunk)) {
+    V* const shared = scratch.take<V>(Block::kShared);
     for (int64_t b = 0; b < block_count; ++b) {
-      blocks[b].take(scratch, p.state, kept);
+      blocks[b].take(scratch, shared, p.state, kept);
       blocks[b].channel = first + b * W;
       blocks[b].count = minimum(W, channels - b * W);
     }

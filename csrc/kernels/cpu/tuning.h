@@ -30,8 +30,8 @@ static constexpr int64_t channel_parts(int64_t channels) {
 }
 
 // The forward pass, which has no such sums, takes up to so many at a time, and fewer where there would not be
-// a task for every thread.
-constexpr int64_t kMostForward = 96;
+// a task for every thread; selective_scan, whose channels are rows far apart, takes half.
+constexpr int64_t kMostForward = 192;
 
 // The backward pass of ss2d takes up to so many, neighbouring parts of one task, each with sums of its own.
 constexpr int64_t kMostBackward = 96;
