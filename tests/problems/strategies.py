@@ -12,11 +12,11 @@ from .problem import Problem
 
 SIZES = st.one_of(st.integers(1, 6), st.sampled_from([7, 8, 9, 13, 15, 16, 17, 33]))
 LENGTHS = st.one_of(st.integers(1, 5), st.sampled_from([63, 64, 65, 100, 129, 150, 200]))
-CHANNELS = st.sampled_from([1, 2, 3, 5, 8, 15, 16, 17, 47, 48, 49, 50, 100])
+CHANNELS = st.sampled_from([1, 2, 3, 5, 8, 15, 16, 17, 47, 48, 49, 50, 100, 196])
 STATES = st.sampled_from([1, 2, 3, 4, 5, 7, 16, 17])
 BATCHES = st.integers(1, 2)
 SEEDS = st.integers(0, 2**31)
-MULTIPLES = st.sampled_from([None, 0.0, 4e-7, 1e-3, 0.1])
+MULTIPLES = st.sampled_from([None, 0.0, 4e-7, 3e-5, 1e-3, 0.1])
 ANY_DTYPE = st.sampled_from(DTYPES)
 OPTIONS = ["constant_B", "constant_C", "with_D", "with_z", "with_bias", "with_grad_last_state", "softplus"]
 

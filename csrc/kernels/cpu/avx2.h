@@ -11,6 +11,14 @@ constexpr int kProductRows = 4;
 
 SWIN_INLINE Float minimum(Float a, Float b) { return _mm256_min_ps(a, b); }
 SWIN_INLINE Float maximum(Float a, Float b) { return _mm256_max_ps(a, b); }
+SWIN_INLINE float sum_lanes(Float v) {
+  const __m128 fours = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 twos = _mm_add_ps(fours, _mm_movehl_ps(fours, fours));
+  return _mm_cvtss_f32(_mm_add_ss(twos, _mm_movehdup_ps(twos)));
+}
+SWIN_INLINE bool all_at_most(Float a, Float b) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LE_OQ)) == 0xff;
+}
 SWIN_INLINE Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
 
 SWIN_INLINE __m256i lane_mask(int64_t count) {

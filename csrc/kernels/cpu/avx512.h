@@ -22,6 +22,14 @@ SWIN_INLINE Float minimum(Float a, Float b) { return _mm512_min_ps(a, b); }
 SWIN_INLINE Float maximum(Float a, Float b) { return _mm512_max_ps(a, b); }
 SWIN_INLINE Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
 
+SWIN_INLINE float sum_lanes(Float v) {
+  const __m256 eights = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  const __m128 fours = _mm_add_ps(_mm256_castps256_ps128(eights), _mm256_extractf128_ps(eights, 1));
+  const __m128 twos = _mm_add_ps(fours, _mm_movehl_ps(fours, fours));
+  return _mm_cvtss_f32(_mm_add_ss(twos, _mm_movehdup_ps(twos)));
+}
+SWIN_INLINE bool all_at_most(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ) == 0xffff; }
+
 SWIN_INLINE __mmask16 lane_mask(int64_t count) { return count >= 16 ? 0xffff : __mmask16((1u << count) - 1); }
 SWIN_INLINE Float load_some(const float* p, int64_t count) {
   return _mm512_maskz_loadu_ps(lane_mask(count), p);

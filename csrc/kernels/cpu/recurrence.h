@@ -174,8 +174,9 @@ struct Powers {
   }
 };
 
-// Those of rates that are near multiples: powers times e^(dt r) of the remainders r, to the third order.
-template <class V>
+// Those of rates that are near multiples: powers times e^(dt r) of the remainders r, of which so many TERMS
+// follow the one.
+template <class V, int TERMS>
 struct CorrectedPowers {
   Powers<V, 4> powers;
   V dt;
@@ -184,11 +185,13 @@ struct CorrectedPowers {
 
   template <int STATES>
   SWIN_INLINE void next(int n, V (&a)[STATES]) {
-    const V *first = remainders + n, *second = first + states, *third = second + states;
     powers.next(n, a);
     V e[STATES];
-    SWIN_UNROLL(4) for (int i = 0; i < STATES; ++i) e[i] = fma(third[i], dt, second[i]);
-    SWIN_UNROLL(4) for (int i = 0; i < STATES; ++i) e[i] = fma(e[i], dt, first[i]);
+    SWIN_UNROLL(4) for (int i = 0; i < STATES; ++i) e[i] = remainders[(TERMS - 1) * states + n + i];
+    SWIN_UNROLL(2)
+    for (int term = TERMS - 2; term >= 0; --term) {
+      SWIN_UNROLL(4) for (int i = 0; i < STATES; ++i) e[i] = fma(e[i], dt, remainders[term * states + n + i]);
+    }
     SWIN_UNROLL(4) for (int i = 0; i < STATES; ++i) a[i] = fma(a[i], e[i] * dt, a[i]);
   }
 };
@@ -235,21 +238,32 @@ SWIN_INLINE void forward_usual_steps(const ChunkScan<V>& p, Chunk& x, int64_t st
   SWIN_UNROLL(16) for (int n = 0; n < kUsualStates; ++n) state[n] = here[n];
 }
 
-// `Chunk`: ForwardChunk or BackwardChunk. `unusual`, `powers`: see Decay; `remainders`, or null, likewise.
+// `Chunk`: ForwardChunk or BackwardChunk. `unusual`, `powers`: see Decay; `terms` of its remainders, none
+// without.
 template <class V, class Chunk>
 void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2, V limit, bool unusual,
-                   bool powers, const V* remainders, V* state) {
+                   bool powers, const V* remainders, int terms, V* state) {
+  const auto corrected = [&](auto known) {
+    forward_usual_steps<false>(
+        p, x, states,
+        [&](int64_t t) {
+          return CorrectedPowers<V, decltype(known)::value>{Powers<V, 4>(x.decay[t]), x.dt[t], remainders,
+                                                            states};
+        },
+        state);
+  };
   if (p.B.constant || p.C.constant || unusual)
     forward_steps<true>(
         p, x, states, [&](int64_t t) { return Exponentials<V, true>{limited<true>(x.dt[t], limit), A2}; },
         state);
   else if (powers)
     forward_usual_steps<false>(p, x, states, [&](int64_t t) { return Powers<V, 4>(x.decay[t]); }, state);
-  else if (Chunk::kCorrects && remainders)
-    forward_usual_steps<false>(
-        p, x, states,
-        [&](int64_t t) { return CorrectedPowers<V>{Powers<V, 4>(x.decay[t]), x.dt[t], remainders, states}; },
-        state);
+  else if (Chunk::kCorrects && terms == 1)
+    corrected(std::integral_constant<int, 1>{});
+  else if (Chunk::kCorrects && terms == 2)
+    corrected(std::integral_constant<int, 2>{});
+  else if (Chunk::kCorrects && terms)
+    corrected(std::integral_constant<int, 3>{});
   else
     forward_usual_steps<false>(
         p, x, states, [&](int64_t t) { return Exponentials<V, false>{limited<false>(x.dt[t], limit), A2}; },

@@ -15,8 +15,9 @@ struct Decay {
   V* A2;  // A log2(e)
   V limit;
   bool powers;  // rates are multiples of one: the decay of state n is the (n + 1)th power of 2^(dt base)
-  bool near;    // so, but for remainders that a polynomial corrects where a step times `reach` is one at most
-  V base, reach;
+  bool near;    // so, but for remainders, which CorrectedPowers sees to
+  V base;
+  V reach[3];     // so many terms do where a step times it is one at most
   V* remainders;  // see CorrectedPowers
   bool unusual;   // decays may be above one, or a rate is so large that `limit` would cut usual steps
 
@@ -38,7 +39,7 @@ struct Decay {
       highest = maximum(highest, A2[n]);
     }
     // The comparisons are false for NaN.
-    unusual = !(softplus && sum_lanes(highest) <= 0 && sum_lanes(largest) < Element<V>(1e6));
+    unusual = !(softplus && all_at_most(highest, V{}) && all_at_most(largest, broadcast<V>(Element<V>(1e6))));
     find_base(states);
     limit = Element<V>(1e15) / maximum(largest, broadcast<V>(Element<V>(1e-15)));
   }
@@ -54,21 +55,23 @@ struct Decay {
     }
     base = (least + most) * Element<V>(0.5);
     // Rates that are not unusual are not above zero.
-    const auto within = [&](Element<V> spread) {
-      return sum_lanes(maximum(V{}, most - least + base * spread)) <= 0;
-    };
+    const auto within = [&](Element<V> spread) { return all_at_most(most - least + base * spread, V{}); };
     const bool usual = compute_type<V>() == Type::kFloat32 && !unusual && states >= 4 && states <= 16;
     powers = usual && within(kSpread);
     near = usual && !powers && within(Element<V>(0.2));
     if (near) find_remainders(states);
   }
-  // e^w to the third order lacks w^4 / 24, which may be as large as the rounding of the power, n 2^-24.
+  // Up to w, w^2 / 2 or w^3 / 6, e^w lacks as much as the next, which may be as large as the rounding of the
+  // power, n 2^-24.
   void find_remainders(int64_t states) {
-    reach = V{};
+    for (V& r : reach) r = V{};
     for (int64_t n = 0; n < states; ++n) {
       const V r = A[n] - base * (Element<V>(n + 1) / Element<V>(kLog2E));
-      const Element<V> most = std::sqrt(std::sqrt(Element<V>(n + 1) * Element<V>(24 / 16777216.0)));
-      reach = maximum(reach, maximum(r, -r) * (1 / most));
+      const Element<V> rounding = Element<V>((n + 1) / 16777216.0);
+      const V size = maximum(r, -r);
+      reach[0] = maximum(reach[0], size * (1 / std::sqrt(2 * rounding)));
+      reach[1] = maximum(reach[1], size * (1 / std::cbrt(6 * rounding)));
+      reach[2] = maximum(reach[2], size * (1 / std::sqrt(std::sqrt(24 * rounding))));
       remainders[n] = r;
       remainders[states + n] = r * r * Element<V>(0.5);
       remainders[2 * states + n] = r * r * r * Element<V>(1.0 / 6);
@@ -132,9 +135,11 @@ struct Block {
   void scan_forward(const ChunkScan<V>& p, int64_t states) {
     V reached{};
     for (int64_t t = 0; decay.near && t < p.steps; ++t) reached = maximum(reached, chunk->dt[t]);
-    const bool corrects = decay.near && sum_lanes(maximum(V{}, reached * decay.reach - Element<V>(1))) <= 0;
-    forward_chunk<V>(p, *chunk, states, decay.A2, decay.limit, decay.unusual, decay.powers,
-                     corrects ? decay.remainders : nullptr, state);
+    int terms = 0;
+    for (int i = 3; decay.near && i > 0; --i)
+      if (all_at_most(reached * decay.reach[i - 1], broadcast<V>(1))) terms = i;
+    forward_chunk<V>(p, *chunk, states, decay.A2, decay.limit, decay.unusual, decay.powers, decay.remainders,
+                     terms, state);
   }
 };
 

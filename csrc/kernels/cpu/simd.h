@@ -83,6 +83,15 @@ SWIN_INLINE V fma(V a, V b, V c) {
   return a * b + c;
 }
 
+// a <= b in every lane, which NaN is not.
+SWIN_INLINE bool all_at_most(double a, double b) { return a <= b; }
+template <class V>
+SWIN_INLINE bool all_at_most(V a, V b) {
+  bool all = true;
+  for (int i = 0; i < kWidth; ++i) all &= a[i] <= b[i];
+  return all;
+}
+
 template <class V>
 SWIN_INLINE V broadcast(Element<V> s) {
   return s - V{};  // x - 0 is x, so this is one broadcast
@@ -116,9 +125,10 @@ SWIN_INLINE void store_some(Element<V>* p, V v, int64_t count) {
 
 SWIN_INLINE double sum_lanes(double v) { return v; }
 // Pairwise in a fixed order.
-SWIN_INLINE float sum_lanes(Float v) {
+template <class V>
+SWIN_INLINE float sum_lanes(V v) {
   float lanes[kWidth];
-  store<Float>(lanes, v);
+  store<V>(lanes, v);
   for (int half = kWidth / 2; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
   return lanes[0];
