@@ -13,6 +13,7 @@ import onnx
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from skimage.io import imread, imsave
 from swin_umamba.commands import cli
 from swin_umamba.common.typed_json import read_json
@@ -210,13 +211,20 @@ def test_a_folder_of_the_hub(exported, capfd):
         "model.safetensors",
     ]
     assert "any x 1 x any x any" in capfd.readouterr().out
-    model = HubModel.from_pretrained(str(folder), strict=True).eval()
+    model = HubModel.from_pretrained(str(folder))
+    assert not model.training
     assert model.labels == ("background", "rim", "core")
     image = torch.randn(2, 1, 40, 72)
     with torch.inference_mode():
         assert torch.equal(model(image), network_of(checkpoint)(image))
     card = (folder / "README.md").read_text()
     assert "# SegResNet on Dataset901_Discs\n\nSegments background, rim, core." in card
+    weights = load_file(folder / "model.safetensors")
+    del weights[min(weights)]
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(RuntimeError, match="Missing key"):
+        HubModel.from_pretrained(str(folder))
+    HubModel.from_pretrained(str(folder), strict=False)
 
 
 def test_a_card_has_the_scores_of_its_run():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class HubModel(
 
     Examples
     --------
-    >>> network = HubModel.from_pretrained("exported", strict=True).eval()
+    >>> network = HubModel.from_pretrained("exported")  # in evaluation mode
     >>> network.labels[network(image)[0].argmax(0)[y, x]]
     'white matter'
     """
@@ -62,3 +63,9 @@ class HubModel(
         """Map (B, in_channels, H, W) to logits (B, num_classes, H, W)."""
         logits: Tensor = self.network(image)
         return logits
+
+    @classmethod
+    def _from_pretrained(cls, *, strict: bool = True, **options: Any) -> HubModel:
+        """As the mixin does, which unless told otherwise leaves at random what the file has no weights for."""
+        model: HubModel = super()._from_pretrained(strict=strict, **options)
+        return model

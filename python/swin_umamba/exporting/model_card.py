@@ -21,7 +21,7 @@ Segments {labels}. Research software, not a medical device.
 import torch
 from swin_umamba import HubModel
 
-network = HubModel.from_pretrained("path/of/this/folder", strict=True).eval()
+network = HubModel.from_pretrained("path/of/this/folder")
 logits = network(torch.zeros(1, {channels}, {height}, {width}))
 ```
 
