@@ -318,12 +318,31 @@ def operator_rows(table: Table, seconds: float, few: bool, device: str) -> None:
 NETWORKS = ("SwinUMamba", "SwinUMambaD")
 
 
-def training_step(name: str, batch: int, seconds: float, device: str, side: int) -> dict[str, float] | None:
-    """Seconds and peak mebibytes of a network's training step in bfloat16 autocast, 1 x side x side."""
+def build_network(name: str, device: str) -> torch.nn.Module:
     import swin_umamba.networks
 
+    torch.manual_seed(0)
+    network: torch.nn.Module = getattr(swin_umamba.networks, name)(1, 14)
+    return network.to(device, memory_format=torch.channels_last)
+
+
+def difference_from_cpu(name: str, device: str, side: int = 64) -> float:
+    """How far a network's output in float32 is from the CPU's, over its largest magnitude; no TF32."""
+    image = torch.randn(1, 1, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
+        wanted, seen = (build_network(name, where).eval()(image.to(where)).cpu() for where in ("cpu", device))
+    return ((seen - wanted).abs().max() / wanted.abs().max()).item()
+
+
+def training_step(
+    name: str, batch: int, seconds: float, device: str, side: int, profiled: bool
+) -> tuple[dict[str, float], dict[str, float]] | None:
+    """Seconds and peak mebibytes of a network's training step in bfloat16 autocast, 1 x side x side.
+
+    And the microseconds of its kernels if it is ``profiled``. None if memory runs out.
+    """
     try:
-        network = getattr(swin_umamba.networks, name)(1, 14).to(device, memory_format=torch.channels_last)
+        network = build_network(name, device)
         optimizer = torch.optim.AdamW(network.parameters())
         image = torch.randn(batch, 1, side, side, device=device).to(memory_format=torch.channels_last)
         label = torch.randint(14, (batch, side, side), device=device)
@@ -336,17 +355,28 @@ def training_step(name: str, batch: int, seconds: float, device: str, side: int)
             optimizer.step()
 
         taken = median_time(step, seconds, device)
-        return {"both": taken, "peak": peak_memory(step, device)}
+        return {"both": taken, "peak": peak_memory(step, device)}, kernel_times(step, device) if profiled else {}
     except torch.OutOfMemoryError:
         return None
     finally:
         torch.cuda.empty_cache()
 
 
+def largest_rows(times: dict[str, float], count: int = 20) -> list[str]:
+    """The kernels that take most of a step."""
+    largest = sorted(times.items(), key=lambda item: -item[1])[:count]
+    return [f"    {time:10.0f} us {100 * time / sum(times.values()):5.1f} %  {name[:120]}" for name, time in largest]
+
+
 def training_rows(table: Table, seconds: float, device: str) -> None:
     fused, side, batches = swin_umamba_ext.ss2d, 320, (8, 32)
     if device == "cpu":
         side, batches = 64, (1,)
+    for name in NETWORKS:
+        try:
+            table.add(f"{name} in float32 differs from the CPU's by {difference_from_cpu(name, device):.1e}")
+        except Exception as error:  # the steps are measured all the same
+            table.add(failure(f"{name} beside the CPU's", error))
     plain = None if mamba_scan is None else composition(plain_cross_scan, plain_cross_merge)
     for batch, name in itertools.product(batches, NETWORKS):
         results = []
@@ -355,23 +385,26 @@ def training_rows(table: Table, seconds: float, device: str) -> None:
                 continue
             swin_umamba_ext.ss2d = function  # the networks call it by this name
             try:
-                results.append(training_step(name, batch, seconds, device, side))
+                profiled = function is fused and batch == batches[0]
+                results.append(training_step(name, batch, seconds, device, side, profiled))
             except Exception as error:  # the others are measured all the same
                 table.add(failure(f"training step of {name}", error))
                 results.append(None)
             finally:
                 swin_umamba_ext.ss2d = fused
-        ours, *baseline = results
         label = f"1x{side}x{side}"
-        if ours is None:
+        if results[0] is None:
             table.add(row(f"{name} step", label, batch, "autocast", ["no result"]))
             continue
+        ours, times = results[0]
         cells = ["", f"{1e3 * ours['both']:.2f}", "", "", f"{ours['peak']:.0f}"]
-        if baseline and baseline[0]:
-            other = baseline[0]
+        if results[-1] and len(results) > 1:
+            other, _ = results[-1]
             cells += ["", "", f"{1e3 * other['both']:.2f}", f"{other['both'] / ours['both']:.2f}"]
             cells += [f"{other['peak']:.0f}"]
         table.add(row(f"{name} step", label, batch, "autocast", cells))
+        for line in largest_rows(times):
+            table.add(line)
 
 
 def head(device: str, multiprocessors: int) -> list[str]:

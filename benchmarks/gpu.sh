@@ -7,9 +7,10 @@
 #   benchmarks/gpu.sh --build-mamba SDIST [--output FOLDER]
 #
 # --wheels FOLDER     holds what SWIN_UMAMBA_CUDA=1 make wheel has built, and wheels of what else the
-#                     machine's Python lacks: pytest for the tests, monai for the training steps (einops, which
-#                     monai's blocks and mamba-ssm's scan need), mamba_ssm (see --build-mamba) for the baselines;
-#                     they are unpacked into a temporary folder. Without it the installed packages are used
+#                     machine's Python lacks: pytest and hypothesis for the tests, monai, einops and
+#                     dynamic_network_architectures for the training steps, mamba_ssm (see --build-mamba; it needs
+#                     einops too) for the baselines; they are unpacked into a temporary folder. Without it the
+#                     installed packages are used
 # --old FOLDER        holds the wheel of a former build, whose kernels are then measured in turn with today's
 # --output FOLDER     where the log and the tables go; default benchmarks/results
 # --first             what tells most, for a loan of minutes: every operator against the CPU kernels, the device's own

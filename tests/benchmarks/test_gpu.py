@@ -152,6 +152,32 @@ def test_a_step_that_fails_stops_no_other(run_script, plan, last, fail):
     assert ("failed: " in log) == ran
 
 
+# Only of what gpu.sh tells to bring along is there more than the standard library.
+BROUGHT = """
+import sys
+brought = {"torch", "numpy", "einops", "monai", "dynamic_network_architectures", "swin_umamba", "swin_umamba_ext"}
+brought |= {"sympy", "mpmath", "typing_extensions", "packaging", "torchgen"}  # torch needs them
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if not top.startswith("_") and top not in sys.stdlib_module_names and top not in brought:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+import torch
+sys.meta_path.insert(0, Missing())
+import swin_umamba.networks
+swin_umamba.networks.SwinUMamba(1, 14), swin_umamba.networks.SwinUMambaD(1, 14)
+"""
+
+
+def test_training_steps_need_no_more_packages_than_it_says():
+    done = subprocess.run([sys.executable, "-c", BROUGHT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    usage = (BENCHMARKS / "gpu.sh").read_text()
+    assert "dynamic_network_architectures for the training steps" in usage
+
+
 @pytest.mark.slow
 def test_the_second_command_is_rehearsed_on_the_cpu(tmp_path):
     environment = os.environ | {"REHEARSE": "1", "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
@@ -164,7 +190,10 @@ def test_the_second_command_is_rehearsed_on_the_cpu(tmp_path):
     )
     assert done.returncode == 0, done.stdout
     assert sorted(os.listdir(tmp_path)) == ["gpu_second.txt", "gpu_table.txt", "gpu_training.txt"]
-    assert "SwinUMambaD step" in (tmp_path / "gpu_training.txt").read_text()
+    training = (tmp_path / "gpu_training.txt").read_text()
+    assert "SwinUMambaD step" in training
+    assert "SwinUMambaD in float32 differs from the CPU's by 0.0e+00" in training
+    assert "swin_umamba::ss2d_backward" in training
     assert "failed" not in done.stdout
 
 
