@@ -9,6 +9,9 @@ const char* multiprocessors(int& count) {
   if (error == cudaSuccess) error = cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
   if (error == cudaSuccess) return nullptr;
   (void)cudaGetLastError();
+  if (error == cudaErrorInsufficientDriver)
+    return "there is no NVIDIA driver, or it is older than the CUDA toolkit that compiled these kernels; "
+           "update it, or compile them with the toolkit of torch's CUDA version";
   return cudaGetErrorString(error);
 }
 #endif
