@@ -17,6 +17,7 @@ PyTorch, (b) with cross-scan and merge under torch.compile (dynamic shapes). Bot
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import functools
 import importlib.util
@@ -25,7 +26,7 @@ import statistics
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -193,6 +194,11 @@ def peak_memory(run: Callable[[], object], device: str) -> float:
     return (torch.cuda.max_memory_allocated() - before) / MEBIBYTE
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Of torch.OutOfMemoryError or, where an operator wanted the memory, another RuntimeError."""
+    return "out of memory" in str(error)
+
+
 def measure(function: Callable[..., Tensor], arguments: list[Tensor], seconds: float) -> dict[str, float] | None:
     """Seconds forward and forward+backward, and peak mebibytes beyond the arguments; None if memory runs out."""
     wanted, device = [a for a in arguments if a.requires_grad], arguments[0].device.type
@@ -205,16 +211,18 @@ def measure(function: Callable[..., Tensor], arguments: list[Tensor], seconds: f
             torch.autograd.grad(function(*arguments), wanted, grad)
 
         return {"forward": forward, "both": median_time(both, seconds, device), "peak": peak_memory(both, device)}
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         torch.cuda.empty_cache()
         return None
 
 
 class Table:
-    """Rows of text, printed as they come and written to a file after each."""
+    """Rows of text, printed as they come and written to a file after each; what fails leaves a line instead."""
 
     def __init__(self, path: Path | None, head: list[str]) -> None:
-        self.path, self.lines = path, []
+        self.path, self.lines, self.failed = path, [], False
         for line in head:
             self.add(line)
 
@@ -224,13 +232,18 @@ class Table:
         if self.path:
             self.path.write_text("\n".join(self.lines) + "\n")
 
+    @contextlib.contextmanager
+    def going_on(self, what: str) -> Iterator[None]:
+        """What is tried in it may fail; the rows after it are measured all the same."""
+        try:
+            yield
+        except Exception as error:  # torch and its compiler raise many kinds
+            self.failed = True
+            self.add(f"{what} failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
+
 
 def row(name: str, shape: str, batch: int, dtype: str, cells: list[str]) -> str:
     return f"{name:16}{shape:>14}{batch:>6} {dtype:9}" + "".join(f"{cell:>12}" for cell in cells)
-
-
-def failure(what: str, error: Exception) -> str:
-    return f"{what} failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 HEAD = ["forward ms", "fwd+bwd ms", "floor ms", "% of floor", "peak MiB"]
@@ -268,10 +281,8 @@ def ss2d_row(
     ours = measure(swin_umamba_ext.ss2d, arguments, seconds)
     if mamba_scan is not None and ours is not None:
         plain = measure(composition(plain_cross_scan, plain_cross_merge), arguments, seconds)
-        try:
+        with table.going_on("(b)"):
             fast = measure(composition(*compiled), arguments, seconds) if compiled else None
-        except Exception as error:  # torch.compile raises many kinds
-            table.add(failure("(b)", error))
     floor = least_ss2d(Problem(*shape, batch, dtype.itemsize)).floor()
     operator_row(table, case, floor, ours, plain, fast)
 
@@ -306,12 +317,15 @@ def operator_rows(table: Table, seconds: float, few: bool, device: str) -> None:
     compiled = None if few or device == "cpu" else compiled_scan_and_merge()
     for batch, shape, dtype in cases:
         # (b) at one batch: its compilation takes longer than its measurement.
-        ss2d_row(table, ("ss2d", shape, batch, dtype), compiled if batch == 8 else None, seconds, device)
-        scan_row(table, ("selective_scan", shape, batch, dtype), seconds, device)
+        with table.going_on(f"ss2d {shape} batch {batch} {dtype}"):
+            ss2d_row(table, ("ss2d", shape, batch, dtype), compiled if batch == 8 else None, seconds, device)
+        with table.going_on(f"selective_scan {shape} batch {batch} {dtype}"):
+            scan_row(table, ("selective_scan", shape, batch, dtype), seconds, device)
         torch.cuda.empty_cache()
     for batch, shape, dtype in [] if few else cases:
         for name in ("cross_scan", "cross_merge"):
-            cross_row(table, (name, shape, batch, dtype), seconds, device)
+            with table.going_on(f"{name} {shape} batch {batch} {dtype}"):
+                cross_row(table, (name, shape, batch, dtype), seconds, device)
         torch.cuda.empty_cache()
 
 
@@ -356,7 +370,9 @@ def training_step(
 
         taken = median_time(step, seconds, device)
         return {"both": taken, "peak": peak_memory(step, device)}, kernel_times(step, device) if profiled else {}
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         return None
     finally:
         torch.cuda.empty_cache()
@@ -373,33 +389,27 @@ def training_rows(table: Table, seconds: float, device: str) -> None:
     if device == "cpu":
         side, batches = 64, (1,)
     for name in NETWORKS:
-        try:
+        with table.going_on(f"{name} beside the CPU's"):
             table.add(f"{name} in float32 differs from the CPU's by {difference_from_cpu(name, device):.1e}")
-        except Exception as error:  # the steps are measured all the same
-            table.add(failure(f"{name} beside the CPU's", error))
     plain = None if mamba_scan is None else composition(plain_cross_scan, plain_cross_merge)
     for batch, name in itertools.product(batches, NETWORKS):
-        results = []
-        for function in (fused, plain):
+        results: list[tuple[dict[str, float], dict[str, float]] | None] = [None, None]
+        for number, function in enumerate((fused, plain)):
             if function is None:
                 continue
             swin_umamba_ext.ss2d = function  # the networks call it by this name
-            try:
+            with table.going_on(f"training step of {name}"):
                 profiled = function is fused and batch == batches[0]
-                results.append(training_step(name, batch, seconds, device, side, profiled))
-            except Exception as error:  # the others are measured all the same
-                table.add(failure(f"training step of {name}", error))
-                results.append(None)
-            finally:
-                swin_umamba_ext.ss2d = fused
+                results[number] = training_step(name, batch, seconds, device, side, profiled)
+            swin_umamba_ext.ss2d = fused
         label = f"1x{side}x{side}"
         if results[0] is None:
             table.add(row(f"{name} step", label, batch, "autocast", ["no result"]))
             continue
         ours, times = results[0]
         cells = ["", f"{1e3 * ours['both']:.2f}", "", "", f"{ours['peak']:.0f}"]
-        if results[-1] and len(results) > 1:
-            other, _ = results[-1]
+        if results[1] is not None:
+            other, _ = results[1]
             cells += ["", "", f"{1e3 * other['both']:.2f}", f"{other['both'] / ours['both']:.2f}"]
             cells += [f"{other['peak']:.0f}"]
         table.add(row(f"{name} step", label, batch, "autocast", cells))
@@ -523,7 +533,7 @@ def kernels(
     output: Path | None, device: str, shapes: tuple = SHAPES, batches: tuple = BATCHES, profiled: bool = True
 ) -> None:
     """Write what each kernel of ss2d and selective_scan takes, forward and backward together, as CSV."""
-    lines = ["operator,shape,batch,dtype,kernel,microseconds"]
+    lines, failed = ["operator,shape,batch,dtype,kernel,microseconds"], False
     for operator, shape, batch, (name, dtype) in itertools.product(
         ("ss2d", "selective_scan"), shapes, batches, DTYPES.items()
     ):
@@ -541,13 +551,17 @@ def kernels(
                 lines += [f'{case},"{kernel}",{time:.2f}' for kernel, time in kernel_times(run, device).items()]
             if device == "cuda":
                 lines.append(f"{case},graph replay,{replay_time(run):.2f}")
-        except torch.OutOfMemoryError:
-            lines.append(f"{case},out of memory,")
+        except Exception as error:  # the other cases are measured all the same
+            failed = True
+            lines.append(f"{case},{type(error).__name__},")
+            print(f"{case}: {error}", file=sys.stderr)
             torch.cuda.empty_cache()
         text = "\n".join(lines) + "\n"
         if output:
             output.write_text(text)  # after each case: a limit of time may end this
     print(text, end="")
+    if failed:
+        sys.exit(1)
 
 
 def turns(path: Path) -> list[str]:
@@ -656,6 +670,8 @@ def main() -> None:
         training_rows(table, 0.3 if arguments.quick else 1.0, arguments.device)
     else:
         operator_rows(table, 0.02 if arguments.quick else 0.1, arguments.few, arguments.device)
+    if table.failed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

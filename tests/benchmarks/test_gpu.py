@@ -65,6 +65,28 @@ def test_kernel_times_are_written(gpu, tmp_path):
     )
 
 
+def test_what_fails_leaves_a_line_and_the_rest_is_measured(gpu, monkeypatch, tmp_path):
+    def scan(*arguments, **options):
+        raise RuntimeError("an illegal memory access was encountered")
+
+    def full(*arguments):
+        raise RuntimeError("swin_umamba cannot have a new tensor of shape (8,): CUDA out of memory.")
+
+    monkeypatch.setattr(gpu.swin_umamba_ext, "selective_scan", scan)
+    table = gpu.Table(tmp_path / "table", [])
+    gpu.operator_rows(table, 0.01, False, "cpu")
+    failures = [line for line in table.lines if "failed: RuntimeError: an illegal memory access" in line]
+    assert table.failed
+    assert len(failures) == len(gpu.DTYPES)
+    assert len(table.lines) == 4 * len(gpu.DTYPES)
+    with pytest.raises(SystemExit):
+        gpu.kernels(tmp_path / "kernels.csv", "cpu", shapes=((4, 5, 32),), batches=(2,))
+    written = (tmp_path / "kernels.csv").read_text()
+    assert "selective_scan,4x5x32,2,bfloat16,RuntimeError," in written
+    assert "ss2d,4x5x32,2,bfloat16" in written
+    assert gpu.measure(full, gpu.image_arguments((4, 5, 32), 1, gpu.torch.float32, "cpu"), 0.01) is None
+
+
 def test_former_and_present_kernels_are_compared_by_their_least_times(gpu, tmp_path):
     path = tmp_path / "turns.csv"
     rows = [("old", 30), ("new", 20), ("old", 24), ("new", 16)]
