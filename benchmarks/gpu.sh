@@ -2,8 +2,8 @@
 # Tests and measures the operators on a machine with an NVIDIA GPU, without network.
 #
 #   benchmarks/gpu.sh [--wheels FOLDER] [--output FOLDER] [--quick] [--skip-tests] [--skip-sanitizer]
-#   benchmarks/gpu.sh --first [--wheels FOLDER] [--output FOLDER]
-#   benchmarks/gpu.sh --second [--wheels FOLDER] [--old FOLDER] [--output FOLDER]
+#   benchmarks/gpu.sh --first [--wheels FOLDER] [--output FOLDER] [--limit SECONDS]
+#   benchmarks/gpu.sh --second [--wheels FOLDER] [--old FOLDER] [--output FOLDER] [--limit SECONDS]
 #   benchmarks/gpu.sh --build-mamba SDIST [--output FOLDER]
 #
 # --wheels FOLDER     holds what SWIN_UMAMBA_CUDA=1 make wheel has built, and wheels of what else the
@@ -18,6 +18,7 @@
 #                     beside these if the wheels' folder has its sdist, and then measured. At most 430 s
 # --second            what is left, after a change: every operator again, all tests, the former kernels against
 #                     today's, the table with the baselines, training steps, racecheck. At most 330 s
+# --limit SECONDS     for the whole, where less time is lent than what is said here; what comes last is left out then
 # --quick             fewer repetitions and no training steps
 # --skip-tests, --skip-sanitizer
 #                     leave out the operator tests, compute-sanitizer
@@ -39,16 +40,17 @@ fail() {
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
-wheels="" old="" output=$root/benchmarks/results sdist="" run_tests=1 run_sanitizer=1 plan=gpu quick=""
+wheels="" old="" output=$root/benchmarks/results sdist="" limit="" run_tests=1 run_sanitizer=1 plan=gpu quick=""
 while [ $# -gt 0 ]; do
   case $1 in
-    --wheels | --old | --output | --build-mamba)
+    --wheels | --old | --output | --build-mamba | --limit)
       [ $# -ge 2 ] || fail "$1 needs an argument; see $0 --help"
       case $1 in
         --wheels) wheels=$2 ;;
         --old) old=$2 ;;
         --output) output=$2 ;;
         --build-mamba) sdist=$2 ;;
+        --limit) limit=$2 ;;
       esac
       shift
       ;;
@@ -106,7 +108,8 @@ fi
 device=cuda slower=1
 [ -z "${REHEARSE:-}" ] || device=cpu slower=20
 case $plan in gpu_first) end=425 ;; gpu_second) end=325 ;; *) end=595 ;; esac
-end=$((SECONDS + end * slower))
+case $limit in *[!0-9]*) fail "--limit needs a number of seconds, got \"$limit\"" ;; esac
+end=$((SECONDS + ${limit:-$end} * slower))
 
 # Runs a command for at most so many seconds and never past the end; the status of all is that of the worst.
 failed=()

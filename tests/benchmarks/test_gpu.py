@@ -200,6 +200,14 @@ def test_training_steps_need_no_more_packages_than_it_says():
     assert "dynamic_network_architectures for the training steps" in usage
 
 
+def test_what_there_is_no_time_for_is_left_out_and_told(run_script):
+    status, log, calls, _ = run_script("--second", "--limit", "4")
+    assert status == 1
+    assert "--training" not in calls
+    assert "failed: no time was left for: " in log
+    assert "== done" in log
+
+
 @pytest.mark.slow
 def test_the_second_command_is_rehearsed_on_the_cpu(tmp_path):
     environment = os.environ | {"REHEARSE": "1", "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
