@@ -106,7 +106,7 @@ def _composed(
         # Not F.instance_norm, which refuses planes of one pixel.
         y = torch.instance_norm(x, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
         if _is_channels_last(x):
-            y = y.contiguous(memory_format=torch.channels_last)
+            y = y.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     if residual is not None:
         y = y + residual
     if negative_slope != 1:

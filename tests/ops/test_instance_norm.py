@@ -56,9 +56,10 @@ def test_vmap_of_any_memory_format(image_format, in_dim) -> None:
     image, residual = (torch.randn(2, 5, 6, 7, dtype=torch.float64) for _ in range(2))
     image = image.clone(memory_format=image_format)
     batched = torch.stack([image, -image, 2 * image], in_dim)
-    seen = torch.vmap(lambda x: swin_umamba_ext.instance_norm(x, None, None, residual), in_dims=in_dim)(batched)
     wanted = [reference.instance_norm(x, None, None, residual) for x in batched.unbind(in_dim)]
-    torch.testing.assert_close(seen, torch.stack(wanted))
+    for function in (swin_umamba_ext.instance_norm, _composed):
+        seen = torch.vmap(lambda x: function(x, None, None, residual, 1e-5, 1.0), in_dims=in_dim)(batched)  # noqa: B023
+        torch.testing.assert_close(seen, torch.stack(wanted))
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
