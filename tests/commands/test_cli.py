@@ -29,6 +29,30 @@ def test_every_command_has_a_version_and_a_help(capsys, words):
     assert "%(prog)" not in out
 
 
+HELPS = [[], *([name] for name in cli.COMMANDS), ["prepare", "folder"], ["prepare", "endoscopy"]]
+
+
+@pytest.mark.parametrize("words", HELPS, ids=lambda words: " ".join(words))
+def test_a_help_fits_a_terminal_of_80_columns(capsys, monkeypatch, words):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = run(capsys, *words, "--help")[1]
+    body, _, examples = out.partition("examples:\n")
+    # Two lists of choices are longer than their lines, which argparse breaks nowhere else.
+    wide = [line for line in body.splitlines() if len(line) > 80 and "{" not in line]
+    assert wide == []
+    assert all(line.startswith("  ") for line in examples.splitlines())
+
+
+def test_help_is_said_before_or_behind_a_command(capsys):
+    assert run(capsys, "help", "train") == run(capsys, "train", "--help")
+    assert run(capsys, "help") == run(capsys, "--help")
+
+
+def test_no_help_offers_what_is_refused(capsys):
+    assert "--full-size" in run(capsys, "prepare", "endoscopy", "--help")[1]
+    assert "--full-size" not in run(capsys, "prepare", "microscopy", "--help")[1]
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_a_page_of_every_command_has_each_of_its_options(name):
     pages = [page.read_text(encoding="utf-8") for page in (Path(__file__).parents[2] / "docs").glob("*.md")]

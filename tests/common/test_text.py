@@ -8,7 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 from swin_umamba.common.console import PlainConsole
-from swin_umamba.common.text import LONGEST_LINE, one_line, shortened, visible
+from swin_umamba.common.text import LONGEST_LINE, counted, one_line, shortened, visible
+
+
+def test_one_is_no_plural():
+    assert [counted(number, "epoch") for number in (0, 1, 2)] == ["0 epochs", "1 epoch", "2 epochs"]
 
 
 @given(st.text())

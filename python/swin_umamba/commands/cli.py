@@ -35,8 +35,14 @@ def command_module(name: str) -> ModuleType:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit code; see `swin_umamba.common.exit_codes.execute`."""
-    words = sys.argv[1:] if argv is None else argv
-    parser = OneLineParser(prog="swin-umamba", description="Swin-UMamba for medical image segmentation.")
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["help"]:  # as git and others take it
+        words = [*words[1:], "--help"]
+    parser = OneLineParser(
+        prog="swin-umamba",
+        description="Swin-UMamba for medical image segmentation.",
+        epilog="`swin-umamba help COMMAND` tells the options of a command.",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     # No option before the command takes a value, so the first other word is its name, and no other needs a parser.
     named = next((word for word in words if not word.startswith("-")), None)

@@ -28,7 +28,8 @@ run, with its own page, that `swin-umamba train --resume --output` understands.
 The same command goes on where a former one was stopped: finished systems are not trained again, and --models may
 name more of them. A system that fails is named in the table, and the others go on.
 
-Exit codes: 0 done, 1 a system failed, 2 wrong input (nothing was trained), 130 interrupted.
+Exit codes: 0 done, 1 a system failed, 2 wrong input (nothing was trained), 75 out of time (go on by the same
+command), 130 interrupted.
 
 examples:
   %(prog)s --models nnunet,swin-umamba-d
@@ -38,7 +39,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
     parser.add_argument(
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--models",
         metavar="A,B,...",
         help="the systems, separated by commas; the others are tested against the first (default: all, "
-        f"{','.join(SYSTEMS)})",
+        f"{', '.join(SYSTEMS)})",
     )
     parser.add_argument(
         "--scratch",

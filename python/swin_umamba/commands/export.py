@@ -19,7 +19,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("run", type=path, metavar="RUN", help="folder of a run, or a checkpoint, as predict takes them")
     parser.add_argument("output", type=path, metavar="DIR", help="new or empty folder to write to")

@@ -22,7 +22,7 @@ class OneLineParser(argparse.ArgumentParser):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(formatter_class=_HelpFormatter, **options)
         self.add_argument("--version", action=_Version, help="show the program's version and exit")
         self.add_argument(
             "--json",
@@ -46,6 +46,20 @@ class OneLineParser(argparse.ArgumentParser):
 def summary_of(args: argparse.Namespace, command: str) -> str | None:
     """The command, if its summary is wanted, as `swin_umamba.common.exit_codes.execute` takes it."""
     return command if getattr(args, "json", False) else None
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Fills each paragraph of a text for itself, but those with indented lines, such as examples; breaks no names."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        import textwrap  # late, as argparse does
+
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        paragraphs = text.strip().split("\n\n")
+        return "\n\n".join(part if "\n  " in part else fill(part, width, indent) for part in paragraphs)
 
 
 class _Version(argparse.Action):

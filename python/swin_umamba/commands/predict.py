@@ -10,7 +10,8 @@ from .parsing import one_of, path
 
 EPILOG = """\
 Images are PNG, TIFF, BMP, JPEG, NIfTI, NRRD, MetaImage or GIPL files, CASE.ending or CASE_0000.ending,
-CASE_0001.ending ... with one channel each. OUTPUT gets CASE.ending, the label image on the same grid, and predict.log.
+CASE_0001.ending ... with one channel each; or DICOM, of which each series is an image, in INPUT and the folders below
+it. OUTPUT gets CASE.ending, the label image on the same grid, and predict.log.
 
 Exit codes: 0 done, 1 some images could not be predicted and are named, 2 wrong input (nothing was predicted),
 130 interrupted.
@@ -23,7 +24,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("input", type=path, metavar="INPUT", help="folder of images, or one image")
     parser.add_argument("output", type=path, metavar="OUTPUT", help="folder of the predictions; new or empty")
@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=path,
         required=True,
         metavar="FILE",
-        help="checkpoint.pth of a run; or a checkpoint of nnU-Net, or its folder of a trained model, whose folds are "
-        "averaged",
+        help="folder of a run, or its checkpoint.pth; or a checkpoint of nnU-Net, or its folder of a trained model, "
+        "whose folds are averaged",
     )
     parser.add_argument(
         "--skip-existing",
@@ -69,8 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part",
         metavar="K/N",
-        help="predict every N-th image alone, from the K-th on, as 2/8, while other processes predict the others into "
-        "the same OUTPUT; auto takes both from the variables of a Slurm array",
+        help="predict every N-th image alone, from the K-th on, counted from 1, as 2/8, while other processes predict "
+        "the others into the same OUTPUT; auto takes both from the variables of a Slurm array",
     )
     parser.add_argument(
         "--step-size",

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="dataset", required=True, metavar="|".join([FOLDER, *DATASETS]))
     _add_folder(kinds.add_parser(FOLDER, help="a folder of images and one of masks", description=_ABOUT_FOLDERS))
     for name, makes in DATASETS.items():
-        _add_download(kinds.add_parser(name, help=makes, description=f"make {makes} of its public download"))
+        _add_download(kinds.add_parser(name, help=makes, description=f"make {makes} of its public download"), name)
 
 
 _ABOUT_FOLDERS = (
@@ -52,19 +52,19 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=one_of(Integer(1, 65535)),
         metavar="N",
-        help="make one class of all values from N on; also takes masks that are JPEG",
+        help="make one class of all values from N on; also takes masks that are JPEG (default: every value is a label)",
     )
     parser.add_argument(
         "--group-by",
         metavar="RULE",
         help="what tells the patient of a case, kept on one side of every split: TABLE.csv:COLUMN with the cases in "
-        "the first column, or a regular expression over their names",
+        "the first column, or a regular expression over their names (default: every case by itself)",
     )
     parser.add_argument(
         "--test-share",
         type=one_of(Number(0, 0.9)),
         metavar="X",
-        help="share of the cases to hold out as test set, by group (default: none)",
+        help="share of the cases to hold out as test set, by group, at most 0.9 (default: none)",
     )
     parser.add_argument(
         "--irregular",
@@ -75,7 +75,7 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
     _add_workers(parser)
 
 
-def _add_download(parser: argparse.ArgumentParser) -> None:
+def _add_download(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("source", type=path, metavar="SRC", help="the unpacked download; it is only read")
     parser.add_argument(
         "destination", type=path, metavar="DST", help="folder in which to make the data set's folder, as nnUNet_raw"
@@ -83,7 +83,10 @@ def _add_download(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full-size",
         action="store_true",
-        help="endoscopy: keep the challenge's frames of 1080 × 1920 (default: 360 × 640, as the paper's crop suggests)",
+        # The others refuse it, in words of their own.
+        help="keep the challenge's frames of 1080 × 1920 (default: 360 × 640, as the paper's crop suggests)"
+        if name == "endoscopy"
+        else argparse.SUPPRESS,
     )
     _add_workers(parser)
 

@@ -31,18 +31,17 @@ Exit codes: 0 done, 1 a run that failed, 2 wrong input (nothing was trained), 13
 examples:
   %(prog)s imagenet --batch-size 256 --device cuda
   torchrun --nproc-per-node 8 -m swin_umamba.pretrain imagenet --batch-size 1024
-  python train.py nnUNet_raw/Dataset702_AbdomenMR --pretrained results/pretrain-imagenet/vmamba_tiny.pth
+  swin-umamba train nnUNet_raw/Dataset702_AbdomenMR --pretrained results/pretrain-imagenet/vmamba_tiny.pth
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
     parser.add_argument(
         "--output", type=path, metavar="DIR", help="results folder; a former run is never overwritten "
-        "(default: results/pretrain-NAME)",
+        "(default: results/pretrain-NAME, after the name of the folder of images)",
     )  # fmt: skip
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in the results folder, with its settings"

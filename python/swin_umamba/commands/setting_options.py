@@ -48,6 +48,7 @@ def add_settings(
         without: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": declared.without}
         if isinstance(kind, Choice):
             options["choices"] = kind.values
+            options["metavar"] = declared.metavar
         elif not isinstance(kind, Flag):
             item = kind.item if isinstance(kind, Several) else kind
             options["type"] = (types or {}).get(name) or one_of(item)

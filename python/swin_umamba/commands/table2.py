@@ -17,7 +17,6 @@ in 10^9; "torch" are the operations that PyTorch's FlopCounterMode counts, two f
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = DESCRIPTION
     parser.add_argument("--complexity", action="store_true", required=True, help="count parameters and operations")
     parser.add_argument("--output", type=path, metavar="FILE", help="also write the counts to a file, as JSON")

@@ -51,6 +51,11 @@ def short_name(text: str) -> str:
     return one_line(text, 80)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``1 epoch``, ``2 epochs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _visible_line(line: str) -> str:
     if line.isascii() and line.isprintable():
         return line

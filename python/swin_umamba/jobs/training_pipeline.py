@@ -19,6 +19,7 @@ from ..common.console import PlainConsole
 from ..common.errors import RunError
 from ..common.processes import Processes
 from ..common.progress import progress_bar
+from ..common.text import counted
 from ..datasets import Case, RawDataset
 from ..evaluation.held_out import score_cases
 from ..evaluation.scores import CaseScores
@@ -166,8 +167,9 @@ def _train(
     console.announce(
         "training",
         f"{settings.model} ({parameters / 1e6:.1f} million parameters) on {trainer.device} in {trainer.precision}: "
-        f"{settings.epochs} epochs of {settings.iterations} iterations, batch {plan.batch_size}{shared}, "
-        f"patch {'×'.join(map(str, plan.patch_size))}, learning rate {trainer.initial_lr:g}",
+        f"{counted(settings.epochs, 'epoch')} of {counted(settings.iterations, 'iteration')}, "
+        f"batch {plan.batch_size}{shared}, patch {'×'.join(map(str, plan.patch_size))}, "
+        f"learning rate {trainer.initial_lr:g}",
     )
     if trainer.current_epoch:
         console.print(f"resumed after epoch {trainer.current_epoch} of {settings.epochs}")

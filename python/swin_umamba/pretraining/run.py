@@ -16,6 +16,7 @@ from ..common.errors import UserError, last_line
 from ..common.files import write_json
 from ..common.processes import Processes
 from ..common.progress import progress_bar
+from ..common.text import counted
 from ..common.typed_json import load_json
 from ..runs.folder import ResumableFolder
 from ..runs.last_checkpoint import explain_damaged
@@ -116,7 +117,7 @@ def show_finished(folder: PretrainingFolder, console: PlainConsole) -> None:
     try:
         last = load_json(folder.metrics)["history"][-1]
         results = (
-            f"after {last['epoch']} epochs: validation loss {last['validation_loss']:.3f}, accuracy "
+            f"after {counted(last['epoch'], 'epoch')}: validation loss {last['validation_loss']:.3f}, accuracy "
             f"{last['accuracy']:.1%}, averaged weights {last['accuracy_ema']:.1%}"
         )
     except (OSError, ValueError, TypeError, LookupError) as error:

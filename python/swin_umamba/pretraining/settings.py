@@ -30,7 +30,7 @@ class PretrainingSettings(CheckedSettings):
     image_size: int = setting(
         Integer(32, 4096, divisor=32), "height and width of the network's input, a multiple of 32", 224
     )
-    epochs: int = setting(Integer(1, 100_000), "", 300)
+    epochs: int = setting(Integer(1, 100_000), "length of the training and of its learning-rate schedule", 300)
     warmup_epochs: float | None = setting(
         Number(0, 100_000, closed=True),
         "of linearly rising learning rate",
@@ -54,7 +54,8 @@ class PretrainingSettings(CheckedSettings):
     ema_decay: float = setting(Number(0, 1, closed=True), "of the moving average of the weights", 0.9999)
     augmentation: str = setting(
         Choice(AUGMENTATIONS),
-        "strong: random resized crop, flip, RandAugment, erasing; light: crop of at least half the area, flip",
+        "strong: random resized crop, flip, RandAugment, erasing; light: crop of at least half the area, flip; none: "
+        "the middle of the image, as in validation",
         "strong",
     )
     mixing: bool = setting(Flag(), "mixup and CutMix", True, without="without mixup and CutMix")

@@ -45,7 +45,12 @@ class Settings(CheckedSettings):
         metavar="DATASET",
         is_argument=True,
     )
-    model: str = setting(Choice(tuple(SYSTEMS), "model"), "the network", "swin-umamba-d")
+    model: str = setting(
+        Choice(tuple(SYSTEMS), "model"),
+        f"the network: {', '.join(SYSTEMS)}",
+        "swin-umamba-d",
+        metavar="MODEL",
+    )
     pretrained: str | None = setting(
         Text(),
         "ImageNet weights of VMamba-Tiny for the encoder of Swin-UMamba and Swin-UMamba†, or a checkpoint of the same "
@@ -166,8 +171,8 @@ class Settings(CheckedSettings):
     )
     metrics: str | None = setting(
         Measures(),
-        f"the scores that table and page show, divided by commas, of {MEASURES_HELP}; all are computed, and others may "
-        "be said of a finished run, whose page is then written again",
+        f"the scores that table and page show, separated by commas, of {MEASURES_HELP}; all are computed, and others "
+        "may be said of a finished run, whose page is then written again",
         None,
         default="dsc,nsd, and on the page a table of the others",
         unsaid="DSC and NSD, and a table of the others",
