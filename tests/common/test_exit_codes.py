@@ -307,3 +307,15 @@ def test_an_interruption_while_a_checkpoint_is_written_is_one(tmp_path, capsys, 
     assert execute(run, None, "command") == code
     assert ("stopped; go on" in console.file.getvalue()) == in_a_training
     assert "failed" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("words", [["train", "--help"], ["prepare", "endoscopy", "--help"]])
+def test_an_output_that_has_no_character_for_something_gets_the_rest(words, encoding):
+    def said(encoding):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", COMMAND, *words], capture_output=True, env=environment)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode(encoding)
+
+    assert said(encoding) == said("utf-8").encode(encoding, "backslashreplace").decode(encoding)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -52,6 +53,7 @@ def execute(run: Callable[[T], None], args: T, prog: str, *, summary_of: str | N
 
 def _execute(run: Callable[[T], None], args: T, prog: str, summary_of: str | None = None) -> int:
     _open_closed_streams()
+    _escape_what_has_no_character()
     try:
         if summary_of is None:
             code, error = _run(run, args)
@@ -153,3 +155,9 @@ def _open_closed_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
+def _escape_what_has_no_character() -> None:
+    """Let the standard output of another encoding than UTF-8, as Latin-1 or ASCII, take † and × as the errors do."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
