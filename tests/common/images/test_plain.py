@@ -270,6 +270,17 @@ def test_the_size_of_a_tiff_volume_is_beside_it(tmp_path):
     (tmp_path / "a.json").write_text('{"spacing": [4, 0]}')
     with pytest.raises(ImageFault, match=r"a\.json has the spacing \(4\.0, 0\.0\)"):
         read_stored(tmp_path / "a_0000.tif")
+    # As labelme calls the outlines of an image.
+    (tmp_path / "a.json").write_text('{"shapes": []}')
+    with pytest.raises(ImageFault, match=r"a\.json has no spacing in the form"):
+        read_stored(tmp_path / "a_0000.tif")
+
+
+def test_the_size_beside_a_case_that_is_called_as_a_channel(tmp_path):
+    for case, depth in (("a", 4), ("a_0001", 2)):
+        tifffile.imwrite(tmp_path / f"{case}.tif", np.stack([LABELS] * 3), photometric="minisblack")
+        (tmp_path / f"{case}.json").write_text(f'{{"spacing": [{depth}, 1, 1]}}')
+    assert [read_stored(tmp_path / name).spacing for name in ("a.tif", "a_0001.tif")] == [(1, 1, 4), (1, 1, 2)]
 
 
 def test_an_image_beyond_pillows_bound_is_read(tmp_path, monkeypatch):

@@ -82,9 +82,15 @@ def read_stored_labels(path: Path) -> StoredImage:
 def _spacing_beside(path: Path) -> tuple[float, ...]:
     """Of a TIFF volume, from ``CASE.json`` beside it, as nnU-Net's converters write it; else 1 mm."""
     name = path.name.rpartition(".")[0]
-    for beside in (path.with_name(f"{re.sub(r'_[0-9]{4}$', '', name)}.json"), path.with_name(f"{name}.json")):
+    # A case may be called as if the number of a channel stood behind it.
+    for beside in (path.with_name(f"{name}.json"), path.with_name(f"{re.sub(r'_[0-9]{4}$', '', name)}.json")):
         if beside.is_file():
-            spacing = tuple(float(size) for size in json.loads(beside.read_text(encoding="utf-8"))["spacing"])
+            try:
+                spacing = tuple(float(size) for size in json.loads(beside.read_text(encoding="utf-8"))["spacing"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise ImageFault(
+                    f'{beside.name} has no spacing in the form {{"spacing": [4, 0.7, 0.5]}}; add it, or take it away'
+                ) from error
             if len(spacing) != 3 or not all(np.isfinite(size) and size > 0 for size in spacing):
                 raise ImageFault(
                     f"{beside.name} has the spacing {one_line(str(spacing), 80)}; three positive numbers are wanted"
