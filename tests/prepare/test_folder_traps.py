@@ -147,6 +147,49 @@ def test_a_second_mask_of_one_image_is_no_class_of_its_own(filled, folders, prep
     np.testing.assert_array_equal(labels_of(folders[2], "im2.png")[0], classes(2) > 0)
 
 
+def test_masks_of_objects_in_files_of_their_own_are_no_classes(folders, prepared, refused):
+    images, masks, folder = folders
+    for number in range(N):
+        save(images / f"im{number}.png", picture(number))
+        for part in range(1 + number % 2):
+            save(masks / f"im{number}_{part}.png", (classes(number) == part + 1).astype(np.uint8))
+    assert "im1.png has two masks, im1_0.png and im1_1.png; keep one, or say what they are" in refused()
+    description, _ = prepared("--labels", "object=*_0,object=*_1")
+    assert description["labels"] == {"background": 0, "object": 1}
+    np.testing.assert_array_equal(labels_of(folder)[0], classes(1) > 0)
+
+
+def test_numbers_in_names_of_masks_are_no_classes(folders, refused):
+    images, masks, _ = folders
+    for number in range(N):
+        save(images / f"{number}.png", picture(number))
+        save(masks / f"{number}_{number}.png", (classes(number) > 0).astype(np.uint8))
+    assert "names of masks, such as 0_0.png and 1_1.png, differ from those of the images by numbers" in refused()
+
+
+@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 128, 64)])
+def test_soft_edges_of_colours_are_no_classes(folders, prepared, refused, colour):
+    images, masks, _ = folders
+    for number in range(N):
+        save(images / f"{number}.png", picture(number))
+        inside = Image.fromarray((classes(number)[..., None] > 0) * np.array(colour, np.uint8))
+        soft = inside.resize((2 * inside.width, 2 * inside.height)).resize(inside.size, Image.Resampling.BILINEAR)
+        masks.mkdir(exist_ok=True)
+        soft.save(masks / f"{number}.png")
+    assert "masks hold colours as close as #" in refused()
+    assert "soft edges or JPEG; store them without" in refused()
+    description, _ = prepared("--threshold", "64")
+    assert description["labels"] == {"background": 0, "foreground": 1}
+
+
+def test_numbers_of_classes_in_the_red_of_a_pixel_are_classes(filled, folders, prepared):
+    filled((0, 0, 0))
+    for number in range(N):
+        red = classes(number)[..., None] * np.array((7, 0, 0), np.uint8)
+        Image.fromarray(red).save(folders[1] / f"im{number}_mask.png")
+    assert list(prepared()[0]["labels"]) == ["background", "#070000", "#0e0000"]
+
+
 def test_forms_that_the_user_names_are_classes(filled, folders, prepared):
     more = _with_a_second_mask(filled, folders[1])
     description, _ = prepared("--mask-name", "*_mask", "--mask-name", "*_mask_1")

@@ -164,9 +164,11 @@ _FEWEST_STEPS = 128
 
 def coarse_in_float32(values: np.ndarray) -> str | None:
     """Tell which values of a channel are as good as one in float32, as 2³¹ and 2³¹ + 100; ``None`` without such."""
+    if values.dtype.itemsize < 4 or values.dtype == np.float32:
+        return None
     low, high = values.min().item(), values.max().item()
     largest = max(abs(low), abs(high))
-    if values.dtype.itemsize < 4 or values.dtype == np.float32 or not largest < _LARGEST_SQUARED:
+    if not largest < _LARGEST_SQUARED:
         return None
     is_exact = values.dtype.kind in "iu" and largest <= _LARGEST_EXACT
     if is_exact or not 0 < high - low < _FEWEST_STEPS * float(np.spacing(np.float32(largest))):

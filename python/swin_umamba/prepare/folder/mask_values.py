@@ -20,7 +20,9 @@ MOST_VALUES = 64
 """More different values in masks are taken for shades or numbered objects, not for classes."""
 
 _MOST_LABELS = 255
-_WHITE, _NEAR_WHITE = 255, 9
+_WHITE, _NEAR = 255, 9
+_DARK = 64
+"""Below it, colours may be numbers of classes that are written into the red of a pixel."""
 
 BACKGROUND, IGNORE = "background", "ignore"
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -253,13 +255,28 @@ def resolve_rule(
 
 
 def _want_sharp(values: Mapping[int, Path], as_colours: bool) -> None:
-    """Refuse masks of 0 and 255 whose edges were blurred or packed as JPEG: nobody numbers classes just below 255."""
-    soft = [value for value in values if _WHITE - _NEAR_WHITE <= value < _WHITE]
-    if soft and _WHITE in values and not as_colours:
+    """Refuse masks whose edges were blurred or packed as JPEG: nobody chooses colours, or 255 and others, so close."""
+    if as_colours:
+        return _want_sharp_colours(values)
+    soft = [value for value in values if _WHITE - _NEAR <= value < _WHITE]
+    if soft and _WHITE in values:
         raise UserError(
             f"masks hold 255 and values just below, such as {soft[0]} in {values[soft[0]]}, as of soft edges or JPEG; "
             f"--threshold 128 makes one class of them, or name all values by --labels"
         )
+
+
+def _want_sharp_colours(values: Mapping[int, Path]) -> None:
+    channels = np.array([[value >> 16, value >> 8 & 255, value & 255] for value in values], dtype=np.int16)
+    codes = list(values)
+    for code, channel in zip(codes, channels, strict=True):
+        near = (np.abs(channels - channel).max(axis=1) <= _NEAR) & (channels.max(axis=1) >= _DARK)
+        for other in np.flatnonzero(near):
+            if codes[other] != code:
+                raise UserError(
+                    f"masks hold colours as close as {_shown(code, True)} and {_shown(codes[other], True)}, such as "
+                    f"{values[codes[other]]}: soft edges or JPEG; store them without, or name all colours by --labels"
+                )
 
 
 def _want_one_white(found: FoundValues) -> None:

@@ -196,16 +196,22 @@ def _held_instead(folder: Path) -> str:
 
 
 def _want_classes(pairing: Pairing, classes: Mapping[str, NameForm]) -> None:
-    """Refuse two masks of an image of which one tells no class: it may be another version, or a second object."""
-    if (unnamed := classes.get(UNNAMED)) is None:
-        return
+    """Refuse masks of an image of which one tells no class: it may be another version, or a second object."""
+    numbered = {form for name, form in classes.items() if name.replace(" ", "").isdigit()}
     for pair in pairing.pairs:
-        if unnamed in pair.masks and len(pair.masks) > 1:
-            other = next(form for form in pair.masks if form != unnamed)
+        first, *others = sorted(pair.masks, key=str)
+        if others and {classes.get(UNNAMED), *numbered} & pair.masks.keys():
+            second = others[0]
             raise UserError(
-                f"{pair.image} has two masks, {pair.masks[unnamed].name} and {pair.masks[other].name}; keep one, or "
-                f"say what they are: --labels 'a={unnamed},a={other}' makes one class of both, a= and b= two"
+                f"{pair.image} has two masks, {pair.masks[first].name} and {pair.masks[second].name}; keep one, or "
+                f"say what they are: --labels 'a={first},a={second}' makes one class of both, a= and b= two"
             )
+    if numbered:
+        first, second = [next(iter(pair.masks.values())).name for pair in pairing.pairs[:2]]
+        raise UserError(
+            f"names of masks, such as {first} and {second}, differ from those of the images by numbers, which are no "
+            f"classes; rename them, or give each class by --mask-name"
+        )
 
 
 def _format_of(kinds: Mapping[str, ImageKind], pairs: Sequence[Pair]) -> tuple[str, int, list[str]]:
