@@ -14,7 +14,8 @@ from ...common.images.nifti import is_packed, nifti_labels
 from ...common.images.reading import open_nifti, read_stored
 from ...common.images.turning import Turn
 from ..preparation import OutputFile, copy_of
-from .mask_values import MaskRule, codes_of, labels_of, opaque, read_mask
+from .mask_rule import MaskRule, labels_of
+from .mask_values import codes_of, opaque, read_mask
 from .pairing import NameForm, Pair
 from .reading import reading
 from .survey import ImageKind

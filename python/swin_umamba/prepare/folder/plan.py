@@ -11,17 +11,18 @@ import numpy as np
 from ...common.errors import Faults, UserError
 from ...common.images.dicom.instances import dicom_files
 from ...common.images.formats import ENDINGS, JPEG_ENDINGS, files_below
-from ...common.text import one_line
 from ...datasets.group_folds import group_folds, suggested_groups
 from ...datasets.groups import groups_of, parse_group_rule
 from ...paper.data_sets import RGB, DatasetDefinition
 from ..preparation import OutputFile, Preparation, default_workers
 from .conversion import image_files, label_file, labels_by_file, labels_by_value
-from .mask_values import LabelName, MaskRule, number_labels, parse_label_names, resolve_rule
+from .file_classes import class_labels, mask_forms_by_class, want_classes
+from .label_names import parse_label_names
+from .mask_rule import MaskRule, resolve_rule
 from .options import FolderOptions
 from .pairing import NameForm, Pair, Pairing, list_images, pair_files, unread_images
 from .splits import choose_test_cases
-from .survey import UNNAMED, ImageKind, look_at, mask_forms_by_class
+from .survey import ImageKind, look_at
 
 _PNG_TYPES = ("bool", "uint8", "uint16")
 _SHOWN_VALUES = 12
@@ -79,8 +80,8 @@ def plan(
     if len(pairing.mask_forms) > 1:
         classes = mask_forms_by_class(pairing.mask_forms)
         if names is None and not options.mask_names:
-            _want_classes(pairing, classes)
-        labels, by_form = _class_labels(classes, names)
+            want_classes(pairing, classes)
+        labels, by_form = class_labels(classes, names)
         said = {str(form): label for form, label in by_form.items()}
         held = Counter(form for pair in pairing.pairs for form in pair.masks)
         notes.append(f"masks by class: {', '.join(f'{name} of {held[form]} images' for name, form in classes.items())}")
@@ -195,25 +196,6 @@ def _held_instead(folder: Path) -> str:
     return f"; known endings are {', '.join(ENDINGS + JPEG_ENDINGS)}"
 
 
-def _want_classes(pairing: Pairing, classes: Mapping[str, NameForm]) -> None:
-    """Refuse masks of an image of which one tells no class: it may be another version, or a second object."""
-    numbered = {form for name, form in classes.items() if name.replace(" ", "").isdigit()}
-    for pair in pairing.pairs:
-        first, *others = sorted(pair.masks, key=str)
-        if others and {classes.get(UNNAMED), *numbered} & pair.masks.keys():
-            second = others[0]
-            raise UserError(
-                f"{pair.image} has two masks, {pair.masks[first].name} and {pair.masks[second].name}; keep one, or "
-                f"say what they are: --labels 'a={first},a={second}' makes one class of both, a= and b= two"
-            )
-    if numbered:
-        first, second = [next(iter(pair.masks.values())).name for pair in pairing.pairs[:2]]
-        raise UserError(
-            f"names of masks, such as {first} and {second}, differ from those of the images by numbers, which are no "
-            f"classes; rename them, or give each class by --mask-name"
-        )
-
-
 def _format_of(kinds: Mapping[str, ImageKind], pairs: Sequence[Pair]) -> tuple[str, int, list[str]]:
     """The ending of all files, the channels of all images, and what is odd about them."""
     paths = {pair.case: pair.image for pair in pairs}
@@ -256,27 +238,6 @@ def _format_of(kinds: Mapping[str, ImageKind], pairs: Sequence[Pair]) -> tuple[s
     if kind.n_axes == 3 or kind.has_size:
         return ".nii.gz", n_channels, notes
     return ".png" if set(types) <= set(_PNG_TYPES) else ".tif", n_channels, notes
-
-
-def _class_labels(
-    classes: Mapping[str, NameForm], names: Sequence[LabelName] | None
-) -> tuple[dict[str, int], dict[NameForm, int]]:
-    """Labels by name and by the form of the masks' names."""
-    if names is None:
-        names = [LabelName(name, name) for name in classes]
-    shown = ", ".join(classes)
-    known = {**classes, **{str(form): form for form in classes.values()}}
-    for one in names:
-        if one.value not in known:
-            raise UserError(
-                f"--labels {one.name}={one_line(one.value, 60)}: each class has masks of its own, of which there are "
-                f"{shown}; name one of them"
-            )
-    labels = number_labels([one.name for one in names])
-    by_form = {known[one.value]: labels[one.name] for one in names if one.name in labels}
-    if missing := [name for name, form in classes.items() if form not in by_form]:
-        raise UserError(f"--labels does not name the masks {missing[0]} (there are {shown}); name them too")
-    return labels, by_form
 
 
 def _layout(pairing: Pairing) -> str:

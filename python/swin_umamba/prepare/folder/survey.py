@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,7 +18,7 @@ from ...common.images.stored import ImageFault, StoredImage, unusable_values
 from ...common.images.turning import Turn, turn_to
 from ...datasets.case_checks import want_one_grid
 from .mask_values import FoundValues, codes_of, opaque, read_mask, unique_values
-from .pairing import NameForm, Pair, Pairing
+from .pairing import Pair, Pairing
 from .reading import reading
 
 T = TypeVar("T")
@@ -196,16 +196,3 @@ def _kind_of(image: StoredImage, path: Path) -> ImageKind:
         as_png = _PNG_KINDS_TO_COPY.get(head[25], 0) if head[24] in (8, 16) else 0
     has_size = image_ending(path) not in PLAIN_ENDINGS and image.spacing is not None
     return ImageKind(image.n_axes, len(values), is_grey, str(values.dtype), has_size, as_png)
-
-
-UNNAMED = "mask"
-"""A class whose masks have no word in their names that others have not."""
-
-
-def mask_forms_by_class(forms: Sequence[NameForm]) -> dict[str, NameForm]:
-    """Name the classes of which each has masks of its own by what their names differ in."""
-    words = {form: (form.prefix + "/" + form.suffix).replace("/", "_").replace("-", "_").split("_") for form in forms}
-    words = {form: [word for word in found if word] for form, found in words.items()}
-    shared = set.intersection(*map(set, words.values()))
-    named = {" ".join(word for word in found if word not in shared) or UNNAMED: form for form, found in words.items()}
-    return named if len(named) == len(forms) else {str(form): form for form in forms}
