@@ -159,6 +159,18 @@ def test_masks_of_objects_in_files_of_their_own_are_no_classes(folders, prepared
     np.testing.assert_array_equal(labels_of(folder)[0], classes(1) > 0)
 
 
+def test_masks_of_the_background_make_no_class(folders, prepared):
+    images, masks, folder = folders
+    for number in range(N):
+        save(images / f"{number}.png", picture(number))
+        for name, inside in {"Background": classes(number) == 0, "core": classes(number) == 2}.items():
+            save(masks / name / f"{number}.png", inside.astype(np.uint8) * 255)
+    description, words = prepared()
+    assert description["labels"] == {"background": 0, "core": 1}
+    assert "labels: core/* is core (1); the rest is background" in words
+    np.testing.assert_array_equal(labels_of(folder, "1.png")[0], classes(1) == 2)
+
+
 def test_numbers_in_names_of_masks_are_no_classes(folders, refused):
     images, masks, _ = folders
     for number in range(N):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ...common.errors import UserError
 from ...common.text import one_line
-from .label_names import LabelName, number_labels
+from .label_names import LabelName, number_labels, reserved
 from .pairing import NameForm, Pairing
 
 UNNAMED = "mask"
@@ -44,9 +44,9 @@ def want_classes(pairing: Pairing, classes: Mapping[str, NameForm]) -> None:
 def class_labels(
     classes: Mapping[str, NameForm], names: Sequence[LabelName] | None
 ) -> tuple[dict[str, int], dict[NameForm, int]]:
-    """Labels by name and by the form of the masks' names."""
+    """Labels by name and by the form of the masks' names, 0 for masks of the background."""
     if names is None:
-        names = [LabelName(name, name) for name in classes]
+        names = [LabelName(reserved(name), name) for name in classes]
     shown = ", ".join(classes)
     known = {**classes, **{str(form): form for form in classes.values()}}
     for one in names:
@@ -56,7 +56,7 @@ def class_labels(
                 f"{shown}; name one of them"
             )
     labels = number_labels([one.name for one in names])
-    by_form = {known[one.value]: labels[one.name] for one in names if one.name in labels}
+    by_form = {known[one.value]: labels.get(one.name, 0) for one in names}
     if missing := [name for name, form in classes.items() if form not in by_form]:
         raise UserError(f"--labels does not name the masks {missing[0]} (there are {shown}); name them too")
     return labels, by_form

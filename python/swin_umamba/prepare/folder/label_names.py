@@ -46,11 +46,11 @@ def parse_label_names(text: str) -> list[LabelName]:
                 f"--labels: {one_line(part, 80)!r} is not NAME=VALUE; write such as --labels core=2,rim=#ff0000, or "
                 f"name a table .csv"
             )
-        names.append(LabelName(_reserved(name), value))
+        names.append(LabelName(reserved(name), value))
     return names
 
 
-def _reserved(name: str) -> str:
+def reserved(name: str) -> str:
     """A name as it is, but ``Background`` and ``IGNORE`` in the letters by which they are no classes."""
     return name.lower() if name.lower() in (BACKGROUND, IGNORE) else name
 
@@ -59,9 +59,9 @@ def _read_table(path: Path) -> list[LabelName]:
     names = []
     for number, (line, row) in enumerate(read_table(path)):
         if len(row) == 2 and row[0] and (row[1].isdecimal() or _COLOUR.fullmatch(row[1])):
-            names.append(LabelName(_reserved(row[0]), row[1]))
+            names.append(LabelName(reserved(row[0]), row[1]))
         elif len(row) == 4 and row[0] and all(cell.isdecimal() and int(cell) < 256 for cell in row[1:]):
-            names.append(LabelName(_reserved(row[0]), "#{:02x}{:02x}{:02x}".format(*map(int, row[1:]))))
+            names.append(LabelName(reserved(row[0]), "#{:02x}{:02x}{:02x}".format(*map(int, row[1:]))))
         elif number:  # the first may name the columns
             raise UserError(
                 f"--labels: line {line} of {path} is {one_line(','.join(row), 80)!r}; wanted are lines of name "

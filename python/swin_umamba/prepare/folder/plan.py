@@ -82,7 +82,7 @@ def plan(
         if names is None and not options.mask_names:
             want_classes(pairing, classes)
         labels, by_form = class_labels(classes, names)
-        said = {str(form): label for form, label in by_form.items()}
+        said = {str(form): label for form, label in by_form.items() if label}
         held = Counter(form for pair in pairing.pairs for form in pair.masks)
         notes.append(f"masks by class: {', '.join(f'{name} of {held[form]} images' for name, form in classes.items())}")
         if survey.n_overlapping:
