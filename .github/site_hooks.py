@@ -30,7 +30,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def on_files(files: Any, config: Any) -> None:
     for name, uri in OF_THE_ROOT.items():
-        content = (ROOT / name).read_text().replace("](docs/", "](")
+        content = re.sub(r"\[([^\]]+)\]\((?!docs/|https?:|#)[^)]+\)", r"`\1`", (ROOT / name).read_text()).replace(
+            "](docs/", "]("
+        )
         files.append(File.generated(config, uri, content=content))
     for notebook in [file for file in files if file.src_uri.endswith(".ipynb")]:
         path = Path(notebook.abs_src_path)
