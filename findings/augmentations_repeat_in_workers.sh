@@ -2,10 +2,11 @@
 # albumentations 2.0.8 and monai 1.6.1 in torch's DataLoader with workers: every worker applies the same augmentations as the others, and
 # every epoch the same as the epoch before. Their random state is in the object, which is copied into each worker at the start of an
 # epoch; torch seeds only its own, Python's and numpy's generators there. So a training with 8 workers draws an eighth of an
-# epoch's augmentations, once. What to do: MONAI's own DataLoader; with albumentations set_random_seed in a worker_init_fn.
+# epoch's augmentations, once; persistent_workers makes the epochs differ, not the workers. What to do: MONAI's own DataLoader; with
+# albumentations set_random_seed in a worker_init_fn.
 #
 # Seen, 8 random crops, 2 workers, 2 epochs: 4 different ones by albumentations, with a seed and without, and by MONAI's Compose,
-# each worker and both epochs the same; MONAI's DataLoader, and albumentations seeded from torch.initial_seed(), 16.
+# each worker and both epochs the same; with persistent_workers 8. MONAI's DataLoader, and albumentations seeded from torch.initial_seed(), 16.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -62,6 +63,9 @@ def crops(seed=None):
 
 monai_crops = monai.transforms.Compose([monai.transforms.RandSpatialCrop((8, 8), random_size=False)])
 print(*(f"{name} {version(name)}" for name in ("albumentations", "monai", "torch")))
+persistent = two_epochs(crops(), by_albumentations, persistent_workers=True)
+print("albumentations, persistent workers:", len(set(persistent[0] + persistent[1])), "different crops of 16")
+assert persistent[0] != persistent[1] and all(epoch[::2] == epoch[1::2] for epoch in persistent), "changed: persistent workers"
 for name, epochs, repeated in (
     ("albumentations", two_epochs(crops(), by_albumentations), True),
     ("albumentations, a seed", two_epochs(crops(seed=1), by_albumentations), True),
