@@ -17,7 +17,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
 def program(notebook: str) -> str:
     """Its code; a line that begins with ``!`` is a command of the shell."""
     cells = json.loads((FOLDER / notebook).read_text())["cells"]
-    lines = "".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "code").splitlines()
+    code = "".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "code")
+    lines = code.replace("\\\n", "").splitlines()
     return "import subprocess\n" + "\n".join(
         f"subprocess.run({line[1:]!r}, shell=True, check=True)" if line.startswith("!") else line for line in lines
     )
