@@ -34,7 +34,7 @@ static constexpr int64_t channel_parts(int64_t channels) {
 constexpr int64_t kMostForward = 192;
 
 // The backward pass of ss2d takes up to so many, neighbouring parts of one task, each with sums of its own.
-constexpr int64_t kMostBackward = 96;
+constexpr int64_t kMostBackward = 192;
 
 // Of the parts, ss2d adds up those of as many consecutive channels in one task as leave this many sums.
 constexpr int64_t kMostSums = 8;
