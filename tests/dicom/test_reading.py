@@ -183,6 +183,19 @@ def test_series_that_are_no_even_stack(tmp_path, fault):
     assert read_one(tmp_path, irregular=True).image.values.shape[1] == n_slices
 
 
+def test_a_slice_without_a_place_is_not_left_out(tmp_path):
+    stack = make_stack(random_values(3))
+    del stack[2].ImagePositionPatient
+    paths = save(tmp_path, stack)
+    with pytest.raises(UserError, match=f"{paths[2].name} states no place in space, as 2 other slices of its"):
+        find_series(tmp_path)
+    # A picture of the console, as of a dose, is none.
+    stack[2].Rows -= 4
+    stack[2].PixelData = stack[2].PixelData[: 2 * stack[2].Rows * stack[2].Columns]
+    save(tmp_path, stack)
+    assert sorted(len(series.instances) for series in find_series(tmp_path)[0]) == [1, 2]
+
+
 def test_a_gap_between_frames(tmp_path):
     ds = make_enhanced(random_values(5), [0, 1, 2, 3, 4], [(1.0, 0.0)] * 5)
     ds.PerFrameFunctionalGroupsSequence[4].PlanePositionSequence[0].ImagePositionPatient = [0, 0, 30]

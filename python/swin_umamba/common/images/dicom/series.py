@@ -75,7 +75,7 @@ def find_series(location: Path) -> tuple[list[Series], int]:
     Raises
     ------
     UserError
-        A file cannot be read as DICOM, or two series would have one name.
+        A file cannot be read as DICOM, a slice states no place, or two series would have one name.
     """
     root = location if location.is_dir() else location.parent
     instances, others = read_instances(dicom_files(location))
@@ -84,6 +84,13 @@ def find_series(location: Path) -> tuple[list[Series], int]:
         # Series of one acquisition can share files' names, and patients a UID where it was replaced by a fixed one.
         key = (instance.series, instance.owner) if instance.is_slice else instance.path
         groups.setdefault(key, []).append(instance)
+    for instance in instances:
+        slices = groups.get((instance.series, instance.owner), [])
+        if not instance.is_slice and instance.n_frames == 1 and any(one.size == instance.size for one in slices):
+            raise UserError(
+                f"{instance.path} states no place in space, as {len(slices)} other slices of its series do, whose "
+                f"stack would lack it; take it out, or set it right"
+            )
     whole_folders = Counter(_folder_of(group, root) for group in groups.values() if group[0].is_slice)
     found: dict[str, Series] = {}
     for group in sorted(groups.values(), key=lambda group: (group[0].number, str(group[0].path))):
