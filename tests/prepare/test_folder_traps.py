@@ -159,6 +159,17 @@ def test_masks_of_objects_in_files_of_their_own_are_no_classes(folders, prepared
     np.testing.assert_array_equal(labels_of(folder)[0], classes(1) > 0)
 
 
+def test_a_folder_of_masks_inside_of_that_of_the_images(tmp_path, tools):
+    images, folder = tmp_path / "pictures", tmp_path / "Dataset501_Mine"
+    for number in range(N):
+        save(images / f"{number}.png", picture(number))
+        save(tmp_path / "stored" / f"{number}.png", classes(number))
+        (images / "masks").mkdir(exist_ok=True)
+        (images / "masks" / f"{number}_mask.png").symlink_to(tmp_path / "stored" / f"{number}.png")
+    assert tools.run("folder", images, images / "masks", folder) == 0
+    np.testing.assert_array_equal(labels_of(folder, "1.png")[0], classes(1))
+
+
 def test_masks_of_the_background_make_no_class(folders, prepared):
     images, masks, folder = folders
     for number in range(N):

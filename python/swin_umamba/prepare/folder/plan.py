@@ -159,6 +159,8 @@ def _paired(images: Path, masks: Path, options: FolderOptions, by_channel: bool)
             stem: path for stem, path in found_masks.items() if any(form.shared_part(stem) for form in forms)
         }
         found_images = {stem: path for stem, path in found_images.items() if stem not in found_masks}
+    else:
+        found_images, found_masks = _outside(found_images, images, masks), _outside(found_masks, masks, images)
     for folder, found in ((images, found_images), (masks, found_masks)):
         if not found and dicom_files(folder):
             raise UserError(
@@ -182,6 +184,13 @@ def _paired(images: Path, masks: Path, options: FolderOptions, by_channel: bool)
     if doubled := [case for case, count in counts.items() if count > 1]:
         raise UserError(f"two images would become the case {doubled[0]}; rename one")
     return pairing
+
+
+def _outside(found: dict[str, Path], folder: Path, other: Path) -> dict[str, Path]:
+    """The files of a folder without those of the other one, where that lies in it."""
+    if folder.resolve() not in other.resolve().parents:
+        return found
+    return {stem: path for stem, path in found.items() if not path.parent.resolve().is_relative_to(other.resolve())}
 
 
 def _held_instead(folder: Path) -> str:
