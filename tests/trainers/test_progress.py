@@ -19,9 +19,10 @@ def _train(console):
             progress.epoch_done(epoch, 0.45, 0.6, 0.7)
 
 
-def test_a_terminal_gets_a_bar_with_loss_and_time_left_and_no_noise(capsys):
+def test_a_terminal_gets_a_bar_with_loss_and_time_left_the_lines_of_epochs_and_no_noise(capsys):
     screen = io.StringIO()
     _train(Console(file=screen, force_terminal=True, width=120, color_system=None))
+    assert "epoch 1/2  loss 0.450  validation loss 0.600  validation Dice 0.700" in screen.getvalue()
     assert "epoch 2/2" in screen.getvalue()
     assert "6/6" in screen.getvalue()
     assert "loss 0." in screen.getvalue()

@@ -99,12 +99,11 @@ class EpochProgress:
     def describe(self, description: str) -> None:
         self._bar.update(self._task, description=description)
 
-    def finish_epoch(self, epoch: int, results: str, show: bool = True) -> None:
+    def finish_epoch(self, epoch: int, results: str) -> None:
         """Epoch ``epoch``, counted from 1, is over: print its results with its time and the time left."""
         now = time.monotonic()
-        if show:
-            left = (now - self._start) / (epoch - self.finished_epochs) * (self.epochs - epoch)
-            self.console.print(
-                f"epoch {epoch}/{self.epochs}  {results}  {now - self._epoch_start:.0f} s, left {clock(left)}"
-            )
+        left = (now - self._start) / (epoch - self.finished_epochs) * (self.epochs - epoch)
+        self.console.print(
+            f"epoch {epoch}/{self.epochs}  {results}  {now - self._epoch_start:.0f} s, left {clock(left)}"
+        )
         self._epoch_start = now

@@ -141,6 +141,7 @@ def predict(request: PredictionRequest, find: Callable[[int], list[InputCase]] |
             outcome = predict_cases(
                 predictor, cases, output, skip_existing=request.skip_existing, on_done=show_progress
             )
+            bar.update(tiles, visible=False)
         if output.statistics:
             output.gather_statistics()
         failed = {**incomplete, **outcome.failed}

@@ -1,4 +1,4 @@
-"""Progress of a training on the console: a bar on a terminal, else one line for each epoch."""
+"""Progress of a training on the console: one line for each epoch, and a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -21,5 +21,4 @@ class TrainingProgress(EpochProgress, Observer):
         self.finish_epoch(
             epoch + 1,
             f"loss {train_loss:.3f}  validation loss {validation_loss:.3f}  validation Dice {dice:.3f}",
-            show=not self.console.is_terminal,
         )
