@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from swin_umamba.commands.cli import main
 from swin_umamba.common.console import capture_output
 from swin_umamba.common.errors import OutOfTime, RunError, UserError
 from swin_umamba.common.exit_codes import execute
@@ -67,6 +68,7 @@ sys.exit(execute(run, None, "command"))
 CLOSED = """
 import os, sys
 from pathlib import Path
+from swin_umamba.commands.cli import main
 from swin_umamba.common.console import capture_output
 from swin_umamba.common.exit_codes import execute
 
@@ -319,3 +321,36 @@ def test_an_output_that_has_no_character_for_something_gets_the_rest(words, enco
         return done.stdout.decode(encoding)
 
     assert said(encoding) == said("utf-8").encode(encoding, "backslashreplace").decode(encoding)
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", LONG],
+        ["train", "--resume", "--output", LONG],
+        ["predict", LONG, "out", "--checkpoint", "checkpoint.pth"],
+        ["evaluate", LONG, "out", "--metric", "labels"],
+        ["export", LONG, "out"],
+        ["compare", LONG],
+        ["prepare", "folder", LONG, "masks", "Dataset501_A"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_name_that_no_disk_can_hold_is_wrong_input(words, tmp_path, monkeypatch, capsys, environment):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"swin-umamba {words[0]}: error: cannot use ")
+    assert error.endswith(": File name too long; name another\n")
+    assert len(error) < 300
+
+
+def test_a_folder_that_is_not_ours_to_enter_is_wrong_input(capsys):
+    def enter(path):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    assert execute(enter, "/root/data", "command") == 2
+    assert capsys.readouterr().err == "command: error: cannot use /root/data: Permission denied; name another\n"

@@ -7,7 +7,7 @@ import errno
 import sys
 from collections.abc import Iterator, Sequence
 
-from .text import LONGEST_REASON, one_line
+from .text import LONGEST_REASON, one_line, shortened
 
 SHOWN_FAULTS = 20
 
@@ -96,6 +96,17 @@ def full_disk(error: BaseException | None) -> OSError | None:
     for found in _chain(error):
         if isinstance(found, OSError) and found.errno in (errno.ENOSPC, errno.EDQUOT):
             return found
+    return None
+
+
+def refused_path(error: BaseException) -> str | None:
+    """What to do about a path that the system does not even look up; ``None`` of any other error.
+
+    Its name is longer than a disk can hold, or a folder on the way is not the user's to enter: `pathlib.Path.exists`
+    raises an error there.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.EACCES) and error.filename is not None:
+        return f"cannot use {shortened(str(error.filename), LONGEST_REASON)}: {error.strerror}; name another"
     return None
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
-from .errors import OutOfTime, RunError, UserError, full_disk, interruption, missing_package
+from .errors import OutOfTime, RunError, UserError, full_disk, interruption, missing_package, refused_path
 from .summary import summarised
 from .text import one_line
 
@@ -93,8 +93,8 @@ def _run(run: Callable[[T], None], args: T) -> tuple[int, str | None]:
             return EXIT_OUT_OF_TIME, "out of time; what is finished is on disk, so queue it again"
         return EXIT_INTERRUPTED, "interrupted"
     except Exception as error:
-        if (missing := missing_package(error)) is not None:
-            return EXIT_WRONG_INPUT, _WRONG + missing
+        if (told := missing_package(error) or refused_path(error)) is not None:
+            return EXIT_WRONG_INPUT, _WRONG + one_line(told)
         if (full := _on_full_disk(error)) is None:
             raise
         return full
