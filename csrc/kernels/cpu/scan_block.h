@@ -67,7 +67,7 @@ struct Decay {
     for (V& r : reach) r = V{};
     for (int64_t n = 0; n < states; ++n) {
       const V r = A[n] - base * (Element<V>(n + 1) / Element<V>(kLog2E));
-      const Element<V> rounding = Element<V>((n + 1) / 16777216.0);
+      const Element<V> rounding = Element<V>(n + 1) / 16777216;
       const V size = maximum(r, -r);
       reach[0] = maximum(reach[0], size * (1 / std::sqrt(2 * rounding)));
       reach[1] = maximum(reach[1], size * (1 / std::cbrt(6 * rounding)));
