@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # albumentations 2.0.8 and monai 1.6.1 in torch's DataLoader with workers: every worker applies the same augmentations as the others, and
 # every epoch the same as the epoch before. Their random state is in the object, which is copied into each worker at the start of an
-# epoch; torch seeds only its own, Python's and numpy's generators there. So a training with 8 workers draws an eighth of an
-# epoch's augmentations, once; persistent_workers makes the epochs differ, not the workers. What to do: MONAI's own DataLoader; with
-# albumentations set_random_seed in a worker_init_fn.
+# epoch; torch seeds only its own, Python's and numpy's generators there. So with 8 workers an epoch has an eighth of the different
+# augmentations that it should have, and the next epoch has the same ones; persistent_workers makes the epochs differ, not the
+# workers. What to do: MONAI's own DataLoader; with albumentations set_random_seed in a worker_init_fn.
 #
 # Seen, 8 random crops, 2 workers, 2 epochs: 4 different ones by albumentations, with a seed and without, and by MONAI's Compose,
 # each worker and both epochs the same; with persistent_workers 8. MONAI's DataLoader, and albumentations seeded from torch.initial_seed(), 16.

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# "Average Hausdorff distance" is two measures. SimpleITK 2.5.7 (GetAverageHausdorffDistance) and scikit-image 0.26.0 (method="modified")
-# average over all voxels of an object, those inside being 0 away; MONAI 1.6.1 and MedPy 0.5.2 (average symmetric surface distance)
-# over its surface. By the first the same error counts the less the larger the organ is. The maximum differs as well where an
-# object has a hole: it is measured from the middle of the hole, or from its edge. What to do: say which, and compare no two.
+# One pair of masks, two Hausdorff distances: SimpleITK 2.5.7 and scikit-image 0.26.0 measure between all voxels of the two objects, MONAI
+# 1.6.1 and MedPy 0.5.2 between their surfaces. Where an object has a hole, the first measure from the middle of the hole, the others
+# from its edge. The averages never agree (GetAverageHausdorffDistance and method="modified"; average symmetric surface distance):
+# voxels inside both objects are 0 away, so that by the first the same error counts the less the larger the organ is.
+# What to do: say which one it is, and compare only numbers of the same.
 #
-# Seen, discs shifted by 5 pixels: radius 50 0.15 by SimpleITK and scikit-image, 3.03 by MONAI and MedPy; radius 10 0.80 and 2.95. A disc of
-# radius 50 against the same with a hole of radius 30: Hausdorff distance 30.0 by the first two, 19.2 by the others.
+# Seen: a disc of radius 50 against the same with a hole of radius 30, Hausdorff distance 30.0 by SimpleITK and scikit-image, 19.2 by MONAI
+# and MedPy. Averages of discs shifted by 5 pixels: radius 50, 0.15 and 3.03; radius 10, 0.80 and 2.95.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

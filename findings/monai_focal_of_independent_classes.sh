@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# monai 1.6.1: DiceFocalLoss(softmax=True), and GeneralizedDiceFocalLoss likewise, takes the softmax for its Dice part alone; the focal
-# part is that of independent classes, by a sigmoid of each logit. "don't need to specify activation function for FocalLoss" says the
-# text. A perfect softmax prediction so has a large loss, and adding a constant to all logits, which changes no probability,
-# changes it. DiceCELoss has the softmax in both. What to do: DiceLoss and FocalLoss(use_softmax=True), summed.
+# monai 1.6.1: DiceFocalLoss(softmax=True) and GeneralizedDiceFocalLoss(softmax=True) take the softmax for their Dice part alone; the
+# focal part is that of independent classes, by a sigmoid of each logit. The text of the second says "apply a softmax function to the
+# prediction"; that of the first says that it is for the Dice part, and that the focal part needs no activation to be specified. So a
+# perfect softmax prediction can have a large loss, and adding a constant to all logits, which changes no probability, changes it.
+# DiceCELoss has the softmax in both parts. What to do: DiceLoss(softmax=True) and FocalLoss(use_softmax=True), summed.
 #
 # Seen, three classes, a perfect prediction with logits 40 and 20: DiceLoss and DiceCELoss 0, DiceFocalLoss 13.33, of which with
 # lambda_dice=0 the same 13.33; FocalLoss(use_softmax=True) 0. Random logits plus 5: DiceFocalLoss 1.02 to 3.99, the others unchanged.

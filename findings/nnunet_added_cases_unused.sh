@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# nnunetv2 2.8.1: cases that are added to a data set after its first training are in no fold, neither trained on nor validated, also when
-# it is planned and preprocessed anew. The folds are drawn once, into splits_final.json of the preprocessed folder, and that file is
-# used from then on, whatever cases lie beside it; the log tells the numbers of the old folds and no more. What to do: delete
-# splits_final.json when cases were added, or add them to it, and train all folds again.
+# nnunetv2 2.8.1: cases that are added to a data set after its first training are in no fold, neither trained on nor validated, even when
+# they have been preprocessed. The folds are drawn once, into splits_final.json of the preprocessed folder, and that file is used from
+# then on, whatever cases lie beside it; the log has the sizes of the old folds and does not mention the added cases. What to do:
+# delete splits_final.json when cases were added, or add them to it, and train all folds again.
 #
 # Seen, 10 preprocessed cases, then 10 more: each of the five folds has 8 and 2 of the first ten, before and after; without the file 16 and 4.
 set -euo pipefail

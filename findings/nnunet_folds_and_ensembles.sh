@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # nnunetv2 2.8.1 puts networks together in two ways: nnUNetv2_predict -f 0 1 2 averages the logits of the folds and takes the softmax of the
 # mean, nnUNetv2_ensemble (and the choice by nnUNetv2_find_best_configuration) averages probabilities, as nnU-Net's paper says. In the
-# first a single fold that is very sure outvotes all others. The same three networks so give two label maps, by which command
-# they are put together. What to do: for the paper's ensemble predict each fold with --save_probabilities, then nnUNetv2_ensemble.
+# first a single fold that is very sure outvotes all others. So the same three networks give two label maps, depending on the
+# command. What to do: for the paper's ensemble predict each fold with --save_probabilities, then nnUNetv2_ensemble.
 #
 # Seen, three folds whose logits of foreground less background are 1, 1 and -3: each alone 1, 1, 0; predicted together 0 (mean logit
 # -0.33); the ensemble of the three 1 (mean probability 0.50).

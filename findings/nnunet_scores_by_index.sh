@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# nnunetv2 2.8.1: nnUNetv2_evaluate_folder and _simple compare reference and prediction voxel by voxel of the files, and nothing else of
-# them. A prediction that lies elsewhere in the patient scores 1; the right one that a viewer or converter has saved in another
-# orientation scores 0; and one of a single slice is compared with every slice of the volume, without a word. What to do: bring both
-# onto one grid first, and compare size, spacing, origin and direction (SimpleITK's own overlap filter refuses such pairs).
+# nnunetv2 2.8.1: nnUNetv2_evaluate_folder and nnUNetv2_evaluate_simple compare the arrays of reference and prediction and nothing else,
+# not even their shapes. A prediction that lies elsewhere in the patient scores 1; the right one, saved by a viewer or converter in
+# another orientation, scores 0; and one of a single slice is compared with every slice of the volume, all without a word. What to do:
+# bring both onto one grid first, and compare size, spacing, origin and direction (SimpleITK's overlap filter refuses such pairs).
 #
 # Seen, a box of 4 slices: the same array with other voxel sizes, or with a mirrored affine, Dice 1.0; the same organ, at its place, with rows
 # stored from the other end, 0.0; the middle slice of the reference alone 0.8, with 360 predicted voxels of the 60 in the file.

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # nnunetv2 2.8.1 with batchgenerators 0.25.5 and batchgeneratorsv2 0.3.6: the workers that augment a training all draw the same random
-# numbers from torch. Each gets seeds of its own for numpy, torch's generator is copied into each by the fork. Which transforms are
-# applied, the mirroring and the noise are torch's: with 12 workers each of them comes 12 times, batch after batch. Rotation and
-# scaling are numpy's and differ. What to do: seed torch in each worker, by a first transform for instance.
+# numbers from torch. Each has a seed of its own for numpy, but torch's generator is copied into each by the fork. Which transforms are
+# applied, the mirroring and the pattern of the noise come from torch: with 12 workers each of them comes 12 times, in one batch of each
+# worker. Rotation and scaling come from numpy and differ. What to do: seed torch in each worker, by a first transform for instance.
 #
 # Seen, three workers that are forked, as by default on Linux before Python 3.14: the numbers of numpy are all different; of five draws,
 # the axes that nnU-Net's own MirrorTransform mirrors and the noise of its GaussianNoiseTransform are the same in all three.

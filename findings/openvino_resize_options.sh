@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# openvino 2026.4.1, CPU: three options of ONNX's Resize are read and passed over, without a word: antialias (what torch's interpolate with
-# antialias=True exports), exclude_outside, and keep_aspect_ratio_policy, with which even the size of the result is another.
-# A network whose graph makes its input smaller so sees other pixels than in training. onnxruntime 1.32.0 gives the values of
+# openvino 2026.4.1, CPU: three options of ONNX's Resize are ignored without a word: antialias (what torch's interpolate with
+# antialias=True exports), exclude_outside, and keep_aspect_ratio_policy, without which even the size of the result is another.
+# So a network whose graph makes its input smaller sees other pixels than in training. onnxruntime 1.32.0 gives the values of
 # onnx 1.23.2's reference for all three. What to do: resize before the graph, or compare the two runtimes on one image.
 #
 # Seen, 12x12 random pixels, largest difference to the reference: linear and cubic to 4x4 0 by both; with antialias 0 by onnxruntime, 0.55 and

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# pycocotools 2.0.11 gives a perfect prediction less than 1 in two cases, without a word. Of an image it takes the 100 detections of the
-# highest score, so that with more objects, as in any image of cells, AP is at most about 100 divided by their number; and an
-# annotation whose id is 0, as in files that count from 0, is taken for one that nothing was matched with. Another maxDets ends
-# as -1 in stats[0], which only looks for 100. What to do: ids from 1, and the mean of eval["precision"] with maxDets of one's own.
+# pycocotools 2.0.11 gives a perfect prediction less than 1 in two cases, without a word. An annotation whose id is 0, as in files that
+# count from 0, is taken for one that nothing was matched with. And of an image only the 100 detections of the highest score count, so
+# that with more objects, as in images of cells, AP is at most about 100 divided by their number; with another maxDets, the parameter
+# for that, stats[0] is -1, as it looks for 100 alone. What to do: ids from 1, and the mean of eval["precision"] with a larger maxDets.
 #
 # Seen, each detection a copy of its annotation: 5 objects 1.0, with ids from 0 instead of from 1 0.64; 250 objects 0.41, with
 # maxDets [1, 10, 1000] stats[0] is -1 and the mean of the last precision 1.0.

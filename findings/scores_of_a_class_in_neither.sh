@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The score of a class that is neither in the reference nor in the prediction, as a rare organ or a lesion in most images, is whatever the
-# library likes: MedPy 0.5.2 gives Dice NaN and Jaccard 1 for one pair of masks; SimpleITK 2.5.7 0 for such a label and, of two empty
-# images, infinity, which stays in any mean; torchmetrics 1.9.0 NaN (dice_score), -1 (mean_iou by class) and 0 (f1 and
-# jaccard by class); scikit-learn 1.9.1 0; MONAI 1.6.1 NaN for Dice, 1 for the generalised Dice; kornia 0.9.0 1. What to do: decide
-# it, write it down, and fill it in before the mean; -1 and infinity are not left out by nanmean.
+# A class that is neither in the reference nor in the prediction, as a lesion in most images, has a score that differs from library to
+# library and within one: MedPy 0.5.2 gives Dice NaN and Jaccard 1 for one pair of masks; SimpleITK 2.5.7 Dice 0 for such a label and,
+# of two empty images, infinity; torchmetrics 1.9.0 NaN (dice_score), -1 (mean_iou by class) and 0 (f1 and jaccard by class);
+# scikit-learn 1.9.1 0; MONAI 1.6.1 NaN for Dice, 1 for the generalised Dice; kornia 0.9.0 1. Means of a data set take these in; of
+# them nanmean leaves out only NaN. What to do: decide what it is, write it down, and fill it in before the mean.
 #
 # Seen, an image of classes 0 and 1, predicted perfectly, scores of class 2; two empty masks for MedPy and SimpleITK.
 set -euo pipefail

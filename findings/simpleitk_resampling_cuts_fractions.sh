@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SimpleITK 2.5.7: Resample of an integer image, as CT and most MR are stored, cuts the fractions of the interpolated values off, towards 0,
-# instead of rounding. Each resampling so loses half a grey value on average, and bone and fat both move towards water; linear
-# and B-spline alike, and TorchIO 1.2.1, whose Resample is SimpleITK's. scipy 1.17.1 rounds. What to do: Cast to float before, Round
-# and Cast after.
+# instead of rounding. So each resampling loses half a grey value on average, and in CT bone and fat both move towards water. It is so
+# for linear and B-spline interpolation, and in TorchIO 1.2.1, whose Resample is SimpleITK's; scipy 1.17.1 rounds. What to do: Cast to
+# float before, Round and Cast after.
 #
 # Seen, noise of -200 to 199 shifted by 0.3 voxels, mean of the result minus that of floats: of the positive values -0.5, of the negative
 # ones +0.5, after five such shifts of positive values -2.5; TorchIO's Resample -0.5; by scipy, and by way of floats and Round, less than 0.03.

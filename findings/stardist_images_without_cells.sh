@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# stardist 0.9.2: an image in which there is no cell and none was predicted has precision, recall, F1, accuracy and panoptic quality 0, the
-# worst that there is. With matching_dataset(by_image=True), the mean over images, each such image, right as it is, pulls the
-# scores of the data set down; a false cell in it costs nothing more. By default, by_image=False, all cells are counted in one
+# stardist 0.9.2: an image in which there is no cell and none was predicted has precision, recall, F1, accuracy and panoptic quality 0,
+# the worst value. With matching_dataset(by_image=True), the mean over images, each such image pulls the scores of the data set down
+# although its prediction is right, and a false cell in it costs nothing more. By default (by_image=False) all cells are counted in one
 # pool and the image has no weight. What to do: score such an image 1, or leave it out of the mean.
 #
 # Seen, two images predicted perfectly, one of them without a cell: by_image=False 1.0, by_image=True 0.5, also with a cell invented.
