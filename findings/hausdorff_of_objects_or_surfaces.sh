@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One pair of masks, two Hausdorff distances: SimpleITK 2.5.7 and scikit-image 0.26.0 measure between all voxels of the two objects, MONAI
 # 1.6.1 and MedPy 0.5.2 between their surfaces. Where an object has a hole, the first measure from the middle of the hole, the others
-# from its edge. The averages never agree (GetAverageHausdorffDistance and method="modified"; average symmetric surface distance):
+# from its edge. The averages differ as well (GetAverageHausdorffDistance and method="modified"; average symmetric surface distance):
 # voxels inside both objects are 0 away, so that by the first the same error counts the less the larger the organ is.
 # What to do: say which one it is, and compare only numbers of the same.
 #

@@ -2,7 +2,7 @@
 # monai 1.6.1: a MetaTensor carries the affine of its image along, but indexing, flip, permute and torch's interpolate leave it as it was.
 # image[:, 40:] still claims the whole image's corner, a flipped image still lies the other way round, and SaveImage writes files that
 # are in the wrong place, mirrored or of the wrong voxel size, without a warning. MONAI's own transforms (SpatialCrop, Flip,
-# Orientation, Zoom) keep it right. What to do: use those, or none of the affine.
+# Orientation, Zoom) keep it right. What to do: use those, or do not rely on the affine.
 #
 # Seen, voxels of 2 mm: a single bright voxel at (100, 20, 32) mm is, in the saved file, at (20, 20, 32) mm after [:, 40:], at (98, 20, 32) mm
 # after flip and at half its place after interpolate to half the size; at (100, 20, 32) mm after SpatialCrop and Flip.

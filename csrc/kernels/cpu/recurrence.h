@@ -122,11 +122,14 @@ struct ForwardChunk {
   static constexpr bool kCorrects = true;  // takes near multiples for CorrectedPowers
   static constexpr int64_t kShared = 3 * kChunk;
   V u[kChunk];
-  V* y;      // in its place: the skip, to which the scan adds
-  V* dt;     // from here on of the block at hand: less to keep in the first-level cache
+  V* y;  // takes u's place step by step (`start`): the skip, to which the scan adds
+  // One place for all blocks of a task, which scan one after the other: less to keep in the first-level
+  // cache.
+  V* dt;
   V* dtu;    // dt * u
   V* decay;  // of the first state, where those of the others are its powers
 
+  // `steps`: kShared vectors.
   void share(V* steps) { y = u, dt = steps, dtu = dt + kChunk, decay = dtu + kChunk; }
   SWIN_INLINE void start(int64_t t, V step, V, V D) {
     dt[t] = step;
@@ -174,8 +177,8 @@ struct Powers {
   }
 };
 
-// Those of rates that are near multiples: powers times e^(dt r) of the remainders r, of which so many TERMS
-// follow the one.
+// Those of rates that are near multiples: powers times e^(dt r) of the remainders r, a series of 1 and TERMS
+// more.
 template <class V, int TERMS>
 struct CorrectedPowers {
   Powers<V, 4> powers;
@@ -238,8 +241,8 @@ SWIN_INLINE void forward_usual_steps(const ChunkScan<V>& p, Chunk& x, int64_t st
   SWIN_UNROLL(16) for (int n = 0; n < kUsualStates; ++n) state[n] = here[n];
 }
 
-// `Chunk`: ForwardChunk or BackwardChunk. `unusual`, `powers`: see Decay; `terms` of its remainders, none
-// without.
+// `Chunk`: ForwardChunk or BackwardChunk. `unusual`, `powers`, `remainders`: see Decay; `terms`: of
+// CorrectedPowers, 0 where they do not do.
 template <class V, class Chunk>
 void forward_chunk(const ChunkScan<V>& p, Chunk& x, int64_t states, const V* A2, V limit, bool unusual,
                    bool powers, const V* remainders, int terms, V* state) {

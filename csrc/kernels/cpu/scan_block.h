@@ -17,7 +17,7 @@ struct Decay {
   bool powers;  // rates are multiples of one: the decay of state n is the (n + 1)th power of 2^(dt base)
   bool near;    // so, but for remainders, which CorrectedPowers sees to
   V base;
-  V reach[3];     // so many terms do where a step times it is one at most
+  V reach[3];     // i + 1 terms do where a step times reach[i] is one at most
   V* remainders;  // see CorrectedPowers
   bool unusual;   // decays may be above one, or a rate is so large that `limit` would cut usual steps
 
@@ -61,8 +61,8 @@ struct Decay {
     near = usual && !powers && within(Element<V>(0.2));
     if (near) find_remainders(states);
   }
-  // Up to w, w^2 / 2 or w^3 / 6, e^w lacks as much as the next, which may be as large as the rounding of the
-  // power, n 2^-24.
+  // A series that ends with w, w^2 / 2 or w^3 / 6 is off from e^w by about its next term, which may be as
+  // large as the rounding of the power, n 2^-24.
   void find_remainders(int64_t states) {
     for (V& r : reach) r = V{};
     for (int64_t n = 0; n < states; ++n) {
@@ -97,7 +97,7 @@ struct Block {
   V *state, *constant_B, *constant_C;  // (N)
   V D{}, delta_bias{};
 
-  // `shared`: kShared vectors of all blocks.
+  // `shared`: kShared vectors, the same for all blocks; chunks that share keep one alone.
   void take(Scratch& scratch, V* shared, int64_t states, int64_t kept = 1) {
     chunk = chunks = scratch.take<Chunk>(kept);
     if (chunk) chunk->share(shared);

@@ -1,5 +1,5 @@
-// Selective scan, forward. One task is some of a group's channels of one image (kMostForward), over the
-// whole sequence.
+// Selective scan, forward. One task is some of a group's channels of one image (half of kMostForward at
+// most), over the whole sequence.
 #include "selective_scan_part.h"
 
 namespace swin_umamba::SWIN_ISA {
@@ -50,7 +50,7 @@ class ForwardTask {
     scan.C.constant = p_.constant_C ? x.constant_C : nullptr;
     x.scan_forward(scan, p_.state);
     if (p_.z) {
-      V* z = chunk.dt;
+      V* z = chunk.dt;  // which the scan no longer needs
       part_.load(z, p_.z, x, start, steps);
       for (int64_t t = 0; t < steps; ++t) chunk.y[t] *= z[t] * sigmoid(z[t]);
     }

@@ -16,7 +16,7 @@ constexpr int64_t kProductPixels = 64;
 template <class V>
 struct Projection {
   int64_t row;
-  Element<V>* weight;     // (D, row), columns of some directions
+  Element<V>* weight;     // (D, row), the columns of all directions that are taken together
   Element<V>* projected;  // (kProductPixels, row)
   ImageRows<V> x;
 
@@ -96,7 +96,8 @@ template <class V>
 void run(const Ss2dForward& p, ParallelFor parallel) {
   const int64_t pixels = p.batch * p.length();
   const int64_t blocks = (pixels + kProjectedRows - 1) / kProjectedRows;
-  // A task is one direction of some pixels; as many as fill whole vectors, or all, are taken together.
+  // A task is one direction of some pixels; up to as many directions as fill whole vectors, or all, go
+  // together.
   int64_t most = 1;
   while (most < kDirections && most * p.projected() % Lanes<V>::kCount) most *= 2;
   for_each_range(parallel, blocks * kDirections, [&](int64_t begin, int64_t end) {
