@@ -45,7 +45,10 @@ def test_a_help_fits_a_terminal_of_80_columns(capsys, monkeypatch, words):
 
 def test_help_is_said_before_or_behind_a_command(capsys):
     assert run(capsys, "help", "train") == run(capsys, "train", "--help")
-    assert run(capsys, "help") == run(capsys, "--help")
+    of_all = run(capsys, "--help")
+    assert all(f"    {name}" in of_all[1] for name in cli.COMMANDS)
+    for words in (["help"], ["help", "help"], ["--help", "train"], ["-h", "help"]):
+        assert run(capsys, *words) == of_all
 
 
 def test_no_help_offers_what_is_refused(capsys):

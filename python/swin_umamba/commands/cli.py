@@ -37,16 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit code; see `swin_umamba.common.exit_codes.execute`."""
     words = sys.argv[1:] if argv is None else list(argv)
     if words[:1] == ["help"]:  # as git and others take it
-        words = [*words[1:], "--help"]
+        words = [*(word for word in words[1:] if word != "help"), "--help"]
     parser = OneLineParser(
         prog="swin-umamba",
         description="Swin-UMamba for medical image segmentation.",
         epilog="`swin-umamba help COMMAND` tells the options of a command.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    # No option before the command takes a value, so the first other word is its name, and no other needs a parser.
+    # No option before the command takes a value, so the first other word is its name, and no other needs a parser
+    # unless an option before it, as --help, speaks of all.
     named = next((word for word in words if not word.startswith("-")), None)
-    names = [named] if named in COMMANDS else COMMANDS
+    names = [named] if named in COMMANDS and words[0] == named else COMMANDS
     parsers = {name: commands.add_parser(name, help=COMMANDS[name], description=COMMANDS[name]) for name in names}
     if named in COMMANDS:
         command_module(named).add_arguments(parsers[named])
