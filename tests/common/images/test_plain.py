@@ -357,6 +357,7 @@ def test_a_bmp_whose_palette_is_grey(tmp_path, bits, colours, labels):
         ([1e-9, 3e-9, 2e-9], "values from 1e-09 to 3e-09, so close that normalisation takes them for one; multiply"),
         ([1e-6, 3e-6, 2e-6], None),
         ([7.0, 7.0, 7.0], None),
+        ([99.99999999999977, 100.0, 100.0000000000002], None),
         ([0.0, 0.0, 0.0], None),
         ([0.0, 5.0, 1e9], None),
         ([-(2**40), 2**40, 0], None),

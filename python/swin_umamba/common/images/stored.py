@@ -153,7 +153,7 @@ def _unusable_channel(values: np.ndarray, name: str) -> str | None:
     if told := coarse_in_float32(values):
         return told
     # Twice the largest standard deviation that there can be.
-    if 0 < high - low < 2 * _LEAST_DEVIATION:
+    if 0 < high - low < 2 * _LEAST_DEVIATION and not _is_one_value(low, high):
         return f"values from {low:.4g} to {high:.4g}, so close that normalisation takes them for one; multiply them"
     return None
 
@@ -170,10 +170,17 @@ def coarse_in_float32(values: np.ndarray) -> str | None:
     largest = max(abs(low), abs(high))
     if not largest < _LARGEST_SQUARED:
         return None
-    is_exact = values.dtype.kind in "iu" and largest <= _LARGEST_EXACT
-    if is_exact or not 0 < high - low < _FEWEST_STEPS * float(np.spacing(np.float32(largest))):
+    is_whole = values.dtype.kind in "iu"
+    if largest <= _LARGEST_EXACT if is_whole else _is_one_value(low, high):
+        return None
+    if not 0 < high - low < _FEWEST_STEPS * float(np.spacing(np.float32(largest))):
         return None
     return f"values from {low} to {high}, whose differences float32 loses; subtract a constant from them"
+
+
+def _is_one_value(low: float, high: float) -> bool:
+    """Whether values of float64 differ by its rounding alone, as after resampling an image of one value."""
+    return high - low <= 2**-45 * max(abs(low), abs(high)) and bool(np.float32(low) == np.float32(high))
 
 
 _LARGEST_EXACT = 2**24
