@@ -311,16 +311,25 @@ def test_an_interruption_while_a_checkpoint_is_written_is_one(tmp_path, capsys, 
     assert "failed" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize(
+    ("encoding", "settings"),
+    [
+        ("ascii", {"PYTHONIOENCODING": "ascii"}),
+        ("latin-1", {"PYTHONIOENCODING": "latin-1"}),
+        ("ascii", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+    ],
+    ids=["ascii", "latin-1", "C"],
+)
 @pytest.mark.parametrize("words", [["train", "--help"], ["prepare", "endoscopy", "--help"]])
-def test_an_output_that_has_no_character_for_something_gets_the_rest(words, encoding):
-    def said(encoding):
-        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+def test_an_output_that_has_no_character_for_something_gets_the_rest(words, encoding, settings):
+    def said(encoding, settings):
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"} | settings
         done = subprocess.run([sys.executable, "-c", COMMAND, *words], capture_output=True, env=environment)
         assert (done.returncode, done.stderr) == (0, b"")
         return done.stdout.decode(encoding)
 
-    assert said(encoding) == said("utf-8").encode(encoding, "backslashreplace").decode(encoding)
+    wanted = said("utf-8", {"PYTHONIOENCODING": "utf-8"}).encode(encoding, "backslashreplace")
+    assert said(encoding, settings) == wanted.decode(encoding)
 
 
 LONG = "a" * 300

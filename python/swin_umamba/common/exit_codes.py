@@ -159,5 +159,9 @@ def _open_closed_streams() -> None:
 
 def _escape_what_has_no_character() -> None:
     """Let the standard output of another encoding than UTF-8, as Latin-1 or ASCII, take † and × as the errors do."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
+    out = sys.stdout
+    if not isinstance(out, io.TextIOWrapper):
+        return
+    # In the locale C, Python lets only bytes through that it could not read.
+    if out.errors == "strict" or (out.errors == "surrogateescape" and out.encoding.lower() != "utf-8"):
+        out.reconfigure(errors="backslashreplace")
