@@ -311,6 +311,23 @@ def test_an_interruption_while_a_checkpoint_is_written_is_one(tmp_path, capsys, 
     assert "failed" not in capsys.readouterr().err
 
 
+def test_an_interruption_that_a_library_loses_is_one(capsys):
+    """As numpy in C does, which was importing datetime: nothing leads from its error to the interruption."""
+
+    def run(args):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise ImportError('PyCapsule_Import could not import module "datetime"')
+
+    def fail(args):
+        raise ZeroDivisionError
+
+    assert execute(run, None, "command") == 130
+    assert capsys.readouterr().err == "command: interrupted\n"
+    with pytest.raises(ZeroDivisionError):
+        execute(fail, None, "command")
+
+
 @pytest.mark.parametrize(
     ("encoding", "settings"),
     [

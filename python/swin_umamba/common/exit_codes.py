@@ -138,7 +138,9 @@ def _interruptions_in_front() -> Iterator[None]:
     except (UserError, RunError):
         raise
     except Exception as error:
-        if (stopped := interruption(error)) is not None:
+        from .interruptions import lost_interruption
+
+        if (stopped := interruption(error) or lost_interruption()) is not None:
             raise stopped from None
         raise
 

@@ -26,6 +26,7 @@ def end_as_by_ctrl_c() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     _ended.clear()
+    _came.clear()
     _guard_forks()
     _guard_exit()
 
@@ -36,15 +37,23 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(s
 def _interrupt(number: int, frame: FrameType | None) -> None:
     # After the work a second Ctrl-C is for whoever called it.
     if not (is_ending() or (_ended.is_set() and number != signal.SIGINT)):
+        _came.set()
         raise KeyboardInterrupt
+
+
+def lost_interruption() -> KeyboardInterrupt | None:
+    """One that has come: libraries in C that import others say an error of their own instead, as numpy does."""
+    return KeyboardInterrupt() if _came.is_set() else None
 
 
 def end_work() -> None:
     """Say that an interruption has ended the work, so that another one changes nothing in what is left."""
     _ended.set()
+    _came.clear()
 
 
 _ended = threading.Event()
+_came = threading.Event()
 
 
 @cache
