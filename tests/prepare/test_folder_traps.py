@@ -159,8 +159,13 @@ def test_masks_of_objects_in_files_of_their_own_are_no_classes(folders, prepared
     np.testing.assert_array_equal(labels_of(folder)[0], classes(1) > 0)
 
 
-def test_a_folder_of_masks_inside_of_that_of_the_images(tmp_path, tools):
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_a_folder_of_masks_inside_of_that_of_the_images(tmp_path, tools, is_linked):
     images, folder = tmp_path / "pictures", tmp_path / "Dataset501_Mine"
+    if is_linked:
+        images.mkdir()
+        (tmp_path / "elsewhere").mkdir()
+        (images / "masks").symlink_to(tmp_path / "elsewhere")
     for number in range(N):
         save(images / f"{number}.png", picture(number))
         save(tmp_path / "stored" / f"{number}.png", classes(number))

@@ -187,10 +187,12 @@ def _paired(images: Path, masks: Path, options: FolderOptions, by_channel: bool)
 
 
 def _outside(found: dict[str, Path], folder: Path, other: Path) -> dict[str, Path]:
-    """The files of a folder without those of the other one, where that lies in it."""
-    if folder.resolve() not in other.resolve().parents:
+    """The files of a folder without those of the other one, where that lies in it, or is linked into it."""
+    inner = other.resolve()
+    if folder.resolve().is_relative_to(inner):
         return found
-    return {stem: path for stem, path in found.items() if not path.parent.resolve().is_relative_to(other.resolve())}
+    is_inner = {parent: parent.resolve().is_relative_to(inner) for parent in {path.parent for path in found.values()}}
+    return {stem: path for stem, path in found.items() if not is_inner[path.parent]}
 
 
 def _held_instead(folder: Path) -> str:
