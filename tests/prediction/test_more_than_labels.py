@@ -13,7 +13,7 @@ import tifffile
 from skimage.io import imread, imsave
 from skimage.measure import label as connected
 from swin_umamba.prediction.maps import uncertainty
-from swin_umamba.prediction.statistics import measure_labels
+from swin_umamba.prediction.statistics import gather, measure_labels
 
 from .conftest import random_image
 
@@ -143,6 +143,18 @@ def test_channels_of_one_name_have_a_column_each():
     assert {name: row[name] for name in list(row)[-3:]} == {
         **{"mean rgb_to_0_1 (0)": "0", "mean T1": "1", "mean rgb_to_0_1 (2)": "2"}
     }
+
+
+def test_cases_that_were_measured_with_other_columns_are_kept(tmp_path):
+    """As by a version that had one column for all channels of one name."""
+    folder, target = tmp_path / "statistics", tmp_path / "statistics.csv"
+    folder.mkdir()
+    gather(folder, target)
+    assert target.read_text() == "case,label\n"
+    (folder / "a.csv").write_text("case,label,mean c\na,rim,1\n")
+    (folder / "b.csv").write_text("case,label,mean c (0),mean c (1)\nb,rim,2,3\n")
+    gather(folder, target)
+    assert target.read_text() == "case,label,mean c,mean c (0),mean c (1)\na,rim,1,,\nb,rim,,2,3\n"
 
 
 def test_statistics_of_parts_are_those_of_one_run(make_checkpoint, predict, images, tmp_path):

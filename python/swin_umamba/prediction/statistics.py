@@ -63,9 +63,11 @@ def measure_labels(
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows as a CSV file with the names of the columns first."""
+    """Write rows as a CSV file with the names of all their columns first."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, rows[0] if rows else ["case", "label"], lineterminator="\n")
+    # Cases that a former version has measured may have others.
+    columns = dict.fromkeys(name for row in rows or [{"case": "", "label": ""}] for name in row)
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     with replace_atomically(path) as file:
