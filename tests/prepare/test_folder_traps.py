@@ -138,8 +138,8 @@ def _with_a_second_mask(filled, masks):
 
 def test_a_second_mask_of_one_image_is_no_class_of_its_own(filled, folders, prepared, refused):
     more = _with_a_second_mask(filled, folders[1])
-    error = refused()
-    assert "im1.png has two masks, im1_mask.png and im1_mask_1.png; keep one, or say what they are" in error
+    two = f"{folders[1] / 'im1_mask.png'} and {folders[1] / 'im1_mask_1.png'}"
+    assert f"im1.png has two masks, {two}; keep one, or say what they are" in refused()
     description, words = prepared("--labels", "lesion=*_mask,lesion=*_mask_1")
     assert description["labels"] == {"background": 0, "lesion": 1}
     assert f"masks by class: mask of {N} images, 1 of 1 images" in words
@@ -153,7 +153,8 @@ def test_masks_of_objects_in_files_of_their_own_are_no_classes(folders, prepared
         save(images / f"im{number}.png", picture(number))
         for part in range(1 + number % 2):
             save(masks / f"im{number}_{part}.png", (classes(number) == part + 1).astype(np.uint8))
-    assert "im1.png has two masks, im1_0.png and im1_1.png; keep one, or say what they are" in refused()
+    two = f"{masks / 'im1_0.png'} and {masks / 'im1_1.png'}"
+    assert f"im1.png has two masks, {two}; keep one, or say what they are" in refused()
     description, _ = prepared("--labels", "object=*_0,object=*_1")
     assert description["labels"] == {"background": 0, "object": 1}
     np.testing.assert_array_equal(labels_of(folder)[0], classes(1) > 0)
@@ -187,12 +188,14 @@ def test_masks_of_the_background_make_no_class(folders, prepared):
     np.testing.assert_array_equal(labels_of(folder, "1.png")[0], classes(1) == 2)
 
 
-def test_numbers_in_names_of_masks_are_no_classes(folders, refused):
+@pytest.mark.parametrize("form", ["{0}_{0}.png", "{0}/{0}.png"], ids=["in the file's", "in the folder's"])
+def test_numbers_in_names_of_masks_are_no_classes(folders, refused, form):
     images, masks, _ = folders
     for number in range(N):
         save(images / f"{number}.png", picture(number))
-        save(masks / f"{number}_{number}.png", (classes(number) > 0).astype(np.uint8))
-    assert "names of masks, such as 0_0.png and 1_1.png, differ from those of the images by numbers" in refused()
+        save(masks / form.format(number), (classes(number) > 0).astype(np.uint8))
+    two = " and ".join(str(masks / form.format(number)) for number in range(2))
+    assert f"names of masks, such as {two}, differ from those of the images by numbers" in refused()
 
 
 @pytest.mark.parametrize("colour", [(255, 0, 0), (0, 128, 64)])

@@ -30,11 +30,11 @@ def want_classes(pairing: Pairing, classes: Mapping[str, NameForm]) -> None:
         if others and {classes.get(UNNAMED), *numbered} & pair.masks.keys():
             second = others[0]
             raise UserError(
-                f"{pair.image} has two masks, {pair.masks[first].name} and {pair.masks[second].name}; keep one, or "
+                f"{pair.image} has two masks, {pair.masks[first]} and {pair.masks[second]}; keep one, or "
                 f"say what they are: --labels 'a={first},a={second}' makes one class of both, a= and b= two"
             )
     if numbered:
-        examples = " and ".join(next(iter(pair.masks.values())).name for pair in pairing.pairs[:2])
+        examples = " and ".join(str(next(iter(pair.masks.values()))) for pair in pairing.pairs[:2])
         raise UserError(
             f"names of masks, such as {examples}, differ from those of the images by numbers, which are no "
             f"classes; rename them, or give each class by --mask-name"
