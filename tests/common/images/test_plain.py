@@ -137,10 +137,14 @@ def test_an_image_that_is_stored_turned_is_refused(tmp_path, name):
         read_stored(tmp_path / name)
 
 
-def test_zero_as_white_is_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", LABELS, photometric="miniswhite")
-    with pytest.raises(ImageFault, match="0 is white"):
-        read_stored(tmp_path / "a.tif")
+@pytest.mark.parametrize("options", [{"photometric": "miniswhite"}, {}])
+def test_zero_as_white_is_refused(tmp_path, options):
+    # Without being asked, tifffile writes masks of bool so.
+    pixels = LABELS if options else LABELS > 0
+    tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
+    for read in (read_stored, read_stored_labels):
+        with pytest.raises(ImageFault, match="0 is white"):
+            read(tmp_path / "a.tif")
 
 
 def _appended(path, pages):
